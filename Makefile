@@ -1,0 +1,84 @@
+# One command a job. Everything is installed in .venv: once, and again when a pyproject.toml changes.
+
+# The first interpreter that is new enough and can make a venv. `make demo PYTHON=/path/to/python` overrides it.
+PYTHON ?= $(shell for python in python3 python python3.14 python3.13 python3.12 python3.11; do \
+	$$python -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& echo $$python && break; done)
+
+BIN := .venv/bin
+MEMBERS := $(wildcard plugins/*/pyproject.toml) $(wildcard adapters/*/pyproject.toml)
+PROJECTS := pyproject.toml $(MEMBERS)
+PYTEST_WORKERS ?= auto
+
+# Each member by its folder with the extra its framework is in: `-e '.[demo]'` would make only the core editable.
+EDITABLE := -e . \
+	-e './plugins/agl-demo' \
+	-e './plugins/agl-grpo[torch]' \
+	-e './plugins/agl-openai[openai]' \
+	-e './plugins/agl-transformers[transformers]' \
+	-e './adapters/agl-triplets'
+
+.PHONY: demo test pytest slow soak lint types docs bench wheels core-only ci clean
+.DELETE_ON_ERROR:
+
+demo: .venv/.demo ## train an agent, on this machine, in minutes
+	$(BIN)/agl demo
+
+.venv/.python:
+	@test -n "$(PYTHON)" || { echo "AGL needs Python 3.11 or newer with venv; none was found on PATH" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1' # 25.1 brought --group
+	@touch $@
+
+.venv/.demo: .venv/.python $(PROJECTS)
+	@echo "installing AGL and its frameworks into .venv: about a gigabyte, a few minutes"
+	$(BIN)/python -m pip install --quiet $(EDITABLE)
+	@touch $@
+
+.venv/.dev: .venv/.demo
+	$(BIN)/python -m pip install --quiet --group dev
+	@touch $@
+
+test: pytest lint types ## the tests, then lint and types
+
+pytest: .venv/.dev
+	$(BIN)/pytest -n $(PYTEST_WORKERS)
+
+slow: .venv/.dev core-only ## what takes minutes: whole runs, wheels, the core alone
+	$(BIN)/pytest -m slow
+
+soak: .venv/.dev ## what takes hours
+	$(BIN)/pytest -m soak
+
+lint: .venv/.dev
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/lint-imports
+
+types: .venv/.dev
+	$(BIN)/mypy
+
+docs: .venv/.dev
+	$(BIN)/pytest tests/docs
+
+bench: .venv/.dev ## ratios to peers and to bare limits
+	$(BIN)/python bench/startup.py
+
+wheels: .venv/.dev ## every distribution into dist/, extras by version
+	rm -rf dist
+	for project in $(PROJECTS); do AGL_RELEASE=1 $(BIN)/python -m build --outdir dist $$(dirname $$project) || exit 1; done
+
+# The core's promise: it installs, and its tests pass, with no plugin and no framework beside it.
+core-only: .venv-core/.ready
+	.venv-core/bin/pytest tests --ignore=tests/examples --ignore=tests/system -n $(PYTEST_WORKERS)
+
+.venv-core/.ready: .venv/.python pyproject.toml
+	$(BIN)/python -m venv --clear .venv-core
+	.venv-core/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	.venv-core/bin/python -m pip install --quiet -e . --group test
+	@touch $@
+
+ci: test slow
+
+clean:
+	rm -rf .venv .venv-core build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
