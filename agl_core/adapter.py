@@ -1,0 +1,77 @@
+"""Adapters: a trace in, training rows out, and a reason for everything that did not become one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeVar
+
+from agl_core.events import CallRecorded, RewardGiven, SpanRecorded
+
+__all__ = ["Adapted", "Adapter", "Dropped", "Trace", "TraceReward"]
+
+Row = TypeVar("Row", covariant=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraceReward:
+    """A reward that counts, and the id of the event that gave it."""
+
+    id: str
+    given: RewardGiven
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """What one attempt left in the log: all that an adapter may look at."""
+
+    rollout_id: str
+    attempt_id: str
+    task_id: str
+    input: Any = None
+    mode: str | None = None
+    status: str
+    """Of the rollout: `succeeded`, `failed`, `cancelled`, ..."""
+    exit_status: str | None = None
+    repeat: int = 0
+    calls: tuple[CallRecorded, ...] = ()
+    """Of the attempt that counts, in the order they were recorded; order is not causality."""
+    spans: tuple[SpanRecorded, ...] = ()
+    rewards: tuple[TraceReward, ...] = ()
+    """Given and not withdrawn."""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dropped:
+    """A policy call that became no row."""
+
+    call_id: str
+    rollout_id: str
+    reason: str
+    """`no_reward`, `no_token_ids`, `no_logprobs`, `call_failed`, `masked:<exit status>`, ..."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adapted(Generic[Row]):
+    """Rows, and what was dropped: together, every policy call that was captured."""
+
+    rows: Sequence[Row]
+    dropped: Sequence[Dropped] = ()
+    kept: int
+    """Policy calls that ended in a row."""
+
+    @property
+    def captured(self) -> int:
+        """Policy calls that went in."""
+        return self.kept + len(self.dropped)
+
+
+class Adapter(Protocol[Row]):
+    """Pure: the same traces give the same rows, and no I/O happens."""
+
+    name: str
+
+    def __call__(self, traces: Sequence[Trace]) -> Adapted[Row]:
+        """Rows of all `traces` of a batch; `captured` equals the number of their `policy` calls."""
+        ...

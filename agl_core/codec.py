@@ -1,0 +1,230 @@
+"""Events to bytes and back: canonical JSON, big values out of line, old schemas up the ladder."""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, is_dataclass
+from functools import cache
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from agl_core.errors import BadPayload, BadValue
+from agl_core.events import CORE_EVENTS, CORE_UPCASTS, Event, Packing, Unknown, Vocabulary
+from agl_core.ids import canonical, content_id
+
+__all__ = ["Codec", "Encoded", "parents"]
+
+CHUNK = 256
+"""Token ids a blob: short enough that prompts with a common start share most of it."""
+_ROOT = bytes(32)
+_REMEMBERED = 8192
+
+Get = Callable[[str], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """An event as the log keeps it."""
+
+    type: str
+    schema: int
+    data: bytes
+    blobs: dict[str, bytes] = field(default_factory=dict)
+    """What `data` refers to, by content id."""
+
+
+class Codec:
+    """Writes events of a vocabulary down, and reads them back whatever their schema was."""
+
+    def __init__(self, vocabulary: Vocabulary | None = None) -> None:
+        self.vocabulary = vocabulary or Vocabulary(CORE_EVENTS, CORE_UPCASTS)
+        self._json = msgspec.json.Encoder(order="sorted")
+        self._links: OrderedDict[str, tuple[str | None, Any]] = OrderedDict()
+
+    def encode(self, event: Event) -> Encoded:
+        """`event` as sorted JSON; packed fields become references, `{"$u32": id, "n": 320}` and the like."""
+        if isinstance(event, Unknown):
+            return Encoded(event.name, event.version, self._json.encode(dict(event.data)))
+        blobs: dict[str, bytes] = {}
+        try:
+            data = _pack(msgspec.to_builtins(event), _plan(type(event)), blobs)
+            encoded = self._json.encode(data)
+        except (TypeError, ValueError, OverflowError, msgspec.MsgspecError) as error:
+            raise BadPayload(event.type, why=str(error)) from None
+        return Encoded(event.type, event.schema, encoded, blobs)
+
+    def decode(self, type_: str, schema: int, data: bytes | str, get: Get) -> Event:
+        """The event in today's schema; `get` finds blobs. An unknown type, or a later schema, stays `Unknown`."""
+        raw = msgspec.json.decode(data)
+        cls = self.vocabulary.get(type_)
+        if cls is None or schema > cls.schema or "erased" in raw:
+            return Unknown(name=type_, version=schema, data=raw)
+        try:
+            whole = self._unpack(raw, get)
+            if schema < cls.schema:
+                whole = self.vocabulary.climb(type_, schema, whole)
+            return msgspec.convert(whole, cls)
+        except msgspec.ValidationError as error:
+            raise BadPayload(type_, why=str(error)) from None
+
+    def _unpack(self, value: Any, get: Get) -> Any:
+        if isinstance(value, dict):
+            if len(value) == 1 and "$pool" in value:
+                return msgspec.json.decode(get(value["$pool"]))
+            if len(value) == 2 and "n" in value:  # noqa: PLR2004 - a reference is its kind and its length
+                for kind, read in (("$u32", self._read_u32), ("$chat", self._read_chat), ("$f32", _read_f32)):
+                    if kind in value:
+                        return read(value[kind], value["n"], get)
+            return {name: self._unpack(inner, get) for name, inner in value.items()}
+        if isinstance(value, list):
+            return [self._unpack(inner, get) for inner in value]
+        return value
+
+    def _read_u32(self, tip: str, n: int, get: Get) -> list[int]:
+        chunks = [chunk for _, chunk in self._chain(tip, get, _read_chunk)]
+        ids = _floats_or_ints("I", b"".join(reversed(chunks)))
+        if len(ids) != n:
+            raise BadPayload("u32", why=f"{n} ids were promised and {len(ids)} are there")
+        return ids
+
+    def _read_chat(self, tip: str, _n: int, get: Get) -> list[Any]:
+        return [value for _, value in self._chain(tip, get, _read_link)][::-1]
+
+    def _chain(self, tip: str, get: Get, read: Callable[[bytes], tuple[str | None, Any]]) -> Iterator[tuple[str, Any]]:
+        """From the newest link back to the first; links are remembered, as the next call shares all but one."""
+        at: str | None = tip
+        while at is not None:
+            link = self._links.get(at)
+            if link is None:
+                link = self._links[at] = read(get(at))
+                if len(self._links) > _REMEMBERED:
+                    self._links.popitem(last=False)
+            yield at, link[1]
+            at = link[0]
+
+
+def parents(content: bytes) -> str | None:
+    """The link before this one in its chain, if `content` is a link."""
+    if content.startswith(b'{"parent":"b2:'):
+        return _read_link(content)[0]
+    return None
+
+
+# --- packing: which fields leave the event, found once from its type
+
+
+@cache
+def _plan(cls: type) -> Mapping[str, Any]:
+    plan = {name: found for name, hint in get_type_hints(cls, include_extras=True).items() if (found := _packing(hint))}
+    return plan
+
+
+def _packing(hint: Any) -> Any:
+    if get_origin(hint) is Annotated:
+        return next((mark for mark in get_args(hint)[1:] if isinstance(mark, Packing)), None)
+    if isinstance(hint, type) and is_dataclass(hint):
+        return _plan(hint) or None
+    if get_origin(hint) is tuple and is_dataclass(get_args(hint)[0]):
+        plan = _plan(get_args(hint)[0])
+        return (plan,) if plan else None
+    return None
+
+
+def _pack(data: dict[str, Any], plan: Mapping[str, Any], blobs: dict[str, bytes]) -> dict[str, Any]:
+    for name, how in plan.items():
+        value = data[name]
+        match how:
+            case Packing.U32:
+                data[name] = _write_u32(value, blobs)
+            case Packing.F32:
+                data[name] = _write_f32(value, blobs)
+            case Packing.CHAT:
+                data[name] = _write_chat(value, blobs)
+            case Packing.POOL:
+                data[name] = _write_pool(value, blobs)
+            case (inner,):
+                for item in value:
+                    _pack(item, inner, blobs)
+            case _:
+                _pack(value, how, blobs)
+    return data
+
+
+def _write_u32(ids: list[int], blobs: dict[str, bytes]) -> Any:
+    if not ids:
+        return []
+    packed = _little("I", ids)
+    parent = _ROOT
+    tip = ""
+    for start in range(0, len(packed), CHUNK * 4):
+        content = parent + packed[start : start + CHUNK * 4]
+        tip = content_id(content)
+        blobs[tip] = content
+        parent = bytes.fromhex(tip[3:])
+    return {"$u32": tip, "n": len(ids)}
+
+
+def _write_f32(values: list[float], blobs: dict[str, bytes]) -> Any:
+    if not values:
+        return []
+    content = _little("f", values)
+    tip = content_id(content)
+    blobs[tip] = content
+    return {"$f32": tip, "n": len(values)}
+
+
+def _write_chat(values: list[Any], blobs: dict[str, bytes]) -> Any:
+    tip: str | None = None
+    for value in values:
+        content = canonical({"parent": tip, "value": value})
+        tip = content_id(content)
+        blobs[tip] = content
+    return {"$chat": tip, "n": len(values)} if tip else []
+
+
+def _write_pool(value: Any, blobs: dict[str, bytes]) -> Any:
+    if value is None or value == []:
+        return value
+    content = canonical(value)
+    tip = content_id(content)
+    blobs[tip] = content
+    return {"$pool": tip}
+
+
+def _read_f32(tip: str, n: int, get: Get) -> list[float]:
+    values = _floats_or_ints("f", get(tip))
+    if len(values) != n:
+        raise BadPayload("f32", why=f"{n} numbers were promised and {len(values)} are there")
+    return values
+
+
+def _read_chunk(content: bytes) -> tuple[str | None, bytes]:
+    parent = content[:32]
+    return (None if parent == _ROOT else "b2:" + parent.hex()), content[32:]
+
+
+def _read_link(content: bytes) -> tuple[str | None, Any]:
+    link = msgspec.json.decode(content)
+    return link["parent"], link["value"]
+
+
+def _little(kind: str, values: list[Any]) -> bytes:
+    try:
+        packed = array(kind, values)
+    except (OverflowError, TypeError) as error:
+        raise BadValue("token ids" if kind == "I" else "logprobs", values[:8], why=str(error)) from None
+    if sys.byteorder == "big":
+        packed.byteswap()
+    return packed.tobytes()
+
+
+def _floats_or_ints(kind: str, content: bytes) -> list[Any]:
+    values: array[Any] = array(kind)
+    values.frombytes(content)
+    if sys.byteorder == "big":
+        values.byteswap()
+    return values.tolist()

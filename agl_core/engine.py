@@ -1,0 +1,62 @@
+"""Engines: models that can be asked over HTTP and given new weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+__all__ = ["Checkpoint", "Endpoint", "Engine"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """Where a model is served, and what it can do."""
+
+    url: str
+    """Base URL on loopback; ends in `/v1`."""
+    model: str
+    """The name to ask for."""
+    max_len: int
+    """Tokens that prompt and answer may have together."""
+    token_ids: bool = True
+    """It returns `prompt_token_ids` and `token_ids` when asked with `return_token_ids`."""
+    logprobs_mode: str | None = "processed"
+    """`processed`: log-probabilities of the distribution that was sampled, temperature applied."""
+    tools: str | None = "hermes"
+    """Tool dialect of the model."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """Weights on disk: the only thing that an engine and a trainer share."""
+
+    digest: str
+    """Content id of the manifest: equal digests, equal bytes."""
+    folder: Path
+    """Hugging Face layout with safetensors: a whole model, or an adapter (`adapter_config.json`) on `base`."""
+    base: Path | None = None
+    """Folder of the model an adapter belongs to."""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """A model that can be asked over HTTP and given new weights.
+
+    An engine is always an OpenAI-compatible endpoint at a loopback URL, also when it lives in our process.
+    Generation never runs on the caller's event loop.
+    """
+
+    async def start(self) -> Endpoint:
+        """Load the model and listen; the endpoint answers when this returns."""
+        ...
+
+    async def load(self, checkpoint: Checkpoint, *, version: int) -> None:
+        """Serve these weights as `version`; answers begun on the old ones end on them."""
+        ...
+
+    async def stop(self) -> None:
+        """Stop listening and free the model; calling it twice is harmless."""
+        ...

@@ -1,0 +1,131 @@
+"""What an event is: a frozen fact with a literal name, a schema number and a way up from older schemas."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Annotated, Any, ClassVar, TypeVar, dataclass_transform
+
+from agl_core.errors import BadPayload, UpcastGap
+
+__all__ = ["F32", "U32", "Chat", "Event", "Packing", "Pooled", "Unknown", "Upcast", "Vocabulary", "event", "upcast"]
+
+E = TypeVar("E", bound="Event")
+
+
+class Packing(Enum):
+    """How a field that is big, or that recurs, leaves the event for the blobs."""
+
+    U32 = "u32"
+    """Unsigned 32-bit integers, chained in chunks so that equal prefixes are stored once."""
+    F32 = "f32"
+    """Single-precision floats, one blob."""
+    CHAT = "chat"
+    """A list of values that grows at its end, chained so that equal histories are stored once."""
+    POOL = "pool"
+    """Any JSON value, one blob."""
+
+
+U32 = Annotated[tuple[int, ...], Packing.U32]
+F32 = Annotated[tuple[float, ...], Packing.F32]
+
+
+class Chat:
+    """`Chat[T]`: a tuple of `T` stored as a chain."""
+
+    def __class_getitem__(cls, item: Any) -> Any:
+        return Annotated[tuple[item, ...], Packing.CHAT]
+
+
+class Pooled:
+    """`Pooled[T]`: a `T` stored once by content."""
+
+    def __class_getitem__(cls, item: Any) -> Any:
+        return Annotated[item, Packing.POOL]
+
+
+class Event:
+    """Something that happened. Subclasses are made with `@event`."""
+
+    __slots__ = ()
+    type: ClassVar[str]
+    schema: ClassVar[int]
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+def event(type_: str, *, schema: int) -> Callable[[type[E]], type[E]]:
+    """Make a frozen, slotted, keyword-only event that the log knows as `type_`, at `schema`."""
+
+    def decorate(cls: type[E]) -> type[E]:
+        made = dataclass(frozen=True, slots=True, kw_only=True)(cls)
+        made.type, made.schema = type_, schema
+        return made
+
+    return decorate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unknown(Event):
+    """A fact whose type this process does not know: kept as it came, and re-encoded unchanged."""
+
+    name: str
+    version: int
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Upcast:
+    """One rung: what `type` at schema `since` becomes at `since + 1`, dict to dict."""
+
+    type: str
+    since: int
+    climb: Callable[[dict[str, Any]], dict[str, Any]]
+
+
+def upcast(type_: str, *, since: int) -> Callable[[Callable[[dict[str, Any]], dict[str, Any]]], Upcast]:
+    """Declare a pure rung from schema `since` to the next; its docstring says what the older schema lacked."""
+    return lambda climb: Upcast(type_, since, climb)
+
+
+class Vocabulary:
+    """The events a process knows, and the ladders to them from every schema ever shipped."""
+
+    def __init__(self, events: Iterable[type[Event]], upcasts: Iterable[Upcast] = ()) -> None:
+        self._events: dict[str, type[Event]] = {}
+        self._rungs: dict[tuple[str, int], Upcast] = {}
+        for cls in events:
+            if self._events.setdefault(cls.type, cls) is not cls:
+                raise BadPayload(cls.type, why=f"two classes claim the name: {cls} and {self._events[cls.type]}")
+        for rung in upcasts:
+            if (rung.type, rung.since) in self._rungs:
+                raise UpcastGap(rung.type, schema=rung.since, why="two rungs start there")
+            self._rungs[rung.type, rung.since] = rung
+        for type_, since in self._rungs:
+            if type_ not in self._events:
+                raise UpcastGap(type_, schema=since, why="no event has that name")
+            self._check_ladder(self._events[type_], since)
+
+    def _check_ladder(self, cls: type[Event], since: int) -> None:
+        if since >= cls.schema:
+            raise UpcastGap(cls.type, schema=since, why=f"today's schema is {cls.schema}, a rung there leads in a circle")
+        for schema in range(since, cls.schema):
+            if (cls.type, schema) not in self._rungs:
+                raise UpcastGap(cls.type, schema=since, why=f"the rung from {schema} to {schema + 1} is missing")
+
+    def __iter__(self) -> Any:
+        return iter(sorted(self._events.values(), key=lambda cls: cls.type))
+
+    def get(self, type_: str) -> type[Event] | None:
+        """The class of that name, if this process knows it."""
+        return self._events.get(type_)
+
+    def climb(self, type_: str, schema: int, data: dict[str, Any]) -> dict[str, Any]:
+        """`data` of an old `schema`, rung by rung, at today's."""
+        cls = self._events[type_]
+        for rung in range(schema, cls.schema):
+            try:
+                data = self._rungs[type_, rung].climb(data)
+            except KeyError:
+                raise UpcastGap(type_, schema=schema, why=f"the rung from {rung} is missing") from None
+        return data

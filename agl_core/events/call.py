@@ -1,0 +1,102 @@
+"""Model calls: what was asked, what came back, and with which tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from agl_core.events._base import F32, U32, Chat, Event, Pooled, event
+from agl_core.events.message import Message, Tool
+
+__all__ = ["CallRecorded", "CaptureLost", "Choice", "ModelCall", "Provenance", "Role", "Sampling", "Usage"]
+
+Role = Literal["policy", "judge", "tool"]
+Provenance = Literal["engine", "retokenised", "absent"]
+Status = Literal["ok", "error", "broken", "unknown"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """How tokens were drawn; `None` means the request left it to the engine."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    max_tokens: int | None = None
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Tokens as the provider counts them."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """One answer of a call."""
+
+    message: Message
+    finish_reason: str | None = None
+    """`stop`, `length`, `tool_calls`, `content_filter`, as the provider said."""
+    token_ids: U32 = ()
+    """The ids that were sampled, the end-of-turn token included when it was sampled."""
+    logprobs: F32 = ()
+    """Log-probability of each sampled id, same length as `token_ids`, or empty."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelCall:
+    """One model call, in no provider's dialect."""
+
+    model: str
+    messages: Chat[Message] = ()
+    tools: Pooled[tuple[Tool, ...]] = ()
+    sampling: Sampling = Sampling()
+    choices: tuple[Choice, ...] = ()
+    prompt_token_ids: U32 = ()
+    usage: Usage = Usage()
+    response_id: str | None = None
+    provenance: Provenance = "absent"
+    """Whether the token ids are the engine's own, were made again from text, or are missing."""
+    logprobs_mode: str | None = None
+    """`processed` when the log-probabilities are of the distribution that was sampled, else `raw`."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """Request fields this vocabulary has no name for."""
+
+
+@event("call.recorded", schema=1)
+class CallRecorded(Event):
+    """A model was asked; it answered, failed, or broke off."""
+
+    call_id: str
+    rollout_id: str
+    attempt_id: str
+    call: ModelCall
+    role: Role = "policy"
+    """Only `policy` calls become training rows."""
+    agent: str | None = None
+    """Who asked, when the agent has a name."""
+    parent_call_id: str | None = None
+    status: Status = "ok"
+    error: str | None = None
+    http_status: int | None = None
+    policy_version: int | None = None
+    """Version of the weights that spoke; null when the endpoint does not say."""
+    started_at: int
+    """Nanoseconds since the epoch, writer's clock."""
+    latency: float
+    """Seconds from the request's arrival to the last byte of the answer."""
+
+
+@event("capture.lost", schema=1)
+class CaptureLost(Event):
+    """Something was seen and could not be kept."""
+
+    count: int
+    where: str
+    why: str

@@ -1,0 +1,152 @@
+"""Runs: an algorithm at work, movement by movement."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from agl_core.errors import BadValue
+from agl_core.events._base import Event, Pooled, event
+
+__all__ = [
+    "BatchFormed",
+    "Component",
+    "MetricsLogged",
+    "RunConfig",
+    "RunFailed",
+    "RunFinished",
+    "RunResumed",
+    "RunStarted",
+    "StepRecorded",
+    "TestOpened",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Component:
+    """How to find an agent or an algorithm again."""
+
+    name: str
+    """A registry name, or `module:qualified.name`."""
+    version: str | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
+    importable: bool = True
+    """False when it lived in a notebook or a local scope; then `why` says so."""
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunConfig:
+    """What the run was told beside its algorithm."""
+
+    initial_resources: str | None = None
+    """Id of the bundle it started from."""
+    max_rollouts: int | None = None
+    rollout: Mapping[str, Any] = field(default_factory=dict)
+    """Default `RolloutConfig` of its rollouts."""
+
+
+@event("run.started", schema=1)
+class RunStarted(Event):
+    """An algorithm set out to improve an agent."""
+
+    run_id: str
+    agent: Component
+    algorithm: Component
+    models: Mapping[str, str] = field(default_factory=dict)
+    """Policy name to engine URL."""
+    seed: int = 0
+    deterministic: bool = False
+    resumable: bool = True
+    n_runners: int = 1
+    config: RunConfig = RunConfig()
+    train: Pooled[tuple[Any, ...]] = ()
+    val: Pooled[tuple[Any, ...]] = ()
+    test: Pooled[tuple[Any, ...]] = ()
+
+
+@event("run.resumed", schema=1)
+class RunResumed(Event):
+    """A process took the run up again where its log ended."""
+
+    run_id: str
+    after: int
+    """Position the log had then."""
+
+
+@event("run.finished", schema=1)
+class RunFinished(Event):
+    """The algorithm returned."""
+
+    run_id: str
+    result: Mapping[str, Any] = field(default_factory=dict)
+
+
+@event("run.failed", schema=1)
+class RunFailed(Event):
+    """The algorithm raised; the run may be resumed."""
+
+    run_id: str
+    code: str
+    why: str
+
+
+@event("test.opened", schema=1)
+class TestOpened(Event):
+    """The sealed test split was unsealed; it happens once."""
+
+    run_id: str
+    tasks: int
+
+
+@event("step.recorded", schema=1)
+class StepRecorded(Event):
+    """An effect of the algorithm was carried out; on replay its result is read, not made again."""
+
+    run_id: str
+    label: str
+    digest: str
+    """Hash of the function's name and its arguments."""
+    result: Pooled[Any] = None
+    seconds: float = 0.0
+
+
+@event("batch.formed", schema=1)
+class BatchFormed(Event):
+    """Captured calls became training rows, or were dropped for a reason: captured = kept + sum(dropped)."""
+
+    run_id: str
+    batch_id: str
+    adapter: str
+    rollouts: tuple[str, ...]
+    captured: int
+    """Policy calls of those rollouts, as recorded."""
+    kept: int
+    """Calls that ended in a row."""
+    rows: int
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    """Reason code to number of calls."""
+    masked: Mapping[str, int] = field(default_factory=dict)
+    """Exit status to number of rollouts that were left out of the batch."""
+    digest: str
+    """Hash of the rows, to prove a later re-projection equal."""
+
+    def __post_init__(self) -> None:
+        if self.captured != self.kept + sum(self.dropped.values()):
+            raise BadValue("captured", self.captured, why=f"kept {self.kept} and dropped {dict(self.dropped)} differ")
+
+
+@event("metrics.logged", schema=1)
+class MetricsLogged(Event):
+    """Numbers an algorithm wants people to see."""
+
+    run_id: str
+    step: int
+    metrics: Mapping[str, float]
+
+    def __post_init__(self) -> None:
+        for name, value in self.metrics.items():
+            if not math.isfinite(value):
+                raise BadValue(f"metric {name}", value, why="a metric is a finite number")

@@ -1,0 +1,34 @@
+"""Spans: the structure around model calls, as OpenTelemetry has it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import field
+from typing import Any
+
+from agl_core.events._base import Event, event
+
+__all__ = ["SpanRecorded"]
+
+
+@event("span.recorded", schema=1)
+class SpanRecorded(Event):
+    """A piece of an agent's work began and ended."""
+
+    rollout_id: str
+    attempt_id: str
+    span_id: str
+    """`sp-...`, or 16 hexadecimal digits when OpenTelemetry named it."""
+    trace_id: str | None = None
+    parent_id: str | None = None
+    name: str
+    kind: str = "internal"
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    """As they came; dialects derive the canonical form on read."""
+    events: tuple[Mapping[str, Any], ...] = ()
+    status: str = "unset"
+    """`unset`, `ok` or `error`."""
+    status_message: str | None = None
+    agent: str | None = None
+    started_at: int
+    ended_at: int

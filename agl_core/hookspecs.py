@@ -1,0 +1,140 @@
+"""Every way in, on one page.
+
+*Gather* hooks collect from all plugins and fail loudly, naming the plugin. *First* hooks stop at the first answer.
+*Notify* hooks are guests: what they raise becomes `plugin.failed`, and the work goes on. Plugins are called A to Z.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Iterable, Mapping
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+if TYPE_CHECKING:
+    import click
+
+    from agl_core.adapter import Adapter
+    from agl_core.agents import LitAgent
+    from agl_core.algorithm import Algorithm
+    from agl_core.engine import Engine
+    from agl_core.events import Event, Upcast
+    from agl_core.executors import Executor
+    from agl_core.log import EventLog, Projection
+    from agl_core.record import Draft, Record
+    from agl_core.recorder import Recorder
+    from agl_core.run import Run
+    from agl_core.runner import Runner
+    from agl_core.store import AttemptedRollout, Rollout
+
+__all__ = ["hookimpl", "hookspec"]
+
+hookspec = pluggy.HookspecMarker("agl")
+hookimpl = pluggy.HookimplMarker("agl")
+
+# --- gather
+
+
+@hookspec
+def agl_register_events() -> Iterable[type[Event] | Upcast]:
+    """New facts a plugin may write, and the rungs from their older schemas. Called when a log is opened."""
+    raise AssertionError
+
+
+@hookspec
+def agl_register_adapters() -> Mapping[str, type[Adapter[Any]]]:
+    """Name to adapter class. Names are unique over all plugins; a clash is refused at start-up."""
+    raise AssertionError
+
+
+@hookspec
+def agl_register_algorithms() -> Mapping[str, type[Algorithm]]:
+    """Name to algorithm class, whose `config` dataclass becomes the options of `agl train`. Import heavy things late."""
+    raise AssertionError
+
+
+@hookspec
+def agl_register_projections() -> Iterable[type[Projection]]:
+    """More read models. They follow after commit and catch up before they answer."""
+    raise AssertionError
+
+
+@hookspec
+def agl_register_commands(cli: click.Group) -> None:
+    """Add commands to `agl`. Called once, before the command line is read; import heavy things inside commands."""
+
+
+@hookspec
+def agl_install_tracer(recorder: Recorder) -> AbstractContextManager[None] | None:
+    """A context manager that patches in on enter and out on exit, leaving every name the very object it was.
+
+    Entered once per process. It must never raise into the agent's code.
+    """
+
+
+# --- first answer wins
+
+
+@hookspec(firstresult=True)
+def agl_open_log(url: str, readonly: bool) -> EventLog | None:  # noqa: FBT001 - hook arguments go by name
+    """The log at `url` (`sqlite:///path`, a plain path, `:memory:`), or None when the URL is not yours."""
+
+
+@hookspec(firstresult=True)
+def agl_open_engine(url: str, name: str) -> Engine | None:
+    """An engine, not started, for a URL such as `transformers:/path/to/model`, that will answer to model `name`."""
+
+
+@hookspec(firstresult=True)
+def agl_open_executor(name: str, config: Mapping[str, Any]) -> Executor | None:
+    """The executor of that name (`inprocess`), or None."""
+
+
+# --- transform
+
+
+@hookspec
+def agl_redact(draft: Draft) -> Draft | None:
+    """The draft without what must not be kept, or None when it is fine. Pure; runs before anything is hashed."""
+
+
+# --- notify
+
+
+@hookspec
+def agl_recorded(record: Record) -> None:
+    """After commit, off the writer's thread, in the writing process only, never for `plugin.*`.
+
+    Read it, keep it, never change it. Three failures switch the plugin's hook off.
+    """
+
+
+@hookspec
+def agl_run_started(run: Run) -> None:
+    """A run begins, or is resumed."""
+
+
+@hookspec
+def agl_run_finished(run: Run) -> None:
+    """A run ended, well or not."""
+
+
+@hookspec
+def on_rollout_start(agent: LitAgent[Any], runner: Runner, rollout: AttemptedRollout) -> Awaitable[None] | None:
+    """Before the agent is entered. May return an awaitable; all are awaited, in order."""
+
+
+@hookspec
+def on_trace_start(agent: LitAgent[Any], runner: Runner, tracer: Recorder, rollout: AttemptedRollout) -> Awaitable[None] | None:
+    """Inside the attempt's context, right before the agent's code."""
+
+
+@hookspec
+def on_trace_end(agent: LitAgent[Any], runner: Runner, tracer: Recorder, rollout: AttemptedRollout) -> Awaitable[None] | None:
+    """Inside the attempt's context, right after the agent's code, also when it raised."""
+
+
+@hookspec
+def on_rollout_end(agent: LitAgent[Any], runner: Runner, rollout: AttemptedRollout, spans: Iterable[Any]) -> Awaitable[None] | None:
+    """After the result was recorded and before the attempt is settled."""

@@ -1,0 +1,49 @@
+"""Names for things: ULIDs for what happens, hashes for what is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import time
+from typing import Any
+
+from agl_core.errors import BadValue
+
+__all__ = ["canonical", "content_id", "digest", "new_id", "task_id", "ulid"]
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+
+
+def ulid() -> str:
+    """A lower-case ULID: 48 bits of milliseconds, 80 random bits (github.com/ulid/spec)."""
+    number = (time.time_ns() // 1_000_000) << 80 | secrets.randbits(80)
+    return "".join(_ALPHABET[(number >> shift) & 31] for shift in range(125, -5, -5))
+
+
+def new_id(prefix: str) -> str:
+    """A fresh id such as `ro-01j9...`; the prefix says what it names."""
+    return f"{prefix}-{ulid()}"
+
+
+def canonical(value: Any) -> bytes:
+    """JSON with sorted keys, UTF-8 and no NaN: equal values give equal bytes."""
+    try:
+        return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    except (TypeError, ValueError) as error:
+        raise BadValue("value", value, why=f"it is not plain JSON ({error})") from None
+
+
+def digest(content: bytes) -> str:
+    """Hexadecimal blake2b-256 of `content`."""
+    return hashlib.blake2b(content, digest_size=32).hexdigest()
+
+
+def content_id(content: bytes) -> str:
+    """The id of a blob: `b2:` and the hash of its bytes."""
+    return "b2:" + digest(content)
+
+
+def task_id(task: Any) -> str:
+    """`ta-` and a hash of the task's canonical JSON: equal tasks have equal ids."""
+    return "ta-" + digest(canonical(task))[:32]
