@@ -66,7 +66,7 @@ bench: .venv/.dev ## ratios to peers and to bare limits
 
 wheels: .venv/.dev ## every distribution into dist/, extras by version
 	rm -rf dist
-	for project in $(PROJECTS); do AGL_RELEASE=1 $(BIN)/python -m build --outdir dist $$(dirname $$project) || exit 1; done
+	$(BIN)/python scripts/wheels.py dist
 
 # The core's promise: it installs, and its tests pass, with no plugin and no framework beside it.
 core-only: .venv-core/.ready
