@@ -1,0 +1,130 @@
+"""Waking: who listens hears of each commit, of this process by push, of others within 20 ms while somebody waits."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from agl_core.record import Record
+
+__all__ = ["Follower", "Subscription"]
+
+POLL_SECONDS = 0.02
+
+Heard = Callable[[Sequence[Record]], None]
+Subscription = Callable[[], None]
+"""Call it to hear no more."""
+
+
+class Follower:
+    """One thread that delivers every record once, in order, off the writer's thread."""
+
+    def __init__(self, watch: Callable[[], sqlite3.Connection], read: Callable[[int, int | None], Iterator[Record]]) -> None:
+        self._watch, self._read = watch, read
+        self._listeners: dict[int, Heard] = {}
+        self._pushed: list[Record] = []
+        self._wake = threading.Condition()
+        self._waiting = 0
+        self._names = 0
+        self._seen = 0
+        self._thread: threading.Thread | None = None
+        self._closing = False
+        self._log = logging.getLogger(__name__)
+
+    def subscribe(self, heard: Heard, *, head: int) -> Subscription:
+        """Deliver what comes after `head` to `heard`, in batches, from one thread."""
+        with self._wake:
+            self._names += 1
+            name = self._names
+            self._listeners[name] = heard
+            if self._thread is None:
+                self._seen = head
+                self._thread = threading.Thread(target=self._run, name="agl-log-follower", daemon=True)
+                self._thread.start()
+
+        def forget() -> None:
+            with self._wake:
+                self._listeners.pop(name, None)
+
+        return forget
+
+    def push(self, records: Sequence[Record]) -> None:
+        """What this process has committed."""
+        with self._wake:
+            if self._listeners:
+                self._pushed.extend(records)
+                self._wake.notify()
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """While it lasts, commits of other processes are looked for."""
+        with self._wake:
+            self._waiting += 1
+            self._wake.notify()
+        try:
+            yield
+        finally:
+            with self._wake:
+                self._waiting -= 1
+
+    def close(self) -> None:
+        """Deliver what is there, and stop."""
+        with self._wake:
+            self._closing = True
+            self._wake.notify()
+        if self._thread is not None and threading.current_thread() is not self._thread:
+            self._thread.join()
+
+    def _run(self) -> None:
+        db = self._watch()
+        try:
+            version = None
+            while True:
+                with self._wake:
+                    if not self._pushed and not self._closing:
+                        self._wake.wait(POLL_SECONDS if self._waiting else None)
+                    pushed, self._pushed = self._pushed, []
+                    closing, waiting = self._closing, self._waiting
+                if pushed:
+                    self._deliver(pushed)
+                elif waiting:
+                    now = db.execute("pragma data_version").fetchone()[0]
+                    if now != version:
+                        version = now
+                        self._deliver_until(None)
+                if closing and not pushed:
+                    return
+        finally:
+            db.close()
+
+    def _deliver(self, pushed: list[Record]) -> None:
+        fresh = [record for record in pushed if record.position > self._seen]
+        if not fresh:
+            return
+        if fresh[0].position == self._seen + 1 and fresh[-1].position == self._seen + len(fresh):
+            self._hand_out(fresh)
+        else:
+            self._deliver_until(fresh[-1].position)
+
+    def _deliver_until(self, until: int | None) -> None:
+        batch: list[Record] = []
+        for record in self._read(self._seen, until):
+            batch.append(record)
+            if len(batch) == 500:
+                self._hand_out(batch)
+                batch = []
+        if batch:
+            self._hand_out(batch)
+
+    def _hand_out(self, records: list[Record]) -> None:
+        self._seen = records[-1].position
+        with self._wake:
+            listeners = list(self._listeners.values())
+        for heard in listeners:
+            try:
+                heard(records)
+            except Exception:
+                self._log.exception("a listener of the log raised; the others go on")

@@ -1,0 +1,201 @@
+"""The file: made and migrated with sqlite-utils, refused when it is damaged, foreign or from a later release."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+from agl_core.errors import LogCorrupt, LogNotFound, LogReadOnly, LogTooNew, LogUnsupported
+from agl_core.log import _in_flight
+from agl_core.log._protocol import Projection
+
+__all__ = ["connect", "install", "prepare"]
+
+APPLICATION = 0x41474C31  # "AGL1"
+SCHEMA = 1
+BUSY_MS = 60_000
+
+_EVENTS = """
+create table events (
+  position integer primary key,
+  id text not null unique,
+  stream text not null,
+  version integer not null,
+  type text not null,
+  schema integer not null,
+  data text not null check (json_valid(data)),
+  key text unique,
+  causation_id text,
+  correlation_id text,
+  actor text not null,
+  occurred_at integer not null,
+  recorded_at integer not null,
+  unique (stream, version)
+) strict;
+create index events_type on events (type, position);
+create trigger events_stay before update on events
+  begin select raise(abort, 'events are facts: they are never updated'); end;
+create trigger events_last before delete on events
+  begin select raise(abort, 'events are facts: they are never deleted'); end;
+create table blobs (
+  id text primary key,
+  content blob not null
+) strict, without rowid;
+create table projections (
+  name text primary key,
+  version integer not null
+) strict;
+create table secrets (
+  name text primary key,
+  value blob not null
+) strict;
+"""
+
+_NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "lustre", "fuse.sshfs", "9p", "afs", "beegfs", "gpfs", "glusterfs"}
+
+
+def connect(path: Path, *, readonly: bool = False) -> sqlite3.Connection:
+    """A connection that commits when told to, waits for others, and may cross threads."""
+    mode = "?mode=ro" if readonly else ""
+    db = sqlite3.connect(
+        f"file:{_quoted(path)}{mode}", uri=True, timeout=BUSY_MS / 1000, isolation_level=None, check_same_thread=False
+    )
+    db.execute("pragma foreign_keys = off")
+    return db
+
+
+def prepare(path: Path, *, readonly: bool) -> None:
+    """Make the file if it is to be made, bring it up to date, and refuse what cannot be trusted."""
+    if not path.exists() or path.stat().st_size == 0:
+        if readonly:
+            raise LogNotFound(str(path))
+        _create_private(path)
+    _refuse_network(path)
+    try:
+        _check_and_migrate(path, readonly=readonly)
+    except sqlite3.DatabaseError as error:
+        raise LogCorrupt(str(path), why=str(error)) from None
+
+
+def _create_private(path: Path) -> None:
+    if not path.parent.exists():
+        path.parent.mkdir(parents=True, mode=0o700)
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as error:
+        raise LogUnsupported(str(path), why=str(error.strerror), cure="Choose a place you may write to") from None
+
+
+def _check_and_migrate(path: Path, *, readonly: bool) -> None:
+    db = connect(path, readonly=readonly)
+    try:
+        application = db.execute("pragma application_id").fetchone()[0]
+        found = db.execute("pragma user_version").fetchone()[0]
+        if application not in (0, APPLICATION) or (application == 0 and _has_tables(db)):
+            raise LogCorrupt(str(path), why="it is an SQLite file, and not a log of ours")
+        if found > SCHEMA:
+            raise LogTooNew(str(path), what="the file layout", found=found, known=SCHEMA)
+        if found < SCHEMA:
+            if readonly:
+                raise LogReadOnly(str(path), why="its layout is older", cure="Open it once for writing to bring it up")
+            _migrate(db)
+    finally:
+        db.close()
+
+
+def _migrate(db: sqlite3.Connection) -> None:
+    from sqlite_utils import Database, Migrations
+
+    migrations = Migrations("agl-core")
+
+    @migrations()
+    def m001_events_blobs_and_what_is_in_flight(database: Database) -> None:
+        """The first layout."""
+        for statement in statements(_EVENTS + _in_flight.DDL):
+            database.execute(statement)
+        database.execute("insert into secrets values ('log', ?)", [os.urandom(32)])
+
+    # WAL is a property of the file; 4 KiB pages suit the single inserts of live runs.
+    db.execute("pragma journal_mode = wal")
+    # Two processes may open a new file at once: the second waits here and finds the work done.
+    db.execute("begin immediate")
+    try:
+        migrations.apply(Database(db, execute_plugins=False))
+        db.execute(f"pragma application_id = {APPLICATION}")
+        db.execute(f"pragma user_version = {SCHEMA}")
+    except BaseException:
+        db.execute("rollback")
+        raise
+    db.execute("commit")
+
+
+def install(db: sqlite3.Connection, projections: Sequence[Projection]) -> list[Projection]:
+    """Make the tables of projections the file does not have yet, and return those, to be folded."""
+    known = dict(db.execute("select name, version from projections"))
+    foreign = sorted(set(known) - {projection.name for projection in projections})
+    if foreign:
+        raise LogReadOnly(
+            _name(db),
+            why=f"it keeps tables this process does not know ({', '.join(foreign)}), which would fall behind",
+            cure="Open it with `agl.open_log`, which brings all of them",
+        )
+    new = []
+    for projection in projections:
+        found = known.get(projection.name)
+        if found is None:
+            for statement in statements(";".join(projection.tables.values())):
+                db.execute(statement)
+            db.execute("insert into projections values (?, ?)", (projection.name, projection.version))
+            new.append(projection)
+        elif found != projection.version:
+            raise LogReadOnly(
+                _name(db),
+                why=f"its tables of {projection.name!r} are at version {found}, this release makes {projection.version}",
+                cure="Run `agl log rebuild` with this release, when no other process uses the log",
+            )
+    return new
+
+
+def statements(script: str) -> list[str]:
+    """The statements of a script; a trigger's body holds semicolons of its own."""
+    found, pending = [], ""
+    for part in script.split(";"):
+        pending += part
+        if sqlite3.complete_statement(pending + ";"):
+            if pending.strip():
+                found.append(pending.strip())
+            pending = ""
+        else:
+            pending += ";"
+    return found
+
+
+def _has_tables(db: sqlite3.Connection) -> bool:
+    return db.execute("select count(*) from sqlite_master").fetchone()[0] > 0
+
+
+def _name(db: sqlite3.Connection) -> str:
+    return str(db.execute("pragma database_list").fetchone()[2])
+
+
+def _quoted(path: Path) -> str:
+    from urllib.parse import quote
+
+    return quote(str(path))
+
+
+def _refuse_network(path: Path) -> None:
+    """WAL needs shared memory between processes, which network file systems only pretend to have."""
+    try:
+        mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
+    except OSError:
+        return
+    at = path.resolve()
+    under = [(len(m[1]), m[2]) for m in mounts if at.is_relative_to(m[1])]
+    kind = max(under, default=(0, ""))[1]
+    if kind in _NETWORK:
+        raise LogUnsupported(
+            str(path), why=f"it lies on a network file system ({kind})", cure="Put it on a local disk"
+        )

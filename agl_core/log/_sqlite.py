@@ -1,0 +1,242 @@
+"""The log in one SQLite file: what live runs write to."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import sqlite3
+import tempfile
+import threading
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, Literal
+
+from agl_core.clock import Clock, System
+from agl_core.codec import Codec
+from agl_core.errors import LogCorrupt, LogReadOnly
+from agl_core.log import _schema
+from agl_core.log._follow import Follower, Heard, Subscription
+from agl_core.log._protocol import Decide, Expected, Projection, Work
+from agl_core.log._write import Writer, stamped
+from agl_core.record import Draft, Record
+
+__all__ = ["SqliteLog"]
+
+_PAGE = 500
+
+
+class SqliteLog:
+    """Append-only facts in SQLite (WAL): many processes, one file.
+
+    `path` may be `:memory:`, which is a file in a private temporary folder, gone on `close`. `durability="full"`
+    syncs each group to the disk, for power loss; `"normal"` survives `kill -9`.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        projections: Sequence[Projection] = (),
+        codec: Codec | None = None,
+        clock: Clock | None = None,
+        redact: Callable[[Draft], Draft] | None = None,
+        durability: Literal["normal", "full"] = "normal",
+        readonly: bool = False,
+    ) -> None:
+        self._temporary = Path(tempfile.mkdtemp(prefix="agl-")) if str(path) == ":memory:" else None
+        self.path = self._temporary / "log.db" if self._temporary else Path(path).absolute()
+        self.url = f"sqlite:///{self.path}"
+        self.readonly = readonly
+        self.codec = codec or Codec()
+        self.projections = tuple(projections)
+        self._clock: Clock = clock or System()
+        self._redact = redact
+        self._readers: list[sqlite3.Connection] = []
+        self._lock = threading.Lock()
+        self._closed = False
+        _schema.prepare(self.path, readonly=readonly)
+        self._follower = Follower(self._connect, lambda after, until: self.read(after=after, until=until))
+        self._writer = None if readonly else self._start_writing(durability)
+
+    def _start_writing(self, durability: str) -> Writer:
+        db = _schema.connect(self.path)
+        db.execute(f"pragma synchronous = {'full' if durability == 'full' else 'normal'}")
+        db.execute("begin immediate")
+        try:
+            new = _schema.install(db, self.projections)
+            for record in self.read() if new else ():
+                for projection in new:
+                    projection.apply(record, db)
+        except BaseException:
+            db.execute("rollback")
+            db.close()
+            raise
+        db.execute("commit")
+        return Writer(
+            db,
+            path=str(self.path),
+            codec=self.codec,
+            clock=self._clock,
+            projections=self.projections,
+            prepare=self._prepare,
+            committed=self._follower.push,
+        )
+
+    def _prepare(self, draft: Draft) -> Draft:
+        draft = stamped(draft, self._clock)
+        return self._redact(draft) if self._redact else draft
+
+    @property
+    def artefacts(self) -> Path:
+        """The folder beside the file where checkpoints lie by hash."""
+        return self.path.with_name(self.path.name + ".d")
+
+    def secret(self) -> bytes:
+        """The log's own key, for tokens and redaction marks; it never leaves the file."""
+        with self._reading() as db:
+            return bytes(db.execute("select value from secrets where name = 'log'").fetchone()[0])
+
+    # --- writing
+
+    def append(self, drafts: Sequence[Draft], *, expected: Expected = {}) -> Sequence[Record]:
+        """All of `drafts` or none; they are durable when this returns."""
+        return self.submit(drafts, expected=expected).result()
+
+    def transact(self, decide: Decide) -> Sequence[Record]:
+        """Let `decide` look and write in one transaction."""
+        return self.submit(decide).result()
+
+    def submit(self, work: Work, *, expected: Expected = {}) -> Future[Sequence[Record]]:
+        """Write without waiting: the future resolves after commit."""
+        if self._writer is None:
+            raise LogReadOnly(str(self.path), why="it was opened that way", cure="Open it without `readonly`")
+        return self._writer.submit(work, expected)
+
+    # --- reading
+
+    def read(
+        self,
+        *,
+        after: int = 0,
+        until: int | None = None,
+        stream: str | None = None,
+        types: Collection[str] = (),
+        limit: int | None = None,
+    ) -> Iterator[Record]:
+        """Records in order, a page at a time, so that no reader holds the file."""
+        left = limit
+        while left is None or left > 0:
+            page = self._page(after, until, stream, types, _PAGE if left is None else min(left, _PAGE))
+            yield from page
+            if len(page) < _PAGE:
+                return
+            after = page[-1].position
+            left = None if left is None else left - len(page)
+
+    def _page(
+        self, after: int, until: int | None, stream: str | None, types: Collection[str], limit: int
+    ) -> list[Record]:
+        where, parameters = ["position > ?"], [after, *_given(until), *_given(stream), *types, limit]
+        if until is not None:
+            where.append("position <= ?")
+        if stream is not None:
+            where.append("stream = ?")
+        if types:
+            where.append(f"type in ({', '.join('?' * len(types))})")
+        sql = f"select * from events where {' and '.join(where)} order by position limit ?"  # noqa: S608 - only marks
+        with self._reading() as db:
+            get = _blobs_of(db)
+            return [self._record(row, get) for row in db.execute(sql, parameters).fetchall()]
+
+    def _record(self, row: Any, get: Callable[[str], bytes]) -> Record:
+        position, id_, stream, version, type_, schema, data, key, cause, story, actor, occurred, recorded = row
+        return Record(
+            position=position, id=id_, stream=stream, version=version,
+            event=self.codec.decode(type_, schema, data, get), key=key, causation_id=cause, correlation_id=story,
+            actor=actor, occurred_at=occurred, recorded_at=recorded,
+        )  # fmt: skip
+
+    def get(self, key: str) -> Record | None:
+        """The record that carries an idempotency key."""
+        with self._reading() as db:
+            row = db.execute("select * from events where key = ?", (key,)).fetchone()
+            return self._record(row, _blobs_of(db)) if row else None
+
+    def head(self) -> int:
+        """Position of the last record."""
+        return int(self.rows("select coalesce(max(position), 0) from events")[0][0])
+
+    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
+        """Rows of a query over events and projections, as of the last commit."""
+        with self._reading() as db:
+            return db.execute(sql, parameters).fetchall()
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            db = self._readers.pop() if self._readers else None
+        db = db or self._connect()
+        try:
+            yield db
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError as error:
+            raise LogCorrupt(str(self.path), why=str(error)) from None
+        finally:
+            with self._lock:
+                if self._closed:
+                    db.close()
+                else:
+                    self._readers.append(db)
+
+    def _connect(self) -> sqlite3.Connection:
+        return _schema.connect(self.path, readonly=True)
+
+    # --- following
+
+    def subscribe(self, heard: Heard) -> Subscription:
+        """Hear of every commit from now on, in batches, off the writer's thread."""
+        return self._follower.subscribe(heard, head=self.head())
+
+    def waiting(self) -> contextlib.AbstractContextManager[None]:
+        """While it lasts, commits of other processes are heard of within 20 ms."""
+        return self._follower.waiting()
+
+    def close(self) -> None:
+        """Finish what was submitted, and let go of the file."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+        if self._writer is not None:
+            self._writer.close()
+        self._follower.close()
+        if self._writer is not None:
+            self._writer.disconnect()
+        with self._lock:
+            for db in self._readers:
+                db.close()
+            self._readers.clear()
+        if self._temporary:
+            shutil.rmtree(self._temporary, ignore_errors=True)
+
+    def __enter__(self) -> SqliteLog:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+
+def _given(value: Any) -> list[Any]:
+    return [] if value is None else [value]
+
+
+def _blobs_of(db: sqlite3.Connection) -> Callable[[str], bytes]:
+    def get(id_: str) -> bytes:
+        found = db.execute("select content from blobs where id = ?", (id_,)).fetchone()
+        if found is None:
+            raise LogCorrupt("the log", why=f"blob {id_} is missing")
+        return bytes(found[0])
+
+    return get

@@ -1,0 +1,127 @@
+"""Proof that a log still means what it said, and the way back when its tables do not."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from agl_core.codec import parents
+from agl_core.errors import AglError
+from agl_core.ids import content_id
+from agl_core.log import _schema
+from agl_core.log._protocol import Projection
+
+if TYPE_CHECKING:
+    from agl_core.log._sqlite import SqliteLog
+
+__all__ = ["Finding", "rebuild", "verify"]
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that is not as it should be."""
+
+    what: str
+    """`file`, `position`, `version`, `event`, `blob` or `projection`."""
+    where: str
+    why: str
+
+
+def verify(log: SqliteLog, *, progress: Progress = lambda _done, _all: None) -> Iterator[Finding]:
+    """Everything that is wrong with the log: the file, the order, each event, each blob, each projection."""
+    for (row,) in log.rows("pragma integrity_check"):
+        if row != "ok":
+            yield Finding("file", str(log.path), row)
+    head = log.head()
+    count = log.rows("select count(*) from events")[0][0]
+    if count != head:
+        yield Finding("position", str(head), f"the last position is {head}, and there are {count} events")
+    for stream, last, number in log.rows("select stream, max(version), count(*) from events group by 1"):
+        if last != number:
+            yield Finding("version", stream, f"its last version is {last}, and it has {number} events")
+    yield from _blobs(log)
+    yield from _events(log, head, progress)
+    yield from _projections(log)
+
+
+def _blobs(log: SqliteLog) -> Iterator[Finding]:
+    at = ""
+    while page := log.rows("select id, content from blobs where id > ? order by id limit 1000", (at,)):
+        for id_, content in page:
+            if content_id(content) != id_:
+                yield Finding("blob", id_, "its bytes do not have that hash")
+            parent = parents(content)
+            if parent and not log.rows("select 1 from blobs where id = ?", (parent,)):
+                yield Finding("blob", id_, f"the link before it, {parent}, is missing")
+        at = page[-1][0]
+
+
+def _events(log: SqliteLog, head: int, progress: Progress) -> Iterator[Finding]:
+    for position in range(1, head + 1):
+        try:
+            next(iter(log.read(after=position - 1, until=position)), None)
+        except AglError as error:
+            yield Finding("event", str(position), str(error))
+        if position % 1000 == 0 or position == head:
+            progress(position, head)
+
+
+def _projections(log: SqliteLog) -> Iterator[Finding]:
+    known = {name for (name,) in log.rows("select name from projections")}
+    kept = [projection for projection in log.projections if projection.name in known]
+    folded = fold(log, kept)
+    try:
+        for projection in kept:
+            for table in projection.tables:
+                want, have = (set(run(f"select * from {table}")) for run in (_all(folded), log.rows))  # noqa: S608
+                if want != have:
+                    why = f"{len(want - have)} rows are missing or stale, {len(have - want)} are too many: `agl log rebuild`"
+                    yield Finding("projection", f"{projection.name}.{table}", why)
+    finally:
+        folded.close()
+
+
+def fold(log: SqliteLog, projections: Sequence[Projection], *, until: int | None = None) -> sqlite3.Connection:
+    """The projections as they were at a position, in a database of their own in memory."""
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    for projection in projections:
+        for statement in _schema.statements(";".join(projection.tables.values())):
+            db.execute(statement)
+    for record in log.read(until=until):
+        for projection in projections:
+            projection.apply(record, db)
+    return db
+
+
+def rebuild(log: SqliteLog, projections: Sequence[Projection], *, progress: Progress = lambda _done, _all: None) -> int:
+    """Drop the tables of `projections` and fold them from the log again, in one transaction; how many records."""
+    db = _schema.connect(log.path)
+    try:
+        db.execute("begin immediate")
+        for projection in projections:
+            for table in projection.tables:
+                db.execute(f"drop table if exists {table}")
+            db.execute("delete from projections where name = ?", (projection.name,))
+        _schema.install(db, projections)
+        head = db.execute("select coalesce(max(position), 0) from events").fetchone()[0]
+        for record in log.read(until=head):
+            for projection in projections:
+                projection.apply(record, db)
+            if record.position % 1000 == 0 or record.position == head:
+                progress(record.position, head)
+        db.execute("commit")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("rollback")
+        raise
+    finally:
+        db.close()
+    return int(head)
+
+
+def _all(db: sqlite3.Connection) -> Callable[[str], list[tuple[object, ...]]]:
+    return lambda sql: db.execute(sql).fetchall()

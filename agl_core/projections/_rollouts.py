@@ -1,0 +1,181 @@
+"""Rollouts, their attempts, and the queue of those that wait."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from typing import ClassVar
+
+import msgspec
+
+from agl_core.events import (
+    AttemptExpired,
+    AttemptFinished,
+    AttemptStarted,
+    CallRecorded,
+    RewardGiven,
+    RolloutCancelled,
+    RolloutDeleted,
+    RolloutEnqueued,
+    RolloutFinished,
+    SpanRecorded,
+)
+from agl_core.record import Record
+
+__all__ = ["Rollouts", "exit_to_status"]
+
+_STATUS = {
+    "completed": "succeeded",
+    "gave_up": "succeeded",
+    "max_turns": "succeeded",
+    "timeout": "timeout",
+    "unresponsive": "unresponsive",
+    "worker_lost": "unresponsive",
+    "stalled": "timeout",
+}
+
+
+def exit_to_status(exit_status: str) -> str:
+    """Agent Lightning's attempt status for an exit status of ours."""
+    return _STATUS.get(exit_status, "failed")
+
+
+class Rollouts:
+    """`rollouts`, `attempts` and `queue`."""
+
+    name: ClassVar[str] = "rollouts"
+    version: ClassVar[int] = 1
+    tables: ClassVar[Mapping[str, str]] = {
+        "rollouts": """
+            create table rollouts (
+              rollout_id text primary key,
+              position integer not null,
+              run_id text,
+              task_id text not null,
+              grp text,
+              repeat integer not null,
+              mode text,
+              status text not null,
+              exit_status text,
+              resources_id text,
+              resources_version integer,
+              attempt_id text,
+              attempts integer not null default 0,
+              parent text,
+              config text not null,
+              metadata text not null,
+              hidden integer not null default 0,
+              enqueued_at integer not null,
+              finished_at integer
+            ) strict, without rowid;
+            create index rollouts_position on rollouts (position);
+            create index rollouts_status on rollouts (status, position);
+            create index rollouts_run on rollouts (run_id, grp, position)""",
+        "attempts": """
+            create table attempts (
+              attempt_id text primary key,
+              rollout_id text not null,
+              sequence integer not null,
+              worker_id text not null,
+              token integer not null,
+              status text not null,
+              exit_status text,
+              error text,
+              started_at integer not null,
+              ended_at integer
+            ) strict, without rowid;
+            create index attempts_rollout on attempts (rollout_id, sequence)""",
+        "queue": """
+            create table queue (
+              position integer primary key,
+              rollout_id text not null unique
+            ) strict""",
+    }
+
+    def apply(self, record: Record, db: sqlite3.Connection) -> None:
+        """Take one record in."""
+        match record.event:
+            case RolloutEnqueued() as event:
+                _enqueue(db, record, event)
+            case AttemptStarted() as event:
+                _start(db, record, event)
+            case CallRecorded() | SpanRecorded() | RewardGiven() as event if event.attempt_id:
+                _run(db, event.rollout_id, event.attempt_id)
+            case AttemptFinished() as event:
+                _end(db, record, event, error=event.error, late=event.late)
+            case AttemptExpired() as event:
+                _end(db, record, event, error=event.why, late=False)
+            case RolloutFinished() as event:
+                _settle(db, record, event.rollout_id, event.status, event.exit_status)
+            case RolloutCancelled() as event:
+                _settle(db, record, event.rollout_id, "cancelled", None)
+            case RolloutDeleted() as event:
+                db.execute("update rollouts set hidden = 1 where rollout_id = ?", (event.rollout_id,))
+                db.execute("delete from queue where rollout_id = ?", (event.rollout_id,))
+
+
+def _enqueue(db: sqlite3.Connection, record: Record, event: RolloutEnqueued) -> None:
+    db.execute(
+        "insert into rollouts (rollout_id, position, run_id, task_id, grp, repeat, mode, status, resources_id, "
+        "resources_version, parent, config, metadata, enqueued_at) "
+        "values (?, ?, ?, ?, ?, ?, ?, 'queuing', ?, ?, ?, ?, ?, ?)",
+        (
+            event.rollout_id, record.position, event.run_id, event.task_id, event.group, event.repeat, event.mode,
+            event.resources_id, event.resources_version, event.parent,
+            msgspec.json.encode(event.config, order="sorted").decode(),
+            msgspec.json.encode(event.metadata, order="sorted").decode(), record.recorded_at,
+        ),
+    )  # fmt: skip
+    db.execute("insert into queue values (?, ?)", (record.position, event.rollout_id))
+
+
+def _start(db: sqlite3.Connection, record: Record, event: AttemptStarted) -> None:
+    db.execute(
+        "insert into attempts values (?, ?, ?, ?, ?, 'preparing', null, null, ?, null)",
+        (event.attempt_id, event.rollout_id, event.sequence, event.worker_id, event.token, record.recorded_at),
+    )
+    db.execute(
+        "update rollouts set status = 'preparing', attempt_id = ?, attempts = ? where rollout_id = ?",
+        (event.attempt_id, event.sequence, event.rollout_id),
+    )
+    db.execute("delete from queue where rollout_id = ?", (event.rollout_id,))
+
+
+def _run(db: sqlite3.Connection, rollout_id: str, attempt_id: str) -> None:
+    """The first sign of work; later ones change nothing."""
+    sql = "update attempts set status = 'running' where attempt_id = ? and status = 'preparing'"
+    if db.execute(sql, (attempt_id,)).rowcount:
+        db.execute(
+            "update rollouts set status = 'running' where rollout_id = ? and attempt_id = ? and status = 'preparing'",
+            (rollout_id, attempt_id),
+        )
+
+
+def _end(
+    db: sqlite3.Connection, record: Record, event: AttemptFinished | AttemptExpired, *, error: str | None, late: bool
+) -> None:
+    if late:
+        return
+    db.execute(
+        "update attempts set status = ?, exit_status = ?, error = ?, ended_at = ? where attempt_id = ?",
+        (exit_to_status(event.exit_status), event.exit_status, error, record.recorded_at, event.attempt_id),
+    )
+    # Waiting again, unless the next record of the same transaction settles it.
+    changed = db.execute(
+        "update rollouts set status = 'requeuing' where rollout_id = ? and status in ('preparing', 'running')",
+        (event.rollout_id,),
+    )
+    if changed.rowcount:
+        db.execute(
+            "insert or ignore into queue select position, rollout_id from rollouts where rollout_id = ?",
+            (event.rollout_id,),
+        )
+
+
+def _settle(db: sqlite3.Connection, record: Record, rollout_id: str, status: str, exit_status: str | None) -> None:
+    db.execute(
+        "update rollouts set status = ?, exit_status = ?, finished_at = ? "
+        "where rollout_id = ? and status not in ('succeeded', 'failed', 'cancelled')",
+        (status, exit_status, record.recorded_at, rollout_id),
+    )
+    db.execute("delete from queue where rollout_id = ?", (rollout_id,))
