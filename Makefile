@@ -62,7 +62,7 @@ docs: .venv/.dev
 	$(BIN)/pytest tests/docs
 
 bench: .venv/.dev ## ratios to peers and to bare limits
-	$(BIN)/python bench/startup.py
+	for bench in $(filter-out bench/_%,$(wildcard bench/*.py)); do $(BIN)/python $$bench || exit 1; echo; done
 
 wheels: .venv/.dev ## every distribution into dist/, extras by version
 	rm -rf dist
