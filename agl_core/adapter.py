@@ -2,44 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
-from agl_core.events import CallRecorded, RewardGiven, SpanRecorded
+from agl_core.projections import Trace, TraceReward
 
 __all__ = ["Adapted", "Adapter", "Dropped", "Trace", "TraceReward"]
 
 Row = TypeVar("Row", covariant=True)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TraceReward:
-    """A reward that counts, and the id of the event that gave it."""
-
-    id: str
-    given: RewardGiven
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trace:
-    """What one attempt left in the log: all that an adapter may look at."""
-
-    rollout_id: str
-    attempt_id: str
-    task_id: str
-    input: Any = None
-    mode: str | None = None
-    status: str
-    """Of the rollout: `succeeded`, `failed`, `cancelled`, ..."""
-    exit_status: str | None = None
-    repeat: int = 0
-    calls: tuple[CallRecorded, ...] = ()
-    """Of the attempt that counts, in the order they were recorded; order is not causality."""
-    spans: tuple[SpanRecorded, ...] = ()
-    rewards: tuple[TraceReward, ...] = ()
-    """Given and not withdrawn."""
-    metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
-from agl_core.adapter import Trace, TraceReward
 from agl_core.events import (
     AttemptExpired,
     AttemptFinished,
@@ -19,7 +20,36 @@ from agl_core.events import (
 )
 from agl_core.record import Record
 
-__all__ = ["traces"]
+__all__ = ["Trace", "TraceReward", "traces"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraceReward:
+    """A reward that counts, and the id of the event that gave it."""
+
+    id: str
+    given: RewardGiven
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """What one attempt left in the log: all that an adapter may look at."""
+
+    rollout_id: str
+    attempt_id: str
+    task_id: str
+    input: Any = None
+    mode: str | None = None
+    status: str
+    """Of the rollout: `succeeded`, `failed`, `cancelled`, ..."""
+    exit_status: str | None = None
+    repeat: int = 0
+    calls: tuple[CallRecorded, ...] = ()
+    """Of the attempt that counts, in the order they were recorded; order is not causality."""
+    spans: tuple[SpanRecorded, ...] = ()
+    rewards: tuple[TraceReward, ...] = ()
+    """Given and not withdrawn."""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
 def traces(stories: Iterable[Iterable[Record]]) -> Iterator[Trace]:

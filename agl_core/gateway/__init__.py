@@ -1,0 +1,8 @@
+"""The one door to models: an HTTP proxy that knows whose call it is, and keeps it before it answers."""
+
+from __future__ import annotations
+
+from agl_core.gateway._gateway import Gateway
+from agl_core.gateway._ports import Admission, Admissions, Calls
+
+__all__ = ["Admission", "Admissions", "Calls", "Gateway"]

@@ -1,0 +1,63 @@
+"""The thread that keeps leases: renews those of this process, ends those of the silent and the dead."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+
+from agl_core.errors import LogError
+from agl_core.log import SqliteLog
+from agl_core.store._decisions import Leases, expire, recover_calls, renew
+
+__all__ = ["Keeper"]
+
+_TICK = 1.0
+"""Seconds between looks at the clock; an idle look is one indexed read."""
+_NEIGHBOURS = 5
+"""Every so many looks, ask whether the processes that hold leases still live."""
+
+
+class Keeper:
+    """An OS thread of its own, so that no busy agent starves it."""
+
+    def __init__(self, log: SqliteLog, leases: Leases) -> None:
+        self._log, self._leases = log, leases
+        self._stop = threading.Event()
+        self._logger = logging.getLogger(__name__)
+        self._thread = threading.Thread(target=self._run, name="agl-lease-keeper", daemon=True)
+
+    def start(self) -> None:
+        """Clear up after dead processes, then keep watch."""
+        self._clear_up()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Keep watch no more."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _clear_up(self) -> None:
+        self._log.transact(lambda view: [*recover_calls(view, self._leases), *expire(view, self._leases)])
+
+    def _run(self) -> None:
+        tick = 0
+        while not self._stop.wait(_TICK):
+            tick += 1
+            try:
+                if self._is_any(self._leases.renewal()):
+                    self._log.transact(lambda view: renew(view, self._leases))
+                if self._is_any(self._leases.clock.now()) or (tick % _NEIGHBOURS == 0 and self._has_neighbours()):
+                    self._clear_up()
+            except (LogError, sqlite3.OperationalError) as error:
+                # The file may be busy, or closing: the next tick tries again, and a lease lasts many of them.
+                self._logger.warning("leases could not be kept: %s", error)
+
+    def _is_any(self, before: int) -> bool:
+        sql = "select 1 from in_flight where kind = 'lease' and deadline < ? limit 1"
+        return bool(self._log.rows(sql, (before,)))
+
+    def _has_neighbours(self) -> bool:
+        sql = "select 1 from in_flight where kind in ('lease', 'call') and owner <> ? limit 1"
+        return bool(self._log.rows(sql, (str(self._leases.owner),)))

@@ -1,0 +1,392 @@
+"""The store: commands that write facts, queries that read tables, waiting by push."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+import msgspec
+
+from agl_core import resources as kinds
+from agl_core.clock import Clock, System
+from agl_core.errors import BadValue, RunHeld, UnknownId
+from agl_core.events import (
+    AttemptFinished,
+    AttemptStarted,
+    Event,
+    ExitStatus,
+    ResourcesPublished,
+    RewardGiven,
+    RolloutConfig,
+    RolloutEnqueued,
+    SpanRecorded,
+    Target,
+)
+from agl_core.ids import new_id, task_id
+from agl_core.log import Owner, SqliteLog, View, is_alive
+from agl_core.record import Draft, Record
+from agl_core.resources import LLM, NamedResources, ResourcesUpdate
+from agl_core.store import _decisions as decide
+from agl_core.store._keeper import Keeper
+from agl_core.store._queries import Queries
+from agl_core.store._types import Attempt, AttemptedRollout, EnqueueRolloutRequest, Rollout, Worker
+from agl_core.store._waiting import Claims, Ends
+
+__all__ = ["Store"]
+
+_MODES = (None, "train", "val", "test")
+
+
+class Store:
+    """What runners and algorithms share. Methods await the log's commit; `ask` answers without waiting.
+
+    A store that only reads (`readonly` log) keeps no leases.
+    """
+
+    def __init__(self, log: SqliteLog, *, clock: Clock | None = None, lease_seconds: float = 30.0) -> None:
+        self.log = log
+        self.ask = Queries(log)
+        self._leases = decide.Leases(Owner.me(), clock or System(), lease_seconds)
+        self._claims = Claims(log, self._claim)
+        self._ends = Ends(log, self.ask.finished)
+        self._keys: dict[tuple[str, str], str] = {}
+        self._keeper: Keeper | None = None
+        if not log.readonly:
+            self._unsubscribe = log.subscribe(self._heard)
+            self._keeper = Keeper(log, self._leases)
+            self._keeper.start()
+
+    def _heard(self, records: Sequence[Record]) -> None:
+        self._ends.heard(records)
+        self._claims.heard(records)
+
+    def _claim(self, workers: Sequence[str]) -> Future[Sequence[Record]]:
+        return self.log.submit(lambda view: decide.claim(view, workers, self._leases))
+
+    def close(self) -> None:
+        """Keep leases no more. The log stays open: who opened it closes it."""
+        if self._keeper is not None:
+            self._unsubscribe()
+            self._keeper.stop()
+            if spare := self._claims.spare():
+                self.log.transact(lambda view: decide.give_back(view, spare))
+            self._keeper = None
+
+    # --- rollouts
+
+    async def enqueue_rollout(
+        self,
+        input: Any,
+        mode: str | None = None,
+        resources_id: str | None = None,
+        config: RolloutConfig | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Rollout:
+        """Hand a task out. Resources are pinned now: the named bundle, or the latest, at its version."""
+        request = EnqueueRolloutRequest(
+            input=input, mode=mode, resources_id=resources_id, config=config, metadata=metadata or {}
+        )
+        return (await self.enqueue_many_rollouts([request]))[0]
+
+    async def enqueue_many_rollouts(self, rollouts: Sequence[EnqueueRolloutRequest]) -> list[Rollout]:
+        """Hand many out, in one transaction."""
+        ids = await self.enqueue(rollouts)
+        found = {rollout.rollout_id: rollout for rollout in self.ask.rollouts(ids=ids)}
+        return [found[rollout_id] for rollout_id in ids]
+
+    async def enqueue(self, rollouts: Sequence[EnqueueRolloutRequest]) -> list[str]:
+        """`enqueue_many_rollouts`, ids only."""
+        for request in rollouts:
+            if request.mode not in _MODES:
+                raise BadValue("mode", request.mode, why="it is train, val, test or None")
+
+        known: dict[str, str] = {}
+
+        def enqueued(view: View) -> list[Draft]:
+            known.update(_known(view, [request.key for request in rollouts if request.key]))
+            fresh = [request for request in rollouts if request.key not in known]
+            pins = {pin: _pinned(view, *pin) for pin in {(r.resources_id, r.resources_version) for r in fresh}}
+            return [_enqueued(request, *pins[request.resources_id, request.resources_version]) for request in fresh]
+
+        records = await asyncio.wrap_future(self.log.submit(enqueued))
+        fresh = iter(record.event.rollout_id for record in records if isinstance(record.event, RolloutEnqueued))
+        return [known[request.key] if request.key in known else next(fresh) for request in rollouts]
+
+    async def dequeue_rollout(
+        self, worker_id: str | None = None, *, timeout: float | None = 0.0
+    ) -> AttemptedRollout | None:
+        """The next rollout there is, under a lease; None when none comes within `timeout` seconds (None: for ever)."""
+        worker_id = worker_id or new_id("wk")
+        if timeout == 0.0:
+            records = await asyncio.wrap_future(self._claim([worker_id]))
+            return self._attempted(records[0].event) if records else None
+        waiter = self._claims.wait(worker_id)
+        future = asyncio.wrap_future(waiter.future)
+        try:
+            await asyncio.wait([future], timeout=timeout)
+        finally:
+            if not future.done():
+                self._claims.leave(waiter)
+        return self._attempted(future.result()) if future.done() else None
+
+    async def start_rollout(
+        self,
+        input: Any,
+        mode: str | None = None,
+        resources_id: str | None = None,
+        config: RolloutConfig | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        worker_id: str | None = None,
+        *,
+        run_id: str | None = None,
+    ) -> AttemptedRollout:
+        """Hand a task out and take it at once, past the queue."""
+        request = EnqueueRolloutRequest(
+            input=input, mode=mode, resources_id=resources_id, config=config, metadata=metadata or {}, run_id=run_id
+        )
+
+        def started(view: View) -> list[Draft]:
+            draft = _enqueued(request, *_pinned(view, resources_id, None))
+            assert isinstance(draft.event, RolloutEnqueued)
+            config_json = _json(draft.event.config)
+            first = decide.begin(
+                view, draft.event.rollout_id, 0, config_json, run_id, worker_id or new_id("wk"), self._leases
+            )
+            return [draft, first]
+
+        records = await asyncio.wrap_future(self.log.submit(started))
+        return self._attempted(records[1].event)
+
+    def _attempted(self, started: Event) -> AttemptedRollout:
+        assert isinstance(started, AttemptStarted)
+        rollout = self.ask.rollout(started.rollout_id)
+        if isinstance(rollout, AttemptedRollout) and rollout.attempt_id == started.attempt_id:
+            return rollout
+        raise UnknownId("attempt", started.attempt_id)
+
+    async def finish_attempt(
+        self, attempt: Attempt, exit_status: ExitStatus, *, error: str | None = None
+    ) -> AttemptFinished:
+        """Settle an attempt. A result that comes after the lease was lost is kept, marked late, and never counts."""
+        records = await asyncio.wrap_future(
+            self.log.submit(
+                lambda view: decide.finish(view, attempt.rollout_id, attempt.attempt_id, exit_status, error)
+            )
+        )
+        event = records[0].event
+        assert isinstance(event, AttemptFinished)
+        return event
+
+    async def cancel_rollout(self, rollout_id: str, why: str = "") -> None:
+        """Call it off. Settled rollouts stay as they are."""
+        await asyncio.wrap_future(self.log.submit(lambda view: decide.cancel(view, rollout_id, why)))
+
+    async def wait_for_rollouts(self, *, rollout_ids: Sequence[str], timeout: float | None = None) -> list[Rollout]:
+        """Those of `rollout_ids` that are settled, as soon as all are, or when `timeout` seconds have passed."""
+        await self.wait(rollout_ids, timeout=timeout)
+        done = self.ask.finished(rollout_ids)
+        return self.ask.rollouts(ids=[rollout_id for rollout_id in rollout_ids if rollout_id in done])
+
+    async def wait(
+        self,
+        rollout_ids: Sequence[str],
+        *,
+        timeout: float | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> bool:
+        """Whether all are settled; no id costs a thread or a poll."""
+        future = asyncio.wrap_future(self._ends.wait(rollout_ids, progress))
+        try:
+            async with asyncio.timeout(timeout):
+                await future
+        except TimeoutError:
+            return False
+        return True
+
+    async def query_rollouts(
+        self, *, status_in: Sequence[str] = (), rollout_id_in: Sequence[str] | None = None, limit: int = -1, offset: int = 0
+    ) -> list[Rollout]:
+        """Rollouts in the order they were enqueued."""
+        return self.ask.rollouts(ids=rollout_id_in, status_in=status_in, limit=limit, offset=offset)
+
+    async def get_rollout_by_id(self, rollout_id: str) -> Rollout:
+        """The rollout; `UnknownId` when there is none."""
+        return self.ask.rollout(rollout_id)
+
+    async def query_attempts(self, rollout_id: str) -> list[Attempt]:
+        """All tries at a rollout."""
+        return self.ask.attempts(rollout_id)
+
+    # --- what an attempt leaves
+
+    async def add_reward(
+        self,
+        rollout_id: str,
+        value: float,
+        *,
+        attempt_id: str | None = None,
+        name: str = "primary",
+        judge: str = "agent",
+        target: Target | None = None,
+    ) -> Record:
+        """Put a number on a rollout, or on what `target` names."""
+        event = RewardGiven(
+            rollout_id=rollout_id,
+            attempt_id=attempt_id,
+            target=target or Target(kind="rollout", id=rollout_id),
+            value=float(value),
+            name=name,
+            judge=judge,
+        )
+        return await self._add(rollout_id, event)
+
+    async def add_span(self, span: SpanRecorded) -> Record:
+        """Keep a span of a known attempt, once."""
+        return await self._add(span.rollout_id, span, key=f"span/{span.attempt_id}/{span.span_id}")
+
+    async def _add(self, rollout_id: str, event: Event, *, key: str | None = None) -> Record:
+        def added(view: View) -> list[Draft]:
+            found = view.rows("select run_id from rollouts where rollout_id = ?", (rollout_id,))
+            if not found:
+                raise UnknownId("rollout", rollout_id)
+            return [
+                Draft(stream=f"rollout/{rollout_id}", event=event, key=key, correlation_id=found[0][0] or rollout_id)
+            ]
+
+        return (await asyncio.wrap_future(self.log.submit(added)))[0]
+
+    # --- resources
+
+    async def add_resources(self, resources: NamedResources) -> ResourcesUpdate:
+        """A new bundle, at version 1."""
+        return await self.publish(resources)
+
+    async def update_resources(self, resources_id: str, resources: NamedResources) -> ResourcesUpdate:
+        """The next version of a bundle; earlier ones stay as they were."""
+        return await self.publish(resources, resources_id=resources_id)
+
+    async def publish(
+        self,
+        resources: NamedResources,
+        *,
+        resources_id: str | None = None,
+        parent: ResourcesUpdate | None = None,
+        why: str = "",
+        run_id: str | None = None,
+        key: str | None = None,
+    ) -> ResourcesUpdate:
+        """A new immutable version: the parent's resources with these in their places."""
+        dumped = {name: kinds.dump(resource) for name, resource in {**(parent.resources if parent else {}), **resources}.items()}
+        name = resources_id or (parent.resources_id if parent else new_id("rs"))
+
+        def published(view: View) -> list[Draft]:
+            known = view.rows("select resources_id, version from resources where resources_id = ? order by version", (name,))
+            event = ResourcesPublished(
+                resources_id=name,
+                version=len(known) + 1,
+                resources=dumped,
+                parent=f"{parent.resources_id}@{parent.version}" if parent else None,
+                why=why,
+                run_id=run_id,
+            )
+            return [Draft(stream=f"resources/{name}", event=event, key=key, correlation_id=run_id or name)]
+
+        record = (await asyncio.wrap_future(self.log.submit(published)))[0]
+        event = record.event
+        assert isinstance(event, ResourcesPublished)
+        for inner, resource in resources.items():
+            if isinstance(resource, LLM) and resource.api_key:
+                self._keys[event.resources_id, inner] = resource.api_key
+        return self.ask.resources(event.resources_id, event.version)
+
+    async def get_latest_resources(self) -> ResourcesUpdate | None:
+        """The bundle that came out last."""
+        return self.ask.latest_resources()
+
+    async def get_resources_by_id(self, resources_id: str, version: int | None = None) -> ResourcesUpdate:
+        """A bundle; its newest version when none is named."""
+        return self.ask.resources(resources_id, version)
+
+    # --- who works
+
+    async def query_workers(self) -> list[Worker]:
+        """Workers that joined and did not leave."""
+        rows = self.log.rows(
+            "select w.worker_id, w.host, w.pid, a.attempt_id from workers w left join attempts a "
+            "on a.worker_id = w.worker_id and a.ended_at is null where w.left_at is null order by w.joined_at"
+        )
+        return [
+            Worker(worker_id=name, host=host, pid=pid, status="busy" if attempt else "idle", current_attempt_id=attempt)
+            for name, host, pid, attempt in rows
+        ]
+
+    async def hold_run(self, run_id: str) -> None:
+        """Take the run for this process, or raise `RunHeld` while another living one has it."""
+
+        def held(view: View) -> list[Draft]:
+            flight = view.in_flight.get("run", run_id)
+            if flight and flight.owner != self._leases.owner and is_alive(flight.owner) is not False:
+                raise RunHeld(run_id, holder=f"process {flight.owner.pid} on {flight.owner.host}")
+            view.in_flight.put("run", run_id, owner=self._leases.owner)
+            return []
+
+        await asyncio.wrap_future(self.log.submit(held))
+
+    async def release_run(self, run_id: str) -> None:
+        """Let others have it."""
+
+        def released(view: View) -> list[Draft]:
+            view.in_flight.drop("run", run_id)
+            return []
+
+        await asyncio.wrap_future(self.log.submit(released))
+
+
+def _known(view: View, keys: Sequence[str]) -> dict[str, str]:
+    """Key to rollout id, of requests that came before."""
+    known = {}
+    for key in keys:
+        for (stream,) in view.rows("select stream from events where key = ?", (key,)):
+            known[key] = stream.removeprefix("rollout/")
+    return known
+
+
+def _pinned(view: View, resources_id: str | None, version: int | None) -> tuple[str | None, int | None]:
+    if resources_id is None:
+        found = view.rows("select resources_id, version from resources order by position desc limit 1")
+        return found[0] if found else (None, None)
+    found = view.rows(
+        "select resources_id, version from resources where resources_id = ? and (? is null or version = ?) "
+        "order by version desc limit 1",
+        (resources_id, version, version),
+    )
+    if not found:
+        raise UnknownId("resource", resources_id)
+    pinned: tuple[str, int] = found[0]
+    return pinned
+
+
+def _enqueued(request: EnqueueRolloutRequest, resources_id: str | None, version: int | None) -> Draft:
+    rollout_id = request.rollout_id or new_id("ro")
+    event = RolloutEnqueued(
+        rollout_id=rollout_id,
+        input=request.input,
+        task_id=task_id(request.input),
+        mode=request.mode,  # type: ignore[arg-type]  # checked at the door
+        resources_id=resources_id,
+        resources_version=version,
+        config=request.config or RolloutConfig(),
+        metadata=request.metadata,
+        run_id=request.run_id,
+        group=request.group,
+        repeat=request.repeat,
+    )
+    return Draft(
+        stream=f"rollout/{rollout_id}", event=event, key=request.key, correlation_id=request.run_id or rollout_id
+    )
+
+
+def _json(config: RolloutConfig) -> str:
+    return msgspec.json.encode(config, order="sorted").decode()

@@ -1,0 +1,195 @@
+"""Who waits for what: workers for something to do, algorithms for rollouts to end. Push, never a poll for each."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from contextlib import AbstractContextManager
+
+from agl_core.events import (
+    AttemptExpired,
+    AttemptFinished,
+    AttemptStarted,
+    RolloutCancelled,
+    RolloutEnqueued,
+    RolloutFinished,
+)
+from agl_core.log import SqliteLog
+from agl_core.record import Record
+
+__all__ = ["Claims", "Ends", "Waiter"]
+
+
+class Waiter:
+    """A worker that wants a rollout."""
+
+    __slots__ = ("future", "gone", "worker_id")
+
+    def __init__(self, worker_id: str) -> None:
+        self.worker_id = worker_id
+        self.future: Future[AttemptStarted | None] = Future()
+        self.gone = False
+        """It gave up waiting; what is claimed for it goes to the next."""
+
+
+Claim = Callable[[Sequence[str]], Future[Sequence[Record]]]
+
+
+class Claims:
+    """Gathers the workers that wait, and claims for all of them in one transaction."""
+
+    def __init__(self, log: SqliteLog, claim: Claim) -> None:
+        self._log, self._claim = log, claim
+        self._waiters: deque[Waiter] = deque()
+        self._spare: deque[AttemptStarted] = deque()
+        self._busy = False
+        self._again = False
+        self._lock = threading.Lock()
+        self._watch: AbstractContextManager[None] | None = None
+
+    def wait(self, worker_id: str) -> Waiter:
+        """A waiter whose future gets the next rollout there is."""
+        waiter = Waiter(worker_id)
+        with self._lock:
+            self._waiters.append(waiter)
+            if self._watch is None:
+                self._watch = self._log.waiting()
+                self._watch.__enter__()
+        self.pump()
+        return waiter
+
+    def leave(self, waiter: Waiter) -> None:
+        """It waits no more; what was claimed for it meanwhile is handed on."""
+        with self._lock:
+            waiter.gone = True
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+            if waiter.future.done() and (started := waiter.future.result()) is not None:
+                self._spare.append(started)
+            self._unwatch()
+        self.pump()
+
+    def spare(self) -> list[AttemptStarted]:
+        """Attempts that were claimed for somebody who left: to be given back."""
+        with self._lock:
+            spare, self._spare = list(self._spare), deque()
+        return spare
+
+    def heard(self, records: Iterable[Record]) -> None:
+        """Something may be waiting in the queue."""
+        for record in records:
+            if isinstance(record.event, RolloutEnqueued | AttemptExpired | AttemptFinished):
+                self.pump()
+                return
+
+    def pump(self) -> None:
+        """Claim for all who wait, unless that is being done: then once more after it."""
+        with self._lock:
+            while self._spare and self._waiters:
+                self._waiters.popleft().future.set_result(self._spare.popleft())
+            if self._busy:
+                self._again = True
+                return
+            waiters = list(self._waiters)
+            if not waiters:
+                return
+            self._busy, self._again = True, False
+        try:
+            claimed = self._claim([waiter.worker_id for waiter in waiters])
+        except Exception as error:  # noqa: BLE001 - the log is closed: whoever waits must hear of it
+            self._fail(error)
+            return
+        claimed.add_done_callback(lambda done: self._hand_out(waiters, done))
+
+    def _hand_out(self, waiters: list[Waiter], done: Future[Sequence[Record]]) -> None:
+        error = done.exception()
+        if error is not None:
+            self._fail(error)
+            return
+        started = [record.event for record in done.result() if isinstance(record.event, AttemptStarted)]
+        with self._lock:
+            takers = deque(waiter for waiter in waiters if not waiter.gone)
+            for attempt in started:
+                if takers:
+                    waiter = takers.popleft()
+                    self._waiters.remove(waiter)
+                    waiter.future.set_result(attempt)
+                else:
+                    self._spare.append(attempt)
+            self._busy = False
+            again = self._again or (bool(started) and bool(self._waiters))
+            self._unwatch()
+        if again:
+            self.pump()
+
+    def _fail(self, error: BaseException) -> None:
+        with self._lock:
+            waiters, self._waiters, self._busy = list(self._waiters), deque(), False
+            self._unwatch()
+        for waiter in waiters:
+            waiter.future.set_exception(error)
+
+    def _unwatch(self) -> None:
+        if not self._waiters and self._watch is not None:
+            self._watch.__exit__(None, None, None)
+            self._watch = None
+
+
+class Ends:
+    """Futures that resolve when a set of rollouts has come to its end."""
+
+    def __init__(self, log: SqliteLog, finished: Callable[[Sequence[str]], set[str]]) -> None:
+        self._log, self._finished = log, finished
+        self._open: dict[str, list[_Set]] = {}
+        self._lock = threading.Lock()
+
+    def wait(self, rollout_ids: Sequence[str], progress: Callable[[int], None] | None = None) -> Future[None]:
+        """Resolves when all of them are settled; `progress` hears how many are."""
+        waiting = _Set(set(rollout_ids), progress)
+        watch = self._log.waiting()
+        watch.__enter__()
+        waiting.future.add_done_callback(lambda _: watch.__exit__(None, None, None))
+        with self._lock:
+            for rollout_id in waiting.left:
+                self._open.setdefault(rollout_id, []).append(waiting)
+        # Asked after the future is known, so that no end falls between.
+        self._settle(self._finished(list(rollout_ids)))
+        if not rollout_ids:
+            waiting.future.set_result(None)
+        return waiting.future
+
+    def heard(self, records: Iterable[Record]) -> None:
+        """Some rollouts may have ended."""
+        ended = {
+            record.event.rollout_id
+            for record in records
+            if isinstance(record.event, RolloutFinished | RolloutCancelled)
+        }
+        if ended:
+            self._settle(ended)
+
+    def _settle(self, rollout_ids: set[str]) -> None:
+        done, changed = [], {}
+        with self._lock:
+            for rollout_id in rollout_ids:
+                for waiting in self._open.pop(rollout_id, ()):
+                    waiting.left.discard(rollout_id)
+                    changed[id(waiting)] = waiting
+                    if not waiting.left:
+                        done.append(waiting)
+        for waiting in changed.values():
+            if waiting.progress:
+                waiting.progress(waiting.all - len(waiting.left))
+        for waiting in done:
+            if not waiting.future.done():
+                waiting.future.set_result(None)
+
+
+class _Set:
+    __slots__ = ("all", "future", "left", "progress")
+
+    def __init__(self, left: set[str], progress: Callable[[int], None] | None) -> None:
+        self.left, self.all, self.progress = left, len(left), progress
+        self.future: Future[None] = Future()
