@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from threading import Lock
 
@@ -94,44 +94,40 @@ class Lanes:
             lane.is_paused = False
         self._wake(lane.opened.set)
 
-    def known(self, asked: str) -> str:
-        """The registered name of what was asked for, `policy@3` included."""
+    def target(self, asked: str) -> Target:
+        """Where a call for `asked` would go now, paused or not; `policy@3` pins a version."""
         name = asked if asked in self._lanes else asked.rpartition("@")[0]
-        self._lane(name, asked)
-        return name
+        target = self._lane(name, asked).target
+        pinned = asked[len(name) + 1 :]
+        if pinned and pinned != str(target.version):
+            raise PolicyNotLoaded(name, version=int(pinned) if pinned.isdecimal() else -1, served=target.version)
+        return target
 
-    async def enter(self, asked: str) -> _Lane:
-        """Wait until calls to the model may pass; the lane must then be used with `passing` at once."""
+    @asynccontextmanager
+    async def passage(self, asked: str) -> AsyncIterator[Target]:
+        """Wait until calls may pass, and be counted as on the way; the target stays to the end of the call."""
+        lane = await self._opened(asked)
+        target = lane.target
+        lane.running += 1
+        try:
+            yield target
+        finally:
+            lane.running -= 1
+            if not lane.running:
+                lane.idle.set()
+
+    async def _opened(self, asked: str) -> _Lane:
         while True:
-            name = self.known(asked)
-            lane = self._lanes[name]
+            lane = self._lane(self.target(asked).endpoint.model)
             if not lane.is_paused:
-                pinned = asked[len(name) + 1 :]
-                if pinned and pinned != str(lane.target.version):
-                    raise PolicyNotLoaded(name, version=_version(pinned), served=lane.target.version)
                 return lane
             # Cleared here, not where the gate closes: a wake-up from another thread may arrive after the next
             # closing, and an event left set would spin this loop.
             lane.opened.clear()
             await lane.opened.wait()
 
-    @contextmanager
-    def passing(self, lane: _Lane) -> Iterator[Target]:
-        """Be counted as on the way; the target is the one of this moment, to the end of the call."""
-        lane.running += 1
-        try:
-            yield lane.target
-        finally:
-            lane.running -= 1
-            if not lane.running:
-                lane.idle.set()
-
     def _lane(self, name: str, asked: str = "") -> _Lane:
         lane = self._lanes.get(name)
         if lane is None:
             raise ModelNotFound(asked or name, known=self._lanes)
         return lane
-
-
-def _version(pinned: str) -> int:
-    return int(pinned) if pinned.isdecimal() else -1

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import msgspec
 
 from agl_core.errors import AglError, BadValue, LeaseLost, ModelNotFound, PolicyNotLoaded, UnknownId
 
-__all__ = ["Refused", "Reply", "refusal"]
+__all__ = ["Refused", "Reply"]
 
 _STATUS: Mapping[type[AglError], int] = {
     BadValue: 400,
@@ -39,22 +38,16 @@ class Refused(Exception):
         super().__init__(message)
         self.status, self.code, self.headers = status, code, headers or {}
 
+    @classmethod
+    def because(cls, error: AglError) -> Refused:
+        """The refusal that tells one of our errors."""
+        status = next((status for kind, status in _STATUS.items() if isinstance(error, kind)), 503)
+        # The one code that is OpenAI's own, because its clients know it.
+        code = "model_not_found" if isinstance(error, ModelNotFound) else error.code
+        return cls(status, code, str(error))
 
-def refusal(why: Exception) -> Reply:
-    """The reply that says `why`."""
-    match why:
-        case Refused():
-            return _reply(why.status, why.code, str(why), why.headers)
-        case ModelNotFound():
-            # The one code that is OpenAI's own: clients know it.
-            return _reply(404, "model_not_found", str(why))
-        case AglError():
-            status = next((status for kind, status in _STATUS.items() if isinstance(why, kind)), 503)
-            return _reply(status, why.code, str(why))
-    return _reply(500, "GATEWAY_ERROR", f"the gateway failed: {type(why).__name__}; its log has the place")
-
-
-def _reply(status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> Reply:
-    kind = _TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
-    error: dict[str, Any] = {"message": message, "type": kind, "param": None, "code": code}
-    return Reply(status, msgspec.json.encode({"error": error}), headers or {})
+    def reply(self) -> Reply:
+        """The same as an answer, in OpenAI's shape."""
+        kind = _TYPES.get(self.status, "invalid_request_error" if self.status < 500 else "server_error")
+        error = {"message": str(self), "type": kind, "param": None, "code": self.code}
+        return Reply(self.status, msgspec.json.encode({"error": error}), self.headers)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import aiohttp
 import msgspec
 
-from agl_core.events.call import Status
 from agl_core.gateway._lanes import Target
 from agl_core.gateway._refusals import Refused, Reply
 from agl_core.wire import error_code
@@ -25,13 +24,15 @@ _PASSED = ("retry-after", "retry-after-ms", "x-should-retry", "x-request-id")
 class Answer:
     """What became of a request."""
 
-    status: Status
+    status: Literal["ok", "error", "broken"]
     http_status: int | None = None
     error: str | None = None
+    """A stable word for what went wrong; the endpoint's own, when it gave one."""
     body: dict[str, Any] | None = None
-    """The answer as JSON, if it was an object."""
-    reply: Reply | Refused
-    """What the agent gets."""
+    """What the endpoint said, if it was a JSON object."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    reply: Reply | None = None
+    """What the agent gets; without one, `body`."""
 
 
 class Upstream:
@@ -40,7 +41,7 @@ class Upstream:
     def __init__(self, *, timeout: float, backoff: Sequence[float]) -> None:
         self._timeout = timeout
         self._backoff = backoff
-        self._session: aiohttp.ClientSession | None = None
+        self._session: aiohttp.ClientSession
 
     async def open(self) -> None:
         """Make the pool, in the loop that will use it."""
@@ -53,8 +54,7 @@ class Upstream:
 
     async def close(self) -> None:
         """Hang up."""
-        if self._session is not None:
-            await self._session.close()
+        await self._session.close()
 
     async def ask(self, target: Target, body: dict[str, Any]) -> Answer:
         """Send `body` to the target's chat completions; every failure is an answer too."""
@@ -63,19 +63,23 @@ class Upstream:
         try:
             status, headers, raw = await self._post(url, content, target.headers)
         except aiohttp.ClientConnectorError:
-            return _failed("error", 502, "endpoint_down", f"nothing answers at {target.endpoint.url}: is the engine up?")
+            return _failed(
+                "error", 502, "endpoint_down", f"nothing answers at {target.endpoint.url}: is the engine up?"
+            )
         except TimeoutError:
             return _failed(
                 "broken", 504, "upstream_timeout", f"{target.endpoint.model} said nothing for {self._timeout:g} seconds"
             )
         except (aiohttp.ClientError, OSError) as error:
             return _failed(
-                "broken", 502, "upstream_broken", f"{target.endpoint.model} hung up before its answer was whole ({error})"
+                "broken",
+                502,
+                "upstream_broken",
+                f"{target.endpoint.model} hung up before its answer was whole ({error})",
             )
         return _read(status, headers, raw)
 
     async def _post(self, url: str, content: bytes, headers: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
-        assert self._session is not None
         for pause in (*self._backoff, None):
             try:
                 async with self._session.post(url, data=content, headers=headers, allow_redirects=False) as reply:
@@ -90,21 +94,27 @@ class Upstream:
 
 
 def _read(status: int, headers: dict[str, str], raw: bytes) -> Answer:
+    body = _object(raw)
+    if body is not None and 200 <= status < 300:
+        return Answer(status="ok", http_status=status, body=body, headers=headers)
+    # A redirect is not followed, and nothing the agent could follow either.
+    shown = status if status >= 400 else 502
+    if body is not None:
+        error, reply = error_code(status, body), Reply(shown, raw, headers)
+    else:
+        error = error_code(status, body) if status >= 300 else "upstream_not_json"
+        why = f"the endpoint answered {status}, with something that is no JSON object"
+        reply = Refused(shown, error.upper(), why, headers=headers).reply()
+    return Answer(status="error", http_status=status, error=error, body=body, reply=reply)
+
+
+def _object(raw: bytes) -> dict[str, Any] | None:
     try:
         body = msgspec.json.decode(raw)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-        body = None
-    if not isinstance(body, dict):
-        code = error_code(status, None) if status >= 300 else "upstream_not_json"
-        shown = status if status >= 400 else 502
-        why = f"the endpoint answered {status} with something that is no JSON object"
-        reply = Refused(shown, code.upper(), why, headers=headers)
-        return Answer(status="error", http_status=status, error=code, reply=reply)
-    if status >= 300:
-        reply = Reply(status if status >= 400 else 502, raw, headers)
-        return Answer(status="error", http_status=status, error=error_code(status, body), body=body, reply=reply)
-    return Answer(status="ok", http_status=status, body=body, reply=Reply(status, raw, headers))
+    except (msgspec.MsgspecError, RecursionError):
+        return None
+    return body if isinstance(body, dict) else None
 
 
-def _failed(status: Status, shown: int, code: str, why: str) -> Answer:
-    return Answer(status=status, error=code, reply=Refused(shown, code.upper(), why))
+def _failed(status: Literal["error", "broken"], shown: int, code: str, why: str) -> Answer:
+    return Answer(status=status, error=code, reply=Refused(shown, code.upper(), why).reply())

@@ -11,7 +11,7 @@ _NOTHING = object()
 
 
 def leftover(raw: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
-    """What `raw` has and `said` does not: `merged(said, leftover(raw, said))` holds all of `raw`, as it came."""
+    """All that the payload has and the words do not; `merged` with `said` it holds the whole of `raw`, as it came."""
     return {
         name: left for name, value in raw.items() if (left := _left(value, said.get(name, _NOTHING))) is not _NOTHING
     }
