@@ -1,0 +1,35 @@
+"""What tests of plugins stand on: contracts to inherit, doubles to talk to, strategies to draw from.
+
+The contracts want pytest, the strategies want Hypothesis; neither is imported before it is asked for.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from agl_core.testing._scripted_engine import ScriptedEngine
+    from agl_core.testing._scripted_model import Answer, Asked, Refusal, ScriptedModel
+
+__all__ = [
+    "Answer",
+    "Asked",
+    "Refusal",
+    "ScriptedEngine",
+    "ScriptedModel",
+]
+
+_HOMES = {
+    "Answer": "_scripted_model",
+    "Asked": "_scripted_model",
+    "Refusal": "_scripted_model",
+    "ScriptedEngine": "_scripted_engine",
+    "ScriptedModel": "_scripted_model",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"agl_core.testing.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
