@@ -2,8 +2,9 @@
 
     AglError
     ├── LogError        VersionConflict KeyReused LogCorrupt LogTooNew LogReadOnly LogNotFound LogUnsupported
+    │                   LogBusy BadQuery
     ├── CodecError      UpcastGap BadPayload
-    ├── StoreError      UnknownId BadValue LeaseLost RunHeld
+    ├── StoreError      UnknownId BadValue LeaseLost RunHeld OutsideAttempt
     ├── PluginError     MissingExtra PluginBroken UnknownName
     ├── RunError        ReplayDiverged AmbiguousLabel RunNotImportable RunNotResumable NoTrainingData NotFast
     │                   RewardMissing CaptureNone StepFailed
@@ -22,6 +23,7 @@ __all__ = [
     "AglError",
     "AmbiguousLabel",
     "BadPayload",
+    "BadQuery",
     "BadValue",
     "CaptureNone",
     "CodecError",
@@ -29,6 +31,7 @@ __all__ = [
     "EngineFailed",
     "KeyReused",
     "LeaseLost",
+    "LogBusy",
     "LogCorrupt",
     "LogError",
     "LogNotFound",
@@ -39,6 +42,7 @@ __all__ = [
     "ModelNotFound",
     "NoTrainingData",
     "NotFast",
+    "OutsideAttempt",
     "PluginBroken",
     "PluginError",
     "PolicyNotLoaded",
@@ -171,6 +175,24 @@ class LogUnsupported(LogError):
         super().__init__(f"cannot open {url!r} as a log: {why}. {cure}", url=url, why=why, cure=cure)
 
 
+class LogBusy(LogError):
+    """Somebody else held the file for longer than we wait."""
+
+    code = "LOG_BUSY"
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"{path} is being written by another process: wait for it, and try again", path=path)
+
+
+class BadQuery(LogError):
+    """A query that cannot be answered from the log."""
+
+    code = "BAD_QUERY"
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"{why.strip()}\n`agl log query \"show tables\"` lists what there is to ask", why=why)
+
+
 # --- the codec
 
 
@@ -248,6 +270,19 @@ class RunHeld(StoreError):
     def __init__(self, run_id: str, *, holder: str) -> None:
         super().__init__(
             f"run {run_id} is held by {holder}: wait for it, or stop that process first", run_id=run_id, holder=holder
+        )
+
+
+class OutsideAttempt(StoreError):
+    """Something was emitted where no attempt is under way."""
+
+    code = "OUTSIDE_ATTEMPT"
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"{what} belongs to an attempt, and none is under way here: call it inside an agent that a Runner or "
+            "Trainer runs, or pass propagate=False",
+            what=what,
         )
 
 

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from agl_core.adapter import Adapter
     from agl_core.agents import LitAgent
     from agl_core.algorithm import Algorithm
+    from agl_core.codec import Codec
     from agl_core.engine import Engine
     from agl_core.events import Event, Upcast
     from agl_core.executors import Executor
@@ -77,8 +78,16 @@ def agl_install_tracer(recorder: Recorder) -> AbstractContextManager[None] | Non
 
 
 @hookspec(firstresult=True)
-def agl_open_log(url: str, readonly: bool) -> EventLog | None:  # noqa: FBT001 - hook arguments go by name
-    """The log at `url` (`sqlite:///path`, a plain path, `:memory:`), or None when the URL is not yours."""
+def agl_open_log(
+    url: str,
+    readonly: bool,  # noqa: FBT001 - hook arguments go by name
+    codec: Codec,
+    redact: Callable[[Draft], Draft],
+) -> EventLog | None:
+    """The log at `url` (`sqlite:///path`, a plain path, `:memory:`), or None when the URL is not yours.
+
+    `codec` knows the events of all plugins, `redact` is all of their `agl_redact`: hand both on.
+    """
 
 
 @hookspec(firstresult=True)

@@ -23,6 +23,8 @@ from agl_core.events import (
     RolloutEnqueued,
     SpanRecorded,
     Target,
+    WorkerJoined,
+    WorkerLeft,
 )
 from agl_core.ids import new_id, task_id
 from agl_core.log import Owner, SqliteLog, View, is_alive
@@ -179,6 +181,10 @@ class Store:
         assert isinstance(event, AttemptFinished)
         return event
 
+    async def give_back(self, started: AttemptStarted) -> None:
+        """An attempt whose worker stops: the rollout goes back to the queue, and loses no try."""
+        await asyncio.wrap_future(self.log.submit(lambda view: decide.give_back(view, [started])))
+
     async def cancel_rollout(self, rollout_id: str, why: str = "") -> None:
         """Call it off. Settled rollouts stay as they are."""
         await asyncio.wrap_future(self.log.submit(lambda view: decide.cancel(view, rollout_id, why)))
@@ -309,7 +315,25 @@ class Store:
         """A bundle; its newest version when none is named."""
         return self.ask.resources(resources_id, version)
 
+    def api_key(self, resources_id: str, name: str) -> str | None:
+        """The provider's key that came with a resource: held by this process, written nowhere."""
+        return self._keys.get((resources_id, name))
+
     # --- who works
+
+    async def join(self, worker_ids: Sequence[str]) -> None:
+        """These workers of this process are ready."""
+        me = self._leases.owner
+        drafts = [
+            Draft(stream=f"worker/{name}", event=WorkerJoined(worker_id=name, host=me.host, pid=me.pid))
+            for name in worker_ids
+        ]
+        await asyncio.wrap_future(self.log.submit(drafts))
+
+    async def leave(self, worker_ids: Sequence[str], why: str = "") -> None:
+        """They take no more."""
+        drafts = [Draft(stream=f"worker/{name}", event=WorkerLeft(worker_id=name, why=why)) for name in worker_ids]
+        await asyncio.wrap_future(self.log.submit(drafts))
 
     async def query_workers(self) -> list[Worker]:
         """Workers that joined and did not leave."""

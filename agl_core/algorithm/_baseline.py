@@ -1,0 +1,41 @@
+"""The algorithm that learns nothing: it runs the agent over its tasks and says how well that went."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agl_core.algorithm._protocol import FastAlgorithm
+from agl_core.run import Estimate, Run
+
+__all__ = ["Baseline", "BaselineConfig"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaselineConfig:
+    """How often the agent runs over its tasks."""
+
+    n_epochs: int = 1
+    """Times over the training tasks, and over the validation tasks."""
+
+
+class Baseline(FastAlgorithm):
+    """Rollouts and their mean reward, for every task of both splits."""
+
+    name = "baseline"
+
+    def __init__(self, config: BaselineConfig | None = None, **overrides: int) -> None:
+        self.config = config or BaselineConfig(**overrides)
+
+    async def run(self, run: Run) -> None:
+        """Run each split `n_epochs` times."""
+        for epoch in range(self.config.n_epochs):
+            for split, tasks in (("train", run.train), ("val", run.val)):
+                if not tasks:
+                    continue
+                outcomes = await run.rollouts(tasks, mode=split, label=split)
+                rewards = [outcome.reward for outcome in outcomes if outcome.reward is not None]
+                failed = sum(outcome.status != "succeeded" for outcome in outcomes)
+                run.log(step=epoch, **{f"{split}/failed": failed, f"{split}/scored": len(rewards)})
+                if rewards:
+                    run.log(step=epoch, **{f"{split}/reward": sum(rewards) / len(rewards)})
+                    run.result[split] = Estimate.of(rewards).to_json()

@@ -1,0 +1,35 @@
+"""An algorithm is a program over a `Run`; run again, it goes on where its log ends."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, Protocol, runtime_checkable
+
+from agl_core.run import Run
+
+__all__ = ["Algorithm", "FastAlgorithm", "is_durable"]
+
+
+@runtime_checkable
+class Algorithm(Protocol):
+    """Improves an agent through the run it is handed, and through nothing else.
+
+    Hyper-parameters sit in one frozen dataclass, `config`; its fields become the options of `agl train`. A class
+    is made as `Algorithm(config)` or with the fields as keywords.
+    """
+
+    name: str
+
+    async def run(self, run: Run) -> None:
+        """The whole algorithm. What it needs from outside goes through `run`, or resume would do it twice."""
+        ...
+
+
+class FastAlgorithm:
+    """Marks algorithms that end soon: `Trainer.dev` runs no others."""
+
+
+def is_durable(algorithm: Any) -> bool:
+    """Whether it works through a `Run`, and can be resumed."""
+    run = getattr(algorithm, "run", None)
+    return callable(run) and "run" in inspect.signature(run).parameters

@@ -1,0 +1,10 @@
+"""The durable handle an algorithm works through: every movement of it is recorded, and on resume read back."""
+
+from __future__ import annotations
+
+from agl_core.run._checkpoints import Checkpoints, describe
+from agl_core.run._estimates import Estimate, Examination
+from agl_core.run._run import Run, Updated
+from agl_core.run._weights import Serving
+
+__all__ = ["Checkpoints", "Estimate", "Examination", "Run", "Serving", "Updated", "describe"]

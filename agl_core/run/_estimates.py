@@ -1,0 +1,62 @@
+"""How sure a mean is: normal intervals over tasks, paired where the tasks are the same."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["Estimate", "Examination"]
+
+_Z95 = 1.959964
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """A mean over `n` tasks, with its 95 % confidence interval (normal approximation)."""
+
+    mean: float
+    n: int
+    ci95: tuple[float, float]
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Estimate:
+        """The estimate from a sample; with fewer than two values the interval is all there is: unknown."""
+        n = len(values)
+        mean = statistics.fmean(values) if n else 0.0
+        half = _Z95 * statistics.stdev(values) / math.sqrt(n) if n > 1 else math.inf
+        return cls(mean=mean, n=n, ci95=(mean - half, mean + half))
+
+    def to_json(self) -> dict[str, Any]:
+        """As `--json` prints it; an unknown interval is null."""
+        low, high = self.ci95
+        interval = [round(low, 4), round(high, 4)] if math.isfinite(low) else None
+        return {"mean": round(self.mean, 4), "n": self.n, "ci95": interval}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examination:
+    """The sealed test split, opened once: two policies on the same tasks."""
+
+    before: Estimate
+    after: Estimate
+    difference: Estimate
+    """Of the pairs: after minus before, task by task."""
+    masked: int = 0
+    """Tasks left out, because infrastructure failed on one side."""
+
+    @property
+    def is_better(self) -> bool:
+        """Whether the difference is above zero beyond its interval."""
+        return self.difference.ci95[0] > 0
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in `run.finished`."""
+        return {
+            "reward_before": self.before.to_json(),
+            "reward_after": self.after.to_json(),
+            "difference": self.difference.to_json(),
+            "masked": self.masked,
+        }

@@ -1,0 +1,392 @@
+"""What an algorithm holds. Resume is replay: the same code runs, and what is recorded returns at once."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from agl_core.adapter import Adapted, Adapter
+from agl_core.engine import Checkpoint
+from agl_core.errors import AglError, BadValue, CaptureNone, ModelNotFound, ReplayDiverged, RewardMissing, StepFailed
+from agl_core.events import (
+    BatchFormed,
+    CheckpointSaved,
+    MetricsLogged,
+    PolicyUpdated,
+    ResourcesPublished,
+    RolloutConfig,
+    StepRecorded,
+    TestOpened,
+    owner,
+)
+from agl_core.ids import content_id, new_id, task_id
+from agl_core.plugins import Plugins
+from agl_core.resources import NamedResources, Resource, ResourcesUpdate, dump
+from agl_core.run._checkpoints import Checkpoints
+from agl_core.run._estimates import Estimate, Examination
+from agl_core.run._journal import Journal, digest
+from agl_core.run._weights import Serving, Weights
+from agl_core.store import EnqueueRolloutRequest, Outcome, Store
+
+__all__ = ["Run", "Updated"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Updated:
+    """What a stateful step left."""
+
+    checkpoint: Checkpoint
+    result: dict[str, Any]
+
+
+class Run:
+    """The only hand an algorithm has. Time, ids and randomness come from here; so does every effect."""
+
+    def __init__(
+        self,
+        *,
+        id: str,  # noqa: A002 - it is the run's id
+        store: Store,
+        plugins: Plugins,
+        serving: Serving,
+        train: Sequence[Any] = (),
+        val: Sequence[Any] = (),
+        test: Sequence[Any] = (),
+        seed: int = 0,
+        deterministic: bool = False,
+        resources: ResourcesUpdate | None = None,
+        rollout_config: RolloutConfig | None = None,
+        actor: str = "agl-core",
+    ) -> None:
+        self.id, self.seed, self.deterministic = id, seed, deterministic
+        self.train, self.val = tuple(train), tuple(val)
+        self.result: dict[str, Any] = {}
+        """What the run came to; the trainer writes it into `run.finished`."""
+        self.rollout_config = rollout_config or RolloutConfig(max_attempts=3)
+        self._test = tuple(test)
+        self.store = store
+        """For what `Run` does not offer; what is done there is not replayed."""
+        self.resources = resources
+        """The bundle that rollouts get when none is named."""
+        self._plugins = plugins
+        self._weights = Weights(serving, Checkpoints(store.log.artefacts))
+        self._journal = Journal(store.log, id, "main", actor)
+        self._random: dict[str, random.Random] = {}
+
+    @property
+    def test_size(self) -> int:
+        """How many tasks are under seal."""
+        return len(self._test)
+
+    # --- what costs nothing
+
+    def rng(self, name: str) -> random.Random:
+        """A named random stream: one more draw from it shifts no other."""
+        if name not in self._random:
+            self._random[name] = random.Random(f"{self.seed}/{self._journal.scope}/{name}")
+        return self._random[name]
+
+    def scope(self, name: str) -> Run:
+        """A child with counters of its own, for work under `gather`."""
+        child = object.__new__(Run)
+        child.__dict__.update(self.__dict__)
+        journal = self._journal
+        child._journal = Journal(journal.log, journal.run_id, f"{journal.scope}.{name}", journal.actor)
+        child._random = {}
+        return child
+
+    def policy(self, name: str = "policy") -> Checkpoint:
+        """The weights that policy speaks with now."""
+        if name not in self._weights.wanted:
+            raise ModelNotFound(name, known=self._weights.wanted)
+        return self._weights.wanted[name]
+
+    def log(self, *, step: int, **metrics: float) -> None:
+        """Numbers for people; on replay the first record stays."""
+        key = f"{self.id}/{self._journal.scope}/metrics/{step}/{'+'.join(sorted(metrics))}"
+        if self._journal.log.get(content_id(key.encode())) is None:
+            event = MetricsLogged(run_id=self.id, step=step, metrics={k: float(v) for k, v in metrics.items()})
+            self._journal.append(self._journal.draft(event, content_id(key.encode())))
+
+    # --- resources
+
+    async def publish(
+        self, changes: Mapping[str, Resource], *, parent: ResourcesUpdate | None = None, why: str = ""
+    ) -> ResourcesUpdate:
+        """A new immutable version: the parent's resources (the current ones) with `changes` in their places."""
+        parent = parent or self.resources
+        with self._journal.movement("publish", ",".join(sorted(changes))) as movement:
+            if movement.recorded is not None:
+                event = movement.recorded.event
+                assert isinstance(event, ResourcesPublished)
+                asked = {name: dump(resource) for name, resource in changes.items()}
+                movement.check(str({name: event.resources[name] for name in asked}), str(asked))
+                found = self.store.ask.resources(event.resources_id, event.version)
+            else:
+                found = await self.store.publish(
+                    changes, parent=parent, why=why, run_id=self.id, key=movement.key
+                )
+        self.resources = found
+        return found
+
+    # --- rollouts
+
+    async def rollouts(
+        self,
+        tasks: Sequence[Any],
+        *,
+        resources: ResourcesUpdate | NamedResources | None = None,
+        mode: str = "train",
+        repeat: int = 1,
+        label: str = "rollouts",
+        sampling: Mapping[str, Any] | None = None,
+        config: RolloutConfig | None = None,
+    ) -> list[Outcome]:
+        """Hand each task out `repeat` times, wait until all are settled, and say what came of each, in order.
+
+        `sampling` gives defaults for what the agent's requests leave open. One call is one group: samples of the
+        same task in it are compared with each other.
+        """
+        bundle = self.resources if resources is None else resources
+        if bundle is not None and not isinstance(bundle, ResourcesUpdate):
+            bundle = await self.publish(bundle)
+        with self._journal.movement("rollouts", label) as movement:
+            requests = [
+                EnqueueRolloutRequest(
+                    input=task,
+                    mode=mode,
+                    resources_id=bundle.resources_id if bundle else None,
+                    resources_version=bundle.version if bundle else None,
+                    config=config or self.rollout_config,
+                    metadata={"sampling": dict(sampling)} if sampling else {},
+                    run_id=self.id,
+                    group=movement.key,
+                    repeat=sample,
+                    key=f"{movement.key}/{n * repeat + sample}",
+                )
+                for n, task in enumerate(tasks)
+                for sample in range(repeat)
+            ]
+            self._check(movement.key, requests)
+            if not self._is_all_done(movement.key, len(requests)):
+                await self._weights.catch_up()
+            ids = await self.store.enqueue(requests)
+            await self.store.wait(ids)
+        return self.store.ask.outcomes(ids, {id_: request.input for id_, request in zip(ids, requests, strict=True)})
+
+    def _check(self, key: str, requests: Sequence[EnqueueRolloutRequest]) -> None:
+        """What was enqueued under this name must be what is asked for now."""
+        rows = self.store.log.rows(
+            "select task_id, repeat, mode from rollouts where run_id = ? and grp = ? order by position", (self.id, key)
+        )
+        if rows:
+            asked = [(task_id(request.input), request.repeat, request.mode) for request in requests]
+            first = next((n for n, (a, b) in enumerate(zip(rows, asked, strict=False)) if tuple(a) != b), len(asked))
+            if rows != asked:
+                raise ReplayDiverged(
+                    key,
+                    position=0,
+                    recorded=f"{len(rows)} rollouts, number {first}: {rows[first:first + 1]}",
+                    asked=f"{len(asked)} rollouts, number {first}: {asked[first:first + 1]}",
+                )
+
+    def _is_all_done(self, key: str, count: int) -> bool:
+        found = self.store.log.rows(
+            "select count(*) from rollouts where run_id = ? and grp = ? "
+            "and status in ('succeeded', 'failed', 'cancelled')",
+            (self.id, key),
+        )
+        return bool(found[0][0] == count)
+
+    # --- rows
+
+    def adapt(self, outcomes: Sequence[Outcome], adapter: str | Adapter[Any], **options: Any) -> Adapted[Any]:
+        """Training rows from what the rollouts left in the log, and why the rest was dropped.
+
+        Raises `RewardMissing` when the policy came to an end of its own and nobody scored it, `CaptureNone` when
+        not one model call was seen.
+        """
+        made = self._plugins.adapter(adapter)(**options) if isinstance(adapter, str) else adapter
+        fine = [outcome for outcome in outcomes if owner(outcome.exit_status or "worker_lost") == "policy"]
+        unscored = [outcome.rollout_id for outcome in fine if outcome.reward is None]
+        if unscored:
+            raise RewardMissing(len(unscored), example=unscored[0])
+        adapted = made(self.store.ask.traces(outcome.rollout_id for outcome in outcomes))
+        if fine and not adapted.captured:
+            raise CaptureNone(len(fine), example=fine[0].rollout_id)
+        rows = content_id(msgspec.json.encode(adapted.rows, order="sorted"))
+        masked = Counter(
+            outcome.exit_status or outcome.status
+            for outcome in outcomes
+            if owner(outcome.exit_status or "worker_lost") != "policy"
+        )
+        with self._journal.movement("adapt", made.name) as movement:
+            if movement.recorded is not None:
+                assert isinstance(movement.recorded.event, BatchFormed)
+                movement.check(movement.recorded.event.digest, rows)
+            else:
+                event = BatchFormed(
+                    run_id=self.id,
+                    batch_id=new_id("ba"),
+                    adapter=made.name,
+                    rollouts=tuple(outcome.rollout_id for outcome in outcomes),
+                    captured=adapted.captured,
+                    kept=adapted.kept,
+                    rows=len(adapted.rows),
+                    dropped=dict(Counter(dropped.reason for dropped in adapted.dropped)),
+                    masked=dict(masked),
+                    digest=rows,
+                )
+                self._journal.append(self._journal.draft(event, movement.key))
+        return adapted
+
+    # --- effects
+
+    async def step(self, label: str, fn: Callable[..., Any], *args: Any) -> Any:
+        """Carry out an effect once: `fn(*args)`, sync (in a thread) or async, must return plain JSON."""
+        with self._journal.movement("step", label) as movement:
+            asked = digest(fn, *args)
+            if movement.recorded is not None:
+                assert isinstance(movement.recorded.event, StepRecorded)
+                movement.check(movement.recorded.event.digest, asked)
+                return movement.recorded.event.result
+            began = time.monotonic()
+            result = _plain(await _carry_out(label, fn, *args))
+            event = StepRecorded(
+                run_id=self.id, label=label, digest=asked, result=result, seconds=time.monotonic() - began
+            )
+            await asyncio.wrap_future(self._journal.log.submit([self._journal.draft(event, movement.key)]))
+            return result
+
+    async def update(
+        self, label: str, fn: Callable[..., Any], checkpoint: Checkpoint, *args: Any, keep: bool = True
+    ) -> Updated:
+        """A stateful step: `fn(checkpoint, out, *args)` writes the next checkpoint's files into `out`.
+
+        `fn` must be a pure function of the checkpoint's files and its arguments: memory is only its cache. With
+        `keep=False` the files may go once something newer is there; on resume they are made again by calling `fn`.
+        """
+        with self._journal.movement("update", label) as movement:
+            asked = digest(fn, checkpoint.digest, *args)
+            weights = self._weights
+
+            async def make(*, keep: bool = False) -> tuple[Checkpoint, dict[str, str], int, Any]:
+                source, out = await weights.at_hand(checkpoint), weights.checkpoints.workspace()
+                result = _plain(await _carry_out(label, fn, source, out, *args))
+                base = _base(source) if (out / "adapter_config.json").exists() else None
+                return *(await weights.take(out, keep=keep, base=base)), result
+
+            async def again() -> Checkpoint:
+                return (await make())[0]
+
+            if movement.recorded is not None:
+                assert isinstance(movement.recorded.event, StepRecorded)
+                movement.check(movement.recorded.event.digest, asked)
+                found = movement.recorded.event.result
+                base = _base(checkpoint) if found["adapter"] else None
+                made = weights.recorded(found["checkpoint"], base=base, recipe=again)
+                return Updated(checkpoint=made, result=found["result"])
+            began = time.monotonic()
+            made, files, size, result = await make(keep=keep)
+            step = StepRecorded(
+                run_id=self.id,
+                label=label,
+                digest=asked,
+                result={"checkpoint": made.digest, "kept": keep, "adapter": made.base is not None, "result": result},
+                seconds=time.monotonic() - began,
+            )
+            drafts = [self._journal.draft(step, movement.key)]
+            if keep:
+                event = CheckpointSaved(
+                    run_id=self.id, checkpoint_id=new_id("ck"), digest=made.digest, files=files, bytes=size
+                )
+                drafts.append(self._journal.draft(event, None))
+            await asyncio.wrap_future(self._journal.log.submit(drafts))
+            weights.recorded(made.digest, base=made.base, recipe=again)
+            weights.prune(made, checkpoint)
+            return Updated(checkpoint=made, result=result)
+
+    # --- policies
+
+    async def serve(self, checkpoint: Checkpoint, *, policy: str = "policy") -> int:
+        """Let the policy speak with these weights from here on; its version. The same weights keep their version."""
+        version = self._weights.want(policy, checkpoint)
+        with self._journal.movement("serve", policy) as movement:
+            event = PolicyUpdated(run_id=self.id, policy=policy, version=version, checkpoint=checkpoint.digest)
+            if movement.recorded is not None:
+                movement.check(str(movement.recorded.event), str(event))
+            else:
+                await self._weights.catch_up()
+                await asyncio.wrap_future(self._journal.log.submit([self._journal.draft(event, movement.key)]))
+        return version
+
+    # --- the test split
+
+    async def examine(
+        self,
+        *,
+        before: Checkpoint,
+        after: Checkpoint,
+        policy: str = "policy",
+        sampling: Mapping[str, Any] | None = None,
+    ) -> Examination | None:
+        """Open the sealed test split, once, and run both policies on the same tasks; None when there is none."""
+        if not self._test:
+            return None
+        opened = TestOpened(run_id=self.id, tasks=len(self._test))
+        self._journal.append(self._journal.draft(opened, f"{self.id}/test.opened"))
+        rewards = []
+        for label, checkpoint in (("test-before", before), ("test-after", after)):
+            await self.serve(checkpoint, policy=policy)
+            outcomes = await self.rollouts(self._test, mode="test", label=label, sampling=sampling)
+            unscored = [
+                outcome.rollout_id
+                for outcome in outcomes
+                if outcome.reward is None and owner(outcome.exit_status or "worker_lost") == "policy"
+            ]
+            if unscored:
+                raise RewardMissing(len(unscored), example=unscored[0])
+            rewards.append([outcome.reward for outcome in outcomes])
+        pairs = [(a, b) for a, b in zip(*rewards, strict=True) if a is not None and b is not None]
+        found = Examination(
+            before=Estimate.of([a for a, _ in pairs]),
+            after=Estimate.of([b for _, b in pairs]),
+            difference=Estimate.of([b - a for a, b in pairs]),
+            masked=len(self._test) - len(pairs),
+        )
+        self.result.update(found.to_json())
+        return found
+
+
+async def _carry_out(label: str, fn: Callable[..., Any], *args: Any) -> Any:
+    try:
+        if inspect.iscoroutinefunction(fn):
+            return await fn(*args)
+        return await asyncio.to_thread(fn, *args)
+    except AglError:
+        raise
+    except Exception as error:
+        raise StepFailed(label, why=f"{type(error).__name__}: {error}") from error
+
+
+def _base(checkpoint: Checkpoint) -> Path:
+    """The model that an adapter made from this checkpoint belongs to."""
+    return checkpoint.base or checkpoint.folder
+
+
+def _plain(result: Any) -> Any:
+    if is_dataclass(result) and not isinstance(result, type):
+        result = asdict(result)
+    try:
+        return msgspec.json.decode(msgspec.json.encode(result))
+    except (TypeError, msgspec.MsgspecError) as error:
+        raise BadValue("result", result, why=f"a step returns plain JSON ({error})") from None

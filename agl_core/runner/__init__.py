@@ -1,0 +1,8 @@
+"""How one attempt runs: claim, enter its context, call the agent, flush, settle."""
+
+from __future__ import annotations
+
+from agl_core.runner._hooks import Hook
+from agl_core.runner._runner import LitAgentRunner, Runner
+
+__all__ = ["Hook", "LitAgentRunner", "Runner"]

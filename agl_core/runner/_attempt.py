@@ -1,0 +1,95 @@
+"""The agent's code under a clock: its result, or the exit status its failure stands for."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import traceback
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+from contextvars import copy_context
+from dataclasses import dataclass
+from typing import Any
+
+from agl_core.agents import LitAgent
+from agl_core.errors import AglError
+from agl_core.events import ExitStatus
+from agl_core.resources import NamedResources
+from agl_core.store import AttemptedRollout
+
+__all__ = ["Ended", "run_agent"]
+
+GRACE_SECONDS = 5.0
+"""What an agent that was cancelled has to clean up in; then it is abandoned."""
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How the agent's code ended."""
+
+    exit_status: ExitStatus
+    result: Any = None
+    error: str | None = None
+    raised: BaseException | None = None
+
+
+async def run_agent(agent: LitAgent[Any], rollout: AttemptedRollout, resources: NamedResources) -> Ended:
+    """Run the agent to its end, or to its time-out."""
+    is_training = rollout.mode == "train"
+    try:
+        async with asyncio.timeout(rollout.config.timeout_seconds) as limit:
+            if agent.is_async():
+                run = agent.training_rollout_async if is_training else agent.validation_rollout_async
+                result = await _cancellable(run(rollout.input, resources, rollout))
+            else:
+                plain = agent.training_rollout if is_training else agent.validation_rollout
+                result = await _in_thread(lambda: plain(rollout.input, resources, rollout))
+    except TimeoutError as raised:
+        if limit.expired():
+            return Ended("timeout", error=f"it took longer than {rollout.config.timeout_seconds:g} s")
+        return _failed(raised)
+    except Exception as raised:  # noqa: BLE001 - a guest: what it raises becomes an exit status
+        return _failed(raised)
+    return Ended("completed", result=result)
+
+
+async def _cancellable(work: Awaitable[Any]) -> Any:
+    """Await `work`; when cancelled, give it time to clean up, then leave it behind."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        task.cancel()
+        await asyncio.wait([task], timeout=GRACE_SECONDS)
+        if not task.done():
+            _log.warning("an agent ignored its cancellation for %g s and was abandoned", GRACE_SECONDS)
+        elif not task.cancelled():
+            task.exception()  # looked at, so that asyncio does not complain
+        raise
+
+
+async def _in_thread(work: Callable[[], Any]) -> Any:
+    """Run `work` in a thread of its own: a hung one can be left behind, where a pool's would be lost for good."""
+    future: Future[Any] = Future()
+    context = copy_context()
+
+    def run() -> None:
+        try:
+            result = context.run(work)
+        except BaseException as raised:  # noqa: BLE001 - carried to the one who waits
+            future.set_exception(raised)
+        else:
+            future.set_result(result)
+
+    # Daemon: a hung agent must not keep the process alive.
+    threading.Thread(target=run, name="agl-agent", daemon=True).start()
+    return await asyncio.shield(asyncio.wrap_future(future))
+
+
+def _failed(raised: BaseException) -> Ended:
+    frame = traceback.extract_tb(raised.__traceback__)[-1:] or [None]
+    place = f" at {frame[0].filename}:{frame[0].lineno}" if frame[0] else ""
+    code = f"[{raised.code}] " if isinstance(raised, AglError) else ""
+    return Ended("agent_raised", error=f"{code}{type(raised).__name__}: {raised}{place}"[:2000], raised=raised)
