@@ -7,7 +7,7 @@
     ├── StoreError      UnknownId BadValue LeaseLost RunHeld OutsideAttempt
     ├── PluginError     MissingExtra PluginBroken UnknownName
     ├── RunError        ReplayDiverged AmbiguousLabel RunNotImportable RunNotResumable NoTrainingData NotFast
-    │                   RewardMissing CaptureNone StepFailed
+    │                   NoRunnersLeft RewardMissing CaptureNone StepFailed
     └── EngineError     ModelNotFound PromptTooLong PolicyNotLoaded PortBusy EngineFailed
 
 A bug raises a plain `AssertionError` or `TypeError`; those are not ours to catch.
@@ -41,6 +41,7 @@ __all__ = [
     "MissingExtra",
     "ModelNotFound",
     "NoTrainingData",
+    "NoRunnersLeft",
     "NotFast",
     "OutsideAttempt",
     "PluginBroken",
@@ -395,6 +396,15 @@ class NoTrainingData(RunError):
 
     def __init__(self, why: str) -> None:
         super().__init__(f"{why}: pass `train_dataset=` (or `--train FILE`) with at least one task", why=why)
+
+
+class NoRunnersLeft(RunError):
+    """The algorithm waits for rollouts that nobody will run."""
+
+    code = "NO_RUNNERS_LEFT"
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"no runner is left ({why}): the run stops here and can be resumed", why=why)
 
 
 class NotFast(RunError):

@@ -31,5 +31,7 @@ class FastAlgorithm:
 
 def is_durable(algorithm: Any) -> bool:
     """Whether it works through a `Run`, and can be resumed."""
+    if hasattr(algorithm, "durable"):
+        return bool(algorithm.durable)
     run = getattr(algorithm, "run", None)
     return callable(run) and "run" in inspect.signature(run).parameters

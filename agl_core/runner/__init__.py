@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from agl_core.runner._hooks import Hook
-from agl_core.runner._runner import LitAgentRunner, Runner
+from agl_core.runner._runner import GATEWAY, LitAgentRunner, Runner
 
-__all__ = ["Hook", "LitAgentRunner", "Runner"]
+__all__ = ["GATEWAY", "Hook", "LitAgentRunner", "Runner"]

@@ -1,0 +1,62 @@
+"""Improve any AI agent, with almost no change to its code, out of one append-only log."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from agl_core._opening import open_log, open_store
+    from agl_core._setup import setup_logging
+    from agl_core.adapter import Adapted, Adapter, Trace
+    from agl_core.agents import LitAgent, llm_rollout, prompt_rollout, rollout
+    from agl_core.algorithm import Algorithm, Baseline, FastAlgorithm, algo
+    from agl_core.emit import emit_annotation, emit_exception, emit_message, emit_object, emit_reward, operation
+    from agl_core.engine import Checkpoint, Endpoint, Engine
+    from agl_core.errors import AglError
+    from agl_core.events import RolloutConfig, Target
+    from agl_core.hookspecs import hookimpl
+    from agl_core.recorder import agent
+    from agl_core.resources import LLM, NamedResources, PromptTemplate, ProxyLLM, Resource
+    from agl_core.run import Run
+    from agl_core.runner import Hook, LitAgentRunner, Runner
+    from agl_core.store import Attempt, AttemptedRollout, EnqueueRolloutRequest, Outcome, Rollout, Store
+    from agl_core.trainer import Trainer, build_component, resume
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "_opening": ("open_log", "open_store"),
+    "_setup": ("setup_logging",),
+    "adapter": ("Adapted", "Adapter", "Trace"),
+    "agents": ("LitAgent", "llm_rollout", "prompt_rollout", "rollout"),
+    "algorithm": ("Algorithm", "Baseline", "FastAlgorithm", "algo"),
+    "emit": ("emit_annotation", "emit_exception", "emit_message", "emit_object", "emit_reward", "operation"),
+    "engine": ("Checkpoint", "Endpoint", "Engine"),
+    "errors": ("AglError",),
+    "events": ("RolloutConfig", "Target"),
+    "hookspecs": ("hookimpl",),
+    "recorder": ("agent",),
+    "resources": ("LLM", "NamedResources", "PromptTemplate", "ProxyLLM", "Resource"),
+    "run": ("Run",),
+    "runner": ("Hook", "LitAgentRunner", "Runner"),
+    "store": ("Attempt", "AttemptedRollout", "EnqueueRolloutRequest", "Outcome", "Rollout", "Store"),
+    "trainer": ("Trainer", "build_component", "resume"),
+}
+_MODULE = {name: module for module, names in _HOME.items() for name in names}
+
+__all__ = [  # noqa: PLE0604 - a test holds the names above, the imports for type checkers, and these together
+    "__version__",
+    *sorted(_MODULE),
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Public names are imported when they are asked for: `import agl_core` costs next to nothing."""
+    if name not in _MODULE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULE[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULE})

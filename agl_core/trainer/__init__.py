@@ -1,0 +1,9 @@
+"""Wires a run, owns every lifetime in it, and takes one up again from its log."""
+
+from __future__ import annotations
+
+from agl_core.trainer._components import build_component, import_path
+from agl_core.trainer._resume import resume
+from agl_core.trainer._trainer import RunSummary, Trainer
+
+__all__ = ["RunSummary", "Trainer", "build_component", "import_path", "resume"]

@@ -1,0 +1,110 @@
+"""The models of a run: engines started, put behind the gateway, and given new weights between rollouts."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+
+from agl_core.engine import Checkpoint, Endpoint, Engine
+from agl_core.errors import EngineFailed
+from agl_core.events import EndpointRegistered, EndpointRemoved, GatewayPaused, GatewayResumed
+from agl_core.gateway import Gateway
+from agl_core.log import SqliteLog
+from agl_core.plugins import Plugins
+from agl_core.record import Draft
+from agl_core.resources import LLM, PromptTemplate, ProxyLLM, Resource
+from agl_core.run import describe
+from agl_core.runner import GATEWAY
+
+__all__ = ["Models"]
+
+_DRAIN_SECONDS = 120.0
+_log = logging.getLogger(__name__)
+
+
+class Models:
+    """What a run serves: the policies it may train, and foreign models it only asks."""
+
+    def __init__(self, gateway: Gateway, log: SqliteLog, plugins: Plugins) -> None:
+        self._gateway, self._log, self._plugins = gateway, log, plugins
+        self._engines: dict[str, Engine] = {}
+        self._initial: dict[str, Checkpoint] = {}
+
+    async def start(self, urls: Mapping[str, str], closing: AsyncExitStack) -> None:
+        """Start an engine for each policy, and let the gateway know it."""
+        for name, url in urls.items():
+            engine = self._plugins.open_engine(url, name)
+            closing.push_async_callback(engine.stop)
+            _log.info("starting %s for %r", url, name)
+            endpoint = await engine.start()
+            self._engines[name] = engine
+            if endpoint.folder is not None:
+                self._initial[name] = await asyncio.to_thread(describe, endpoint.folder)
+            await self._register(endpoint, closing)
+
+    async def adopt(self, resources: Mapping[str, Resource], closing: AsyncExitStack) -> dict[str, Resource]:
+        """The resources with every foreign LLM put behind the gateway, so that its calls are recorded too."""
+        found: dict[str, Resource] = {}
+        for name, resource in resources.items():
+            match resource:
+                case ProxyLLM() | PromptTemplate():
+                    found[name] = resource
+                case LLM():
+                    endpoint = Endpoint(
+                        url=resource.endpoint,
+                        model=resource.model,
+                        max_len=0,
+                        token_ids=False,
+                        logprobs_mode=None,
+                        tools=None,
+                    )
+                    await self._register(endpoint, closing, api_key=resource.api_key)
+                    found[name] = _proxied(resource.model, resource.sampling_parameters)
+                case _:
+                    found[name] = resource
+        return found
+
+    def resources(self) -> dict[str, Resource]:
+        """An LLM for each policy, by its name."""
+        return {name: _proxied(name, {}) for name in self._engines}
+
+    def initial(self) -> Mapping[str, Checkpoint]:
+        """Policy name to the weights it starts with."""
+        return self._initial
+
+    async def load(self, policy: str, checkpoint: Checkpoint, *, version: int) -> None:
+        """Drain the policy's calls, give its engine the weights, and go on."""
+        await self._note(GatewayPaused(model=policy))
+        left = await self._gateway.pause(policy, _DRAIN_SECONDS)
+        if left:
+            raise EngineFailed(policy, why=f"{left} calls did not end within {_DRAIN_SECONDS:g} s")
+        try:
+            await self._engines[policy].load(checkpoint, version=version)
+        finally:
+            self._gateway.resume(policy, version)
+            await self._note(GatewayResumed(model=policy))
+
+    async def _register(self, endpoint: Endpoint, closing: AsyncExitStack, *, api_key: str | None = None) -> None:
+        self._gateway.register(endpoint, api_key=api_key)
+        await self._note(
+            EndpointRegistered(
+                model=endpoint.model,
+                url=endpoint.url,
+                max_len=endpoint.max_len or None,
+                token_ids=endpoint.token_ids,
+                logprobs_mode=endpoint.logprobs_mode,
+                tools=endpoint.tools,
+            )
+        )
+        closing.push_async_callback(self._note, EndpointRemoved(model=endpoint.model, url=endpoint.url))
+
+    async def _note(
+        self, event: EndpointRegistered | EndpointRemoved | GatewayPaused | GatewayResumed
+    ) -> None:
+        await asyncio.wrap_future(self._log.submit([Draft(stream=f"endpoint/{event.model}", event=event)]))
+
+
+def _proxied(model: str, sampling: Mapping[str, object]) -> ProxyLLM:
+    return ProxyLLM(endpoint=f"{GATEWAY}/v1", model=model, sampling_parameters=dict(sampling))

@@ -1,0 +1,354 @@
+"""The trainer: one call from an agent and its tasks to a finished run."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import AsyncExitStack
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from agl_core.agents import LitAgent
+from agl_core.algorithm import Baseline, FastAlgorithm, Legacy, is_durable
+from agl_core.errors import AglError, BadValue, NoRunnersLeft, NoTrainingData, NotFast, RunNotResumable
+from agl_core.events import (
+    Event,
+    PluginFailed,
+    PluginLoaded,
+    RolloutConfig,
+    RunConfig,
+    RunFailed,
+    RunFinished,
+    RunResumed,
+    RunStarted,
+)
+from agl_core.gateway import Gateway
+from agl_core.ids import canonical, new_id
+from agl_core.log import SqliteLog
+from agl_core.plugins import Plugins
+from agl_core.record import Draft, Record
+from agl_core.recorder import Recorder
+from agl_core.resources import NamedResources
+from agl_core.run import Run
+from agl_core.runner import Hook, Runner
+from agl_core.store import Store
+from agl_core.trainer._components import agent_component, algorithm_component, build_component, find_agent
+from agl_core.trainer._serving import Models
+
+__all__ = ["RunSummary", "Trainer"]
+
+DEFAULT_LOG = ".agl/log.db"
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSummary:
+    """How a run ended."""
+
+    run_id: str
+    log: str
+    """Path of the log."""
+    status: str
+    result: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+class Trainer:
+    """Agent Lightning's arguments, and `models`, `seed`, `deterministic`, `rollout_config` and `on_records` of ours.
+
+    Each component is an instance, a class, a factory, an import path, a registry name, a dict, or None.
+    `models` maps a policy's name to an engine URL such as `transformers:/path/to/model`; `store` is a path, a URL,
+    a log or a store (default `.agl/log.db`); `max_rollouts` is per runner; `port` is the gateway's.
+    """
+
+    def __init__(
+        self,
+        *,
+        n_runners: int | None = None,
+        max_rollouts: int | None = None,
+        initial_resources: NamedResources | None = None,
+        tracer: Any = None,
+        adapter: Any = None,
+        store: Any = None,
+        runner: Any = None,
+        strategy: Any = None,
+        port: int | None = None,
+        algorithm: Any = None,
+        llm_proxy: Any = None,
+        hooks: Hook | Sequence[Hook] | None = None,
+        models: Mapping[str, str] | None = None,
+        seed: int = 0,
+        deterministic: bool = False,
+        rollout_config: RolloutConfig | None = None,
+        on_records: Callable[[Sequence[Record]], None] | None = None,
+        plugins: Plugins | None = None,
+        dev: bool = False,
+    ) -> None:
+        self.plugins = plugins or Plugins.load()
+        self.n_runners = 1 if deterministic else n_runners or 1
+        self.max_rollouts, self.port, self.models = max_rollouts, port or 0, dict(models or {})
+        self.initial_resources = dict(initial_resources or {})
+        self.seed, self.deterministic = seed, deterministic
+        self.rollout_config = rollout_config or RolloutConfig(max_attempts=3)
+        self.hooks = [hooks] if isinstance(hooks, Hook) else list(hooks or ())
+        self.algorithm = build_component(algorithm, kind="algorithm", find=self.plugins.algorithm)
+        self.adapter = build_component(adapter, kind="adapter", find=self.plugins.adapter)
+        self._runner = build_component(runner, kind="runner", max_rollouts=max_rollouts)
+        self._strategy, self._store, self._tracer, self._llm_proxy = strategy, store, tracer, llm_proxy
+        self._on_records, self._is_dev = on_records, dev
+        if self.n_runners < 1:
+            raise BadValue("n_runners", n_runners, why="at least one runner is needed")
+
+    def fit(
+        self,
+        agent: LitAgent[Any] | str,
+        train_dataset: Sequence[Any] | None = None,
+        *,
+        val_dataset: Sequence[Any] | None = None,
+        test_dataset: Sequence[Any] | None = None,
+        resume: str | None = None,
+        run_id: str | None = None,
+    ) -> RunSummary:
+        """Run the algorithm to its end; blocks. `resume` takes up a run of this log, whose tasks come from it."""
+        algorithm = self.algorithm or Baseline()
+        if self._is_dev and not isinstance(algorithm, FastAlgorithm):
+            raise NotFast(type(algorithm).__name__)
+        tasks = [_tasks(split) for split in (train_dataset, val_dataset, test_dataset)]
+        if resume is None and not tasks[0] and not (isinstance(algorithm, FastAlgorithm) and tasks[1]):
+            raise NoTrainingData("there are no training tasks")
+        job = functools.partial(self._run, find_agent(agent), algorithm, tasks, resume, run_id or new_id("run"))
+        return _blocking(job)
+
+    def dev(
+        self,
+        agent: LitAgent[Any] | str,
+        train_dataset: Sequence[Any] | None = None,
+        *,
+        val_dataset: Sequence[Any] | None = None,
+    ) -> RunSummary:
+        """`fit` for trying things out: fast algorithms only (`Baseline` when none was given)."""
+        algorithm = self.algorithm or Baseline()
+        if not isinstance(algorithm, FastAlgorithm):
+            raise NotFast(type(algorithm).__name__)
+        return self.fit(agent, train_dataset, val_dataset=val_dataset)
+
+    # --- one run
+
+    async def _run(
+        self, agent: LitAgent[Any], algorithm: Any, tasks: list[tuple[Any, ...]], resume: str | None, run_id: str
+    ) -> RunSummary:
+        began = time.monotonic()
+        async with AsyncExitStack() as closing:
+            store = self._open_store(closing)
+            log = store.log
+            closing.callback(self.plugins.follow(log))
+            if self._on_records is not None:
+                closing.callback(log.subscribe(self._on_records))
+            started = _find(log, resume) if resume is not None else None
+            if started is not None:
+                run_id, tasks = started.run_id, [started.train, started.val, started.test]
+                self.seed = started.seed
+            await store.hold_run(run_id)
+            closing.push_async_callback(store.release_run, run_id)
+            recorder = self._tracer if isinstance(self._tracer, Recorder) else Recorder(log)
+            gateway = Gateway(recorder, store.ask, port=self.port)
+            base = await gateway.start()
+            closing.push_async_callback(gateway.stop)
+            models = Models(gateway, log, self.plugins)
+            await models.start(self.models, closing)
+            resources = {**models.resources(), **(await models.adopt(self.initial_resources, closing))}
+            if started is None:
+                bundle = await store.publish(resources, run_id=run_id, why="initial") if resources else None
+                event = self._started(run_id, agent, algorithm, tasks, bundle and bundle.resources_id)
+                await _note(log, run_id, event, key=run_id)
+            else:
+                first = started.config.initial_resources
+                bundle = store.ask.resources(first, 1) if first else None
+                await _note(log, run_id, RunResumed(run_id=run_id, after=log.head()))
+            for loaded in self.plugins.loaded:
+                fact = PluginLoaded(name=loaded.name, version=loaded.version) if not loaded.error else PluginFailed(
+                    name=loaded.name, why=loaded.error
+                )
+                await _note(log, run_id, fact, stream="log")
+            for tracer in self.plugins.tracers(recorder):
+                closing.enter_context(tracer)
+            run = Run(
+                id=run_id,
+                store=store,
+                plugins=self.plugins,
+                serving=models,
+                train=tasks[0],
+                val=tasks[1],
+                test=tasks[2],
+                seed=self.seed,
+                deterministic=self.deterministic,
+                resources=bundle,
+                rollout_config=self.rollout_config,
+            )
+            died = await self._start_runners(agent, store, recorder, base, closing)
+            return await self._drive(run, algorithm, died, began)
+
+    async def _drive(self, run: Run, algorithm: Any, died: Future[None], began: float) -> RunSummary:
+        """The algorithm, to its end; whichever it is, the log says so."""
+        log = run.store.log
+
+        def failed(event: PluginFailed) -> None:
+            log.submit([Draft(stream="log", event=event)])
+
+        self.plugins.notify("agl_run_started", failed, run=run)
+        if not is_durable(algorithm):
+            algorithm = Legacy(algorithm.run, type(algorithm).__name__, adapter=self.adapter, llm_proxy=self._llm_proxy)
+        work = asyncio.ensure_future(algorithm.run(run))
+        end = asyncio.wrap_future(died)
+        try:
+            await asyncio.wait([work, end], return_when=asyncio.FIRST_COMPLETED)
+            if not work.done():
+                work.cancel()
+                await asyncio.wait([work])
+                end.result()
+            work.result()
+        except asyncio.CancelledError:
+            work.cancel()
+            why = f"it was interrupted; `agl resume {run.id} --log {log.path}` goes on"
+            await _note(log, run.id, RunFailed(run_id=run.id, code="INTERRUPTED", why=why))
+            raise
+        except Exception as error:
+            code = error.code if isinstance(error, AglError) else type(error).__name__
+            await _note(log, run.id, RunFailed(run_id=run.id, code=code, why=str(error)))
+            raise
+        finally:
+            end.cancel()
+            self.plugins.notify("agl_run_finished", failed, run=run)
+        await _note(log, run.id, RunFinished(run_id=run.id, result=run.result), key=f"{run.id}/finished")
+        return RunSummary(
+            run_id=run.id, log=str(log.path), status="finished", result=run.result, seconds=time.monotonic() - began
+        )
+
+    async def _start_runners(
+        self, agent: LitAgent[Any], store: Store, recorder: Recorder, gateway: str, closing: AsyncExitStack
+    ) -> Future[None]:
+        """Set the runners going; the future fails when one dies, or when all have had their share."""
+        strategy = self._strategy if self._strategy is not None else "inprocess"
+        executor = build_component(
+            strategy,
+            kind="strategy",
+            find=lambda name: self.plugins.open_executor(name, {"n_runners": self.n_runners}),
+            n_runners=self.n_runners,
+        )
+        died: Future[None] = Future()
+        names = [new_id("wk") for _ in range(executor.n_runners)]
+        left = set(names)
+
+        async def work(worker_id: str) -> None:
+            runner = self._runner if isinstance(self._runner, Runner) else Runner(max_rollouts=self.max_rollouts)
+            runner.gateway, runner.tracer = gateway, recorder
+            try:
+                with runner.run_context(agent=agent, store=store, hooks=self.hooks, worker_id=worker_id):
+                    await runner.iter()
+            except Exception as error:
+                _logger.exception("runner %s died", worker_id)
+                if not died.done():
+                    died.set_exception(error)
+                raise
+            left.discard(worker_id)
+            if not left and not died.done():
+                died.set_exception(NoRunnersLeft(f"all {len(names)} have taken {self.max_rollouts} rollouts"))
+
+        await store.join(names)
+        closing.push_async_callback(store.leave, names, "the run ended")
+        closing.push_async_callback(executor.stop)
+        await executor.start(work, names)
+        return died
+
+    def _started(
+        self,
+        run_id: str,
+        agent: LitAgent[Any],
+        algorithm: Any,
+        tasks: list[tuple[Any, ...]],
+        resources_id: str | None,
+    ) -> RunStarted:
+        train, val, test = tasks
+        component = algorithm_component(algorithm, self.plugins)
+        return RunStarted(
+            run_id=run_id,
+            agent=agent_component(agent),
+            algorithm=component,
+            models=self.models,
+            seed=self.seed,
+            deterministic=self.deterministic,
+            resumable=is_durable(algorithm),
+            n_runners=self.n_runners,
+            config=RunConfig(
+                initial_resources=resources_id,
+                max_rollouts=self.max_rollouts,
+                rollout=asdict(self.rollout_config),
+            ),
+            train=train,
+            val=val,
+            test=test,
+        )
+
+    def _open_store(self, closing: AsyncExitStack) -> Store:
+        match self._store:
+            case Store() as store:
+                return store
+            case SqliteLog() as log:
+                pass
+            case None | str() | Path():
+                log = self.plugins.open_log(str(self._store or DEFAULT_LOG))
+                closing.callback(log.close)
+            case other:
+                raise BadValue("store", other, why="it is a path, a URL, a log or a store")
+        store = Store(log)
+        closing.callback(store.close)
+        return store
+
+
+def _find(log: SqliteLog, run_id: str) -> RunStarted:
+    record = log.get(run_id)
+    if record is None or not isinstance(record.event, RunStarted):
+        raise RunNotResumable(run_id, why=f"{log.path} has no run of that id; `agl runs list` shows them")
+    status = log.rows("select status from runs where run_id = ?", (run_id,))[0][0]
+    if status == "finished":
+        raise RunNotResumable(run_id, why="it is finished")
+    if not record.event.resumable:
+        raise RunNotResumable(run_id, why=f"{record.event.algorithm.name} works on the store directly: start a new run")
+    return record.event
+
+
+async def _note(log: SqliteLog, run_id: str, event: Event, *, key: str | None = None, stream: str | None = None) -> None:
+    draft = Draft(stream=stream or f"run/{run_id}", event=event, key=key, correlation_id=run_id)
+    await asyncio.wrap_future(log.submit([draft]))
+
+
+def _tasks(split: Sequence[Any] | None) -> tuple[Any, ...]:
+    """The tasks of a data set, each plain JSON: what is not would be lost on the way to the log."""
+    found = tuple(split[n] for n in range(len(split))) if split is not None else ()
+    for task in found:
+        canonical(task)
+    return found
+
+
+def _blocking(job: Callable[[], Any]) -> RunSummary:
+    """Run to the end here; in a thread when this one has a loop running, as a notebook's has."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(job())  # type: ignore[no-any-return]
+    future: Future[RunSummary] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(asyncio.run(job()))
+        except BaseException as error:  # noqa: BLE001 - carried to the one who waits
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="agl-trainer", daemon=True).start()
+    return future.result()
