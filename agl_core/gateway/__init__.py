@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from agl_core.gateway._gateway import Gateway
-from agl_core.gateway._ports import Admission, Admissions, Calls
+from agl_core.gateway._ports import Admissions, Calls
 
-__all__ = ["Admission", "Admissions", "Calls", "Gateway"]
+__all__ = ["Admissions", "Calls", "Gateway"]

@@ -15,10 +15,12 @@ import msgspec
 from agl_core.clock import Clock
 from agl_core.errors import AglError, LeaseLost
 from agl_core.gateway._chat import Asked, Chat
+from agl_core.gateway._json import json_object
 from agl_core.gateway._lanes import Lanes
-from agl_core.gateway._ports import Admission, Admissions
+from agl_core.gateway._ports import Admissions
 from agl_core.gateway._refusals import Refused, Reply
 from agl_core.ids import new_id
+from agl_core.store import Admission
 
 __all__ = ["App"]
 
@@ -78,7 +80,7 @@ class App:
         _check(admission, headers.get(b"authorization", b""))
         if route == "models":
             return _json({"object": "list", "data": [_model(name) for name in self._lanes.models]})
-        body = _parsed(await self._body(headers, receive))
+        body = _parsed(await self._body(receive))
         call_id = self._call_id(headers.get(b"agl-call-id"))
         asked = Asked(
             admission=admission,
@@ -114,24 +116,26 @@ class App:
         finally:
             watcher.cancel()
 
-    async def _body(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
-        length = headers.get(b"content-length", b"0")
+    async def _body(self, receive: Receive) -> bytes:
         chunks: list[bytes] = []
-        size = int(length) if length.isdigit() else 0
-        read = 0
-        more = size <= self._max_body
+        size, more = 0, True
         while more:
             message = await receive()
             if message["type"] == "http.disconnect":
                 raise ClientGone
-            chunks.append(message.get("body", b""))
-            read += len(chunks[-1])
-            more = message.get("more_body", False) and read <= self._max_body
-        if max(size, read) > self._max_body:
+            chunk = message.get("body", b"")
+            size += len(chunk)
+            if size > self._max_body:
+                # Read on, and keep nothing: a client that is still sending does not hear that it is too much.
+                chunks.clear()
+                more = message.get("more_body", False) and size < 8 * self._max_body
+            else:
+                chunks.append(chunk)
+                more = message.get("more_body", False)
+        if size > self._max_body:
             why = f"a request has at most {self._max_body} bytes: send less history, or smaller images"
-            # What was not read must not be taken for the next request.
             raise Refused(413, "BODY_TOO_BIG", why, headers={"connection": "close"})
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        return b"".join(chunks)
 
     def _call_id(self, given: bytes | None) -> str:
         """The id the caller gave, once: a client's own retry sends it again, and that is another call."""
@@ -154,12 +158,9 @@ def _check(admission: Admission, authorization: bytes) -> None:
 
 def _parsed(raw: bytes) -> dict[str, Any]:
     try:
-        body = msgspec.json.decode(raw)
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise Refused(400, "BAD_JSON", f"the body is not JSON: {error}") from None
-    if not isinstance(body, dict):
-        raise Refused(400, "BAD_JSON", "the body is JSON, and no object")
-    return body
+        return json_object(raw)
+    except ValueError as error:
+        raise Refused(400, "BAD_JSON", f"the body must be a JSON object: {error}") from None
 
 
 def _text(raw: bytes | None) -> str | None:

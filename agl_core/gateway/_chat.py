@@ -14,10 +14,11 @@ from agl_core.clock import Clock
 from agl_core.errors import AglError
 from agl_core.events import CallRecorded, ModelCall
 from agl_core.gateway._lanes import Lanes, Target
-from agl_core.gateway._ports import Admission, Calls
+from agl_core.gateway._ports import Calls
 from agl_core.gateway._refusals import Refused, Reply
 from agl_core.gateway._seeds import Ordinals, seed
 from agl_core.gateway._upstream import Answer, Upstream
+from agl_core.store import Admission
 from agl_core.wire import openai_chat
 
 __all__ = ["Asked", "Chat"]

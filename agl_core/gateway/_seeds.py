@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 
-from agl_core.gateway._ports import Admission
+from agl_core.store import Admission
 
 __all__ = ["Ordinals", "seed"]
 

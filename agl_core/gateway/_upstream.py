@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -10,6 +11,7 @@ from typing import Any, Literal
 import aiohttp
 import msgspec
 
+from agl_core.gateway._json import json_object
 from agl_core.gateway._lanes import Target
 from agl_core.gateway._refusals import Refused, Reply
 from agl_core.wire import error_code
@@ -82,7 +84,9 @@ class Upstream:
     async def _post(self, url: str, content: bytes, headers: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
         for pause in (*self._backoff, None):
             try:
-                async with self._session.post(url, data=content, headers=headers, allow_redirects=False) as reply:
+                # A stream from 1 MiB on: aiohttp warns of sending more than that at once.
+                data = io.BytesIO(content) if len(content) > 1 << 20 else content
+                async with self._session.post(url, data=data, headers=headers, allow_redirects=False) as reply:
                     kept = {name: value for name in _PASSED if (value := reply.headers.get(name)) is not None}
                     return reply.status, kept, await reply.read()
             except aiohttp.ClientConnectorError as error:
@@ -110,10 +114,9 @@ def _read(status: int, headers: dict[str, str], raw: bytes) -> Answer:
 
 def _object(raw: bytes) -> dict[str, Any] | None:
     try:
-        body = msgspec.json.decode(raw)
-    except (msgspec.MsgspecError, RecursionError):
+        return json_object(raw)
+    except ValueError:
         return None
-    return body if isinstance(body, dict) else None
 
 
 def _failed(status: Literal["error", "broken"], shown: int, code: str, why: str) -> Answer:
