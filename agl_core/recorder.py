@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -38,7 +38,7 @@ class Scope:
     rollout_id: str
     attempt_id: str
     agent: str | None = None
-    pending: list[Future[object]] = field(default_factory=list)
+    pending: list[Future[Sequence[Record]]] = field(default_factory=list)
     """Writes under way; the runner sees to it that all have landed before the attempt is settled."""
 
 
@@ -78,11 +78,15 @@ class Recorder:
         self._clock: Clock = clock or System()
         self._owner = Owner.me()
 
-    def record(self, event: Event, of: Attributed, *, key: str | None = None) -> Future[object]:
-        """Keep an event of an attempt."""
-        return _first(self._log.submit([self._draft(event, of, key)]))
+    def note(self, event: Event) -> Future[Sequence[Record]]:
+        """Keep an event that belongs to no attempt: of a tracer, of the machinery."""
+        return self._log.submit([Draft(stream="log", event=event, actor=self._actor)])
 
-    def begin_call(self, call_id: str, of: Attributed, *, model: str) -> Future[object]:
+    def record(self, event: Event, of: Attributed, *, key: str | None = None) -> Future[Sequence[Record]]:
+        """Keep an event of an attempt."""
+        return self._log.submit([self._draft(event, of, key)])
+
+    def begin_call(self, call_id: str, of: Attributed, *, model: str) -> Future[Sequence[Record]]:
         """A call is about to leave: if this process dies, the log will say that nobody knows what came of it."""
 
         def begun(view: View) -> list[Draft]:
@@ -100,9 +104,9 @@ class Recorder:
             )
             return []
 
-        return _first(self._log.submit(begun))
+        return self._log.submit(begun)
 
-    def end_call(self, event: CallRecorded, of: Attributed) -> Future[object]:
+    def end_call(self, event: CallRecorded, of: Attributed) -> Future[Sequence[Record]]:
         """A call has come to its end, whichever."""
         draft = self._draft(event, of, f"call/{event.call_id}")
 
@@ -110,7 +114,7 @@ class Recorder:
             view.in_flight.drop("call", event.call_id)
             return [draft]
 
-        return _first(self._log.submit(ended))
+        return self._log.submit(ended)
 
     def _draft(self, event: Event, of: Attributed, key: str | None) -> Draft:
         return Draft(
@@ -122,6 +126,3 @@ class Recorder:
             occurred_at=self._clock.now(),
         )
 
-
-def _first(future: Future[object] | Future[list[Record]] | Future[object]) -> Future[object]:
-    return future  # type: ignore[return-value]  # callers wait for it to land; few look inside

@@ -1,0 +1,21 @@
+"""The OpenAI SDK: its calls come through the gateway, and say which agent made them."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from importlib.util import find_spec
+
+from agl_core.hookspecs import hookimpl
+from agl_core.recorder import Recorder
+
+__all__ = ["agl_install_tracer"]
+
+
+@hookimpl
+def agl_install_tracer(recorder: Recorder) -> AbstractContextManager[None] | None:
+    """Name the agent on every call; nothing to do where the SDK is not installed."""
+    if find_spec("openai") is None:
+        return None
+    from agl_openai._naming import naming
+
+    return naming(recorder)
