@@ -8,6 +8,8 @@ from concurrent.futures import Future
 from threading import Condition, Thread
 from time import monotonic
 
+import torch
+
 from agl_core.errors import EngineFailed
 from agl_transformers._decoding import Decoder
 from agl_transformers._generation import Generation
@@ -24,11 +26,18 @@ class Batcher:
     """A queue before a decoder. A batch is not joined once it runs; each of its answers leaves when it is done."""
 
     def __init__(
-        self, decoder: Decoder, *, max_batch: int, url: str, deliver: Callable[[list[Generation]], None]
+        self,
+        decoder: Decoder,
+        *,
+        max_batch: int,
+        threads: int | None,
+        url: str,
+        deliver: Callable[[list[Generation]], None],
     ) -> None:
         self.version = 0
         self._decoder = decoder
         self._max_batch = max_batch
+        self._threads = threads
         self._url = url
         self._deliver = deliver
         self._waiting: deque[Generation] = deque()
@@ -68,6 +77,8 @@ class Batcher:
             self._thread.join()
 
     def _work(self) -> None:
+        if self._threads:
+            _narrow(self._threads)
         while not self._is_stopping:
             change, batch = self._next()
             if change:
@@ -135,3 +146,15 @@ class Batcher:
 
     def _stopped(self) -> EngineFailed:
         return EngineFailed(self._url, why="it was stopped")
+
+
+def _narrow(threads: int) -> None:
+    """Let torch use this many threads for what this thread computes, and as before for all others.
+
+    torch keeps the number in the thread that sets it and, for threads to come, in a global: the second is put back.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    restoring = Thread(target=torch.set_num_threads, args=(before,))
+    restoring.start()
+    restoring.join()

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging
 
 from agl_core.engine import Checkpoint, Endpoint
 from agl_core.errors import BadValue, EngineFailed, ModelNotFound, PromptTooLong
@@ -17,6 +18,7 @@ from agl_transformers._decoding import Decoder
 from agl_transformers._dialects import dialect_of
 from agl_transformers._generation import Generation
 from agl_transformers._opening import Options
+from agl_transformers._proof import prove
 from agl_transformers._rendering import Renderer
 from agl_transformers._replies import Writer, events
 from agl_transformers._requests import read
@@ -64,8 +66,6 @@ class _Serving:
     """Everything that exists only between start and stop."""
 
     def __init__(self, options: Options, *, url: str, name: str) -> None:
-        if options.threads:
-            torch.set_num_threads(options.threads)
         self._url = url
         self._name = name
         model, tokenizer = _loaded(options, url)
@@ -78,7 +78,10 @@ class _Serving:
         self._weights = Weights(model, options.folder, url=url)
         self._waiters: dict[Generation, asyncio.Future[Generation]] = {}
         decoder = Decoder(model, ends=ends, text_of=self._template.text_of)
-        self._batcher = Batcher(decoder, max_batch=options.max_batch, url=url, deliver=self._deliver)
+        prove(decoder, url=url)
+        self._batcher = Batcher(
+            decoder, max_batch=options.max_batch, threads=options.threads, url=url, deliver=self._deliver
+        )
         self._server = Server(self._answer, model=name, max_len=self._max_len)
         self._batcher.start()
         base = self._server.start()
@@ -147,6 +150,8 @@ class _Serving:
 
 
 def _loaded(options: Options, url: str) -> tuple[Any, Any]:
+    shows_progress = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
     try:
         tokenizer = AutoTokenizer.from_pretrained(options.folder, local_files_only=True)
         model: Any = AutoModelForCausalLM.from_pretrained(
@@ -154,6 +159,9 @@ def _loaded(options: Options, url: str) -> tuple[Any, Any]:
         )
     except (OSError, ValueError, KeyError) as error:
         raise EngineFailed(url, why=f"transformers cannot load the folder: {error}") from error
+    finally:
+        if shows_progress:
+            logging.enable_progress_bar()
     device = options.device if options.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
     return model.to(device).eval().requires_grad_(requires_grad=False), tokenizer
 

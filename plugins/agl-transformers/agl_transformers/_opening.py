@@ -37,7 +37,7 @@ class Options:
     max_batch: int = 128
     """Answers decoded together at most."""
     threads: int | None = None
-    """Threads of torch, for the whole process; its own choice when not given."""
+    """Threads that torch may decode with, and with nothing else in this process; its own choice when not given."""
 
 
 def opened(url: str, name: str) -> Engine | None:

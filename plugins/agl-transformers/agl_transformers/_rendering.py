@@ -33,7 +33,8 @@ class Renderer:
         self._template = template
         self._capacity = capacity
         self._sequences: OrderedDict[bytes, tuple[int, ...]] = OrderedDict()
-        self._held = 0
+        self.held = 0
+        """Ids remembered."""
 
     def prompt(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] = ()) -> Prompt:
         """The ids to continue from: those of the last known reply and of its prompt, then what came after."""
@@ -54,11 +55,11 @@ class Renderer:
         if not sampled:
             return
         key = _link(prompt.digest, reply)
-        self._held -= len(self._sequences.pop(key, ()))
+        self.held -= len(self._sequences.pop(key, ()))
         self._sequences[key] = sequence = (*prompt.ids, *sampled)
-        self._held += len(sequence)
-        while self._held > self._capacity:
-            self._held -= len(self._sequences.popitem(last=False)[1])
+        self.held += len(sequence)
+        while self.held > self._capacity:
+            self.held -= len(self._sequences.popitem(last=False)[1])
 
     def _rest(self, text: str, known: Sequence[Message], tools: Sequence[Mapping[str, Any]], last: int) -> str | None:
         """What the template writes after the reply's last token; None when that cannot be told.

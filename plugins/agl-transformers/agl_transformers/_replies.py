@@ -75,8 +75,7 @@ class Writer:
         return entries
 
     def _spell(self, id: int) -> tuple[str, list[int]]:
-        token = self._template.token(id)
-        self._tokens[id] = spelled = (token, list(token.encode()))
+        self._tokens[id] = spelled = (self._template.token(id), list(self._template.bytes_of(id)))
         return spelled
 
 

@@ -47,6 +47,7 @@ class Server:
                 log_config=None,
                 log_level="critical",
                 access_log=False,
+                proxy_headers=False,
                 server_header=False,
                 timeout_graceful_shutdown=2,
             ),

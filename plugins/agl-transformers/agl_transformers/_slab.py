@@ -47,10 +47,11 @@ class Slab:
             sources = [part.slab.layers[index] for part in parts]
             for side in range(2):
                 first = sources[0].sides[side]
-                # Zeros: a column that is masked out still takes part, times nought, and nought times NaN is NaN.
-                buffer = first.new_zeros(rows, first.shape[1], length + _BLOCK, first.shape[-1])
+                buffer = first.new_empty(rows, first.shape[1], length + _BLOCK, first.shape[-1])
                 for source, origin, target in zip(sources, origins, targets, strict=True):
                     start = length - source.length
+                    # A column that is masked out still takes part, times nought, and nought times NaN is NaN.
+                    buffer[target, :, :start] = 0
                     buffer[target, :, start:length] = source.sides[side][origin, :, : source.length]
                 layer.sides[side] = buffer
             layer.length = length
@@ -70,7 +71,7 @@ class Slab:
 
 class _Layer(DynamicLayer):
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call] # transformers leaves it bare
         self.length = 0
         self.sides = [torch.empty(0), torch.empty(0)]
         self.is_initialized = True

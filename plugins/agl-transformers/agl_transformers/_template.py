@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -22,6 +23,16 @@ _TOOL = {
 }
 
 
+def _byte_level() -> Iterator[tuple[str, int]]:
+    """GPT-2's alphabet: a printable character for each byte, as byte-level vocabularies are written in."""
+    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    yield from ((chr(byte), byte) for byte in printable)
+    yield from ((chr(256 + place), byte) for place, byte in enumerate(sorted({*range(256)} - {*printable})))
+
+
+_BYTES = dict(_byte_level())
+
+
 class Template:
     """Text and ids of conversations. Not every template writes tools, and not every one writes calls as given."""
 
@@ -31,6 +42,8 @@ class Template:
         self._tokenizer = tokenizer
         self._dialect = dialect
         self._encode, self._decode = _coders(tokenizer)
+        decoder = getattr(tokenizer, "backend_tokenizer", None) and tokenizer.backend_tokenizer.decoder
+        self._is_byte_level = "ByteLevel" in repr(decoder)
         self._ends = {end: tokenizer.decode([end], skip_special_tokens=False) for end in ends}
         self._writes_tools = _MARK in self._probe([_user("hi")], tools=[_TOOL])
         self._adapt_calls = self._how_to_give_calls()
@@ -63,6 +76,14 @@ class Template:
         """One id as text, special or not."""
         text: str = self._tokenizer.decode([id], skip_special_tokens=False)
         return text
+
+    def bytes_of(self, id: int) -> bytes:
+        """One id as bytes; a character may be spread over several ids."""
+        token = self._tokenizer.convert_ids_to_tokens(id)
+        if self._is_byte_level and token not in self._tokenizer.all_special_tokens:
+            with suppress(KeyError):
+                return bytes(_BYTES[character] for character in token)
+        return self.token(id).encode()
 
     def end_text(self, id: int) -> str | None:
         """How an end-of-turn id is written; None for every other id."""
