@@ -25,7 +25,12 @@ class Owner:
     @classmethod
     def me(cls) -> Owner:
         """This process."""
-        return _of(os.getpid())
+        return cls.of(os.getpid())
+
+    @classmethod
+    def of(cls, pid: int) -> Owner:
+        """The process of that number on this host."""
+        return _of(pid)
 
     @classmethod
     def parse(cls, text: str) -> Owner:

@@ -110,6 +110,10 @@ class Run:
             raise ModelNotFound(name, known=self._weights.wanted)
         return self._weights.wanted[name]
 
+    def algorithm(self, name: str, **config: Any) -> Any:
+        """The algorithm of that registry name, to be run inside this one: `await run.algorithm("grpo").run(run)`."""
+        return self._plugins.algorithm(name)(**config)
+
     def log(self, *, step: int, **metrics: float) -> None:
         """Numbers for people; on replay the first record stays."""
         key = f"{self.id}/{self._journal.scope}/metrics/{step}/{'+'.join(sorted(metrics))}"
@@ -317,7 +321,7 @@ class Run:
 
     # --- policies
 
-    async def serve(self, checkpoint: Checkpoint, *, policy: str = "policy") -> int:
+    async def serve(self, checkpoint: Checkpoint, policy: str = "policy") -> int:
         """Let the policy speak with these weights from here on; its version. The same weights keep their version."""
         version = self._weights.want(policy, checkpoint)
         with self._journal.movement("serve", policy) as movement:
