@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from array import array
 from collections import OrderedDict
@@ -33,6 +34,8 @@ class Encoded:
     type: str
     schema: int
     data: bytes
+    event: Event
+    """As it will be read back: what folds it now and what folds it again see the same."""
     blobs: dict[str, bytes] = field(default_factory=dict)
     """What `data` refers to, by content id."""
 
@@ -46,39 +49,53 @@ class Codec:
         self._links: OrderedDict[str, tuple[str | None, Any]] = OrderedDict()
 
     def encode(self, event: Event) -> Encoded:
-        """`event` as sorted JSON; packed fields become references, `{"$u32": id, "n": 320}` and the like."""
+        """`event` as sorted JSON; packed fields become references, `{"$u32": id, "n": 320}` and the like.
+
+        What could not be read back is refused with `BadPayload`: a log keeps its mistakes for ever.
+        """
         if isinstance(event, Unknown):
-            return Encoded(event.name, event.version, self._json.encode(dict(event.data)))
+            return Encoded(event.name, event.version, self._json.encode(dict(event.data)), event)
         blobs: dict[str, bytes] = {}
         try:
-            data = _pack(msgspec.to_builtins(event), _plan(type(event)), blobs)
-            encoded = self._json.encode(data)
-        except (TypeError, ValueError, OverflowError, msgspec.MsgspecError) as error:
+            plan = _plan(type(event))
+            whole = _rounded(msgspec.to_builtins(event, str_keys=True), plan)
+            readable = msgspec.convert(whole, type(event))
+            encoded = self._json.encode(_pack(whole, plan, blobs))
+        except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
             raise BadPayload(event.type, why=str(error)) from None
-        return Encoded(event.type, event.schema, encoded, blobs)
+        return Encoded(event.type, event.schema, encoded, readable, blobs)
+
+    def forget(self) -> None:
+        """Read every blob again from now on."""
+        self._links.clear()
 
     def decode(self, type_: str, schema: int, data: bytes | str, get: Get) -> Event:
         """The event in today's schema; `get` finds blobs. An unknown type, or a later schema, stays `Unknown`."""
         raw = msgspec.json.decode(data)
         cls = self.vocabulary.get(type_)
-        if cls is None or schema > cls.schema or "erased" in raw:
+        if cls is None or schema > cls.schema or raw.keys() == {"erased"}:
             return Unknown(name=type_, version=schema, data=raw)
         try:
             whole = self._unpack(raw, get)
             if schema < cls.schema:
                 whole = self.vocabulary.climb(type_, schema, whole)
             return msgspec.convert(whole, cls)
-        except msgspec.ValidationError as error:
+        except (msgspec.MsgspecError, ValueError) as error:
             raise BadPayload(type_, why=str(error)) from None
 
     def _unpack(self, value: Any, get: Get) -> Any:
         if isinstance(value, dict):
-            if len(value) == 1 and "$pool" in value:
-                return msgspec.json.decode(get(value["$pool"]))
-            if len(value) == 2 and "n" in value:  # noqa: PLR2004 - a reference is its kind and its length
-                for kind, read in (("$u32", self._read_u32), ("$chat", self._read_chat), ("$f32", _read_f32)):
-                    if kind in value:
-                        return read(value[kind], value["n"], get)
+            match _mark(value):
+                case "$u32":
+                    return self._read_u32(value["$u32"], value["n"], get)
+                case "$f32":
+                    return _read_f32(value["$f32"], value["n"], get)
+                case "$chat":
+                    return self._read_chat(value["$chat"], value["n"], get)
+                case "$pool":
+                    return msgspec.json.decode(get(value["$pool"]))
+                case "$as_is":
+                    value = value["$as_is"]
             return {name: self._unpack(inner, get) for name, inner in value.items()}
         if isinstance(value, list):
             return [self._unpack(inner, get) for inner in value]
@@ -91,8 +108,11 @@ class Codec:
             raise BadPayload("u32", why=f"{n} ids were promised and {len(ids)} are there")
         return ids
 
-    def _read_chat(self, tip: str, _n: int, get: Get) -> list[Any]:
-        return [value for _, value in self._chain(tip, get, _read_link)][::-1]
+    def _read_chat(self, tip: str, n: int, get: Get) -> list[Any]:
+        turns = [value for _, value in self._chain(tip, get, _read_link)][::-1]
+        if len(turns) != n:
+            raise BadPayload("chat", why=f"{n} turns were promised and {len(turns)} are there")
+        return turns
 
     def _chain(self, tip: str, get: Get, read: Callable[[bytes], tuple[str | None, Any]]) -> Iterator[tuple[str, Any]]:
         """From the newest link back to the first; links are remembered, as the next call shares all but one."""
@@ -119,8 +139,7 @@ def parents(content: bytes) -> str | None:
 
 @cache
 def _plan(cls: type) -> Mapping[str, Any]:
-    plan = {name: found for name, hint in get_type_hints(cls, include_extras=True).items() if (found := _packing(hint))}
-    return plan
+    return {name: found for name, hint in get_type_hints(cls, include_extras=True).items() if (found := _packing(hint))}
 
 
 def _packing(hint: Any) -> Any:
@@ -134,7 +153,29 @@ def _packing(hint: Any) -> Any:
     return None
 
 
+def _rounded(data: dict[str, Any], plan: Mapping[str, Any]) -> dict[str, Any]:
+    """Numbers that are kept in single precision, as single precision has them."""
+    for name, how in plan.items():
+        match how:
+            case Packing.F32:
+                data[name] = _floats_or_ints("f", _little("f", data[name]))
+            case Packing():
+                pass
+            case (inner,):
+                for item in data[name]:
+                    _rounded(item, inner)
+            case _:
+                _rounded(data[name], how)
+    return data
+
+
+_NOT_PLAIN = (dict, list, tuple, float)
+
+
 def _pack(data: dict[str, Any], plan: Mapping[str, Any], blobs: dict[str, bytes]) -> dict[str, Any]:
+    for name, value in data.items():
+        if name not in plan and type(value) in _NOT_PLAIN:
+            data[name] = _plain(value)
     for name, how in plan.items():
         value = data[name]
         match how:
@@ -152,6 +193,29 @@ def _pack(data: dict[str, Any], plan: Mapping[str, Any], blobs: dict[str, bytes]
             case _:
                 _pack(value, how, blobs)
     return data
+
+
+def _plain(value: Any) -> Any:
+    """JSON that is not packed: every number a number, and nothing that would be taken for a reference of ours."""
+    match value:
+        case float():
+            if not math.isfinite(value):
+                raise ValueError(f"{value} is no number that JSON has")
+            return value
+        case dict():
+            inner = {name: _plain(one) if type(one) in _NOT_PLAIN else one for name, one in value.items()}
+            return {"$as_is": inner} if _mark(value) else inner
+        case _:
+            return [_plain(one) if type(one) in _NOT_PLAIN else one for one in value]
+
+
+def _mark(value: dict[str, Any]) -> str | None:
+    """What kind of reference it is, `{"$pool": id}` or `{"$u32": id, "n": 3}`; `$as_is` marks a value that looks so."""
+    if len(value) == 1:
+        return next((mark for mark in ("$pool", "$as_is") if mark in value), None)
+    if len(value) == 2 and "n" in value:
+        return next((mark for mark in ("$u32", "$f32", "$chat") if mark in value), None)
+    return None
 
 
 def _write_u32(ids: list[int], blobs: dict[str, bytes]) -> Any:

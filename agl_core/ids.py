@@ -30,7 +30,7 @@ def canonical(value: Any) -> bytes:
     """JSON with sorted keys, UTF-8 and no NaN: equal values give equal bytes."""
     try:
         return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise BadValue("value", value, why=f"it is not plain JSON ({error})") from None
 
 

@@ -101,17 +101,18 @@ class Vocabulary:
             if (rung.type, rung.since) in self._rungs:
                 raise UpcastGap(rung.type, schema=rung.since, why="two rungs start there")
             self._rungs[rung.type, rung.since] = rung
+        self._check_ladders()
+
+    def _check_ladders(self) -> None:
         for type_, since in self._rungs:
             if type_ not in self._events:
                 raise UpcastGap(type_, schema=since, why="no event has that name")
-            self._check_ladder(self._events[type_], since)
-
-    def _check_ladder(self, cls: type[Event], since: int) -> None:
-        if since >= cls.schema:
-            raise UpcastGap(cls.type, schema=since, why=f"today's schema is {cls.schema}, a rung there leads in a circle")
-        for schema in range(since, cls.schema):
-            if (cls.type, schema) not in self._rungs:
-                raise UpcastGap(cls.type, schema=since, why=f"the rung from {schema} to {schema + 1} is missing")
+            if not 1 <= since < (last := self._events[type_].schema):
+                raise UpcastGap(type_, schema=since, why=f"schemas go from 1 to {last}, a rung there leads in a circle")
+        for cls in self._events.values():
+            for schema in range(1, cls.schema):
+                if (cls.type, schema) not in self._rungs:
+                    raise UpcastGap(cls.type, schema=schema, why=f"the rung from {schema} to {schema + 1} is missing")
 
     def __iter__(self) -> Any:
         return iter(sorted(self._events.values(), key=lambda cls: cls.type))
@@ -122,10 +123,8 @@ class Vocabulary:
 
     def climb(self, type_: str, schema: int, data: dict[str, Any]) -> dict[str, Any]:
         """`data` of an old `schema`, rung by rung, at today's."""
-        cls = self._events[type_]
-        for rung in range(schema, cls.schema):
-            try:
-                data = self._rungs[type_, rung].climb(data)
-            except KeyError:
-                raise UpcastGap(type_, schema=schema, why=f"the rung from {rung} is missing") from None
+        for rung in range(schema, self._events[type_].schema):
+            if (type_, rung) not in self._rungs:
+                raise UpcastGap(type_, schema=schema, why=f"there never was a schema {rung}")
+            data = self._rungs[type_, rung].climb(data)
         return data

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from agl_core.errors import BadValue
 from agl_core.events._base import Event, Pooled, event
@@ -38,6 +38,8 @@ POLICY = frozenset({"completed", "gave_up", "prompt_too_long", "max_turns", "tim
 """Outcomes the policy caused: they train on their reward."""
 INFRASTRUCTURE = frozenset({"unresponsive", "worker_lost", "endpoint_down", "stalled"})
 _FRAMEWORK = frozenset({"agent_raised", "capture_lost"})
+_RETRIED = frozenset({*get_args(ExitStatus), "failed", "infrastructure"}) - {"completed"}
+"""What a retry condition may name; the statuses of Agent Lightning that are not ours are `failed` and no other."""
 
 
 def owner(status: str) -> str:
@@ -70,6 +72,8 @@ class RolloutConfig:
             raise BadValue("max_attempts", self.max_attempts, why="at least one attempt is needed")
         if "succeeded" in self.retry_condition or "completed" in self.retry_condition:
             raise BadValue("retry_condition", self.retry_condition, why="a success is not tried again")
+        if unknown := sorted(set(self.retry_condition) - _RETRIED):
+            raise BadValue("retry_condition", unknown, why=f"known are {', '.join(sorted(_RETRIED))}")
 
 
 @event("rollout.enqueued", schema=1)
