@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+from agl_core.errors import AglError
 from agl_core.record import Record
 
 __all__ = ["Follower", "Subscription"]
@@ -24,7 +25,8 @@ class Follower:
 
     def __init__(self, watch: Callable[[], sqlite3.Connection], read: Callable[[int, int | None], Iterator[Record]]) -> None:
         self._watch, self._read = watch, read
-        self._listeners: dict[int, Heard] = {}
+        self._listeners: dict[int, tuple[int, Heard]] = {}
+        """Each with the position it begins after: the follower may be behind what a newcomer has read."""
         self._pushed: list[Record] = []
         self._wake = threading.Condition()
         self._waiting = 0
@@ -39,7 +41,7 @@ class Follower:
         with self._wake:
             self._names += 1
             name = self._names
-            self._listeners[name] = heard
+            self._listeners[name] = head, heard
             if self._thread is None:
                 self._seen = head
                 self._thread = threading.Thread(target=self._run, name="agl-log-follower", daemon=True)
@@ -88,13 +90,17 @@ class Follower:
                         self._wake.wait(POLL_SECONDS if self._waiting else None)
                     pushed, self._pushed = self._pushed, []
                     closing, waiting = self._closing, self._waiting
-                if pushed:
-                    self._deliver(pushed)
-                elif waiting:
-                    now = db.execute("pragma data_version").fetchone()[0]
-                    if now != version:
-                        version = now
-                        self._deliver_until(None)
+                try:
+                    if pushed:
+                        self._deliver(pushed)
+                    elif waiting:
+                        now = db.execute("pragma data_version").fetchone()[0]
+                        if now != version:
+                            version = now
+                            self._deliver_until(None)
+                except (AglError, sqlite3.Error):
+                    # Whoever waits would wait for ever without this thread.
+                    self._log.exception("the log could not be followed; the next commit tries again")
                 if closing and not pushed:
                     return
         finally:
@@ -123,8 +129,11 @@ class Follower:
         self._seen = records[-1].position
         with self._wake:
             listeners = list(self._listeners.values())
-        for heard in listeners:
+        for head, heard in listeners:
+            fresh = records if records[0].position > head else [one for one in records if one.position > head]
+            if not fresh:
+                continue
             try:
-                heard(records)
+                heard(fresh)
             except Exception:
                 self._log.exception("a listener of the log raised; the others go on")

@@ -11,7 +11,9 @@ from agl_core.errors import LogCorrupt, LogNotFound, LogReadOnly, LogTooNew, Log
 from agl_core.log import _in_flight
 from agl_core.log._protocol import Projection
 
-__all__ = ["connect", "install", "prepare"]
+__all__ = ["connect", "install", "is_damage", "prepare", "refuse_foreign", "statements"]
+
+_PLACE = "Choose a file you may read and write, on a local disk"
 
 APPLICATION = 0x41474C31  # "AGL1"
 SCHEMA = 1
@@ -76,16 +78,18 @@ def prepare(path: Path, *, readonly: bool) -> None:
     try:
         _check_and_migrate(path, readonly=readonly)
     except sqlite3.DatabaseError as error:
-        raise LogCorrupt(str(path), why=str(error)) from None
+        if is_damage(error):
+            raise LogCorrupt(str(path), why=str(error)) from None
+        raise LogUnsupported(str(path), why=str(error), cure=_PLACE) from None
 
 
 def _create_private(path: Path) -> None:
-    if not path.parent.exists():
-        path.parent.mkdir(parents=True, mode=0o700)
     try:
+        if not path.parent.exists():
+            path.parent.mkdir(parents=True, mode=0o700)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     except OSError as error:
-        raise LogUnsupported(str(path), why=str(error.strerror), cure="Choose a place you may write to") from None
+        raise LogUnsupported(str(path), why=str(error.strerror), cure=_PLACE) from None
 
 
 def _check_and_migrate(path: Path, *, readonly: bool) -> None:
@@ -134,13 +138,6 @@ def _migrate(db: sqlite3.Connection) -> None:
 def install(db: sqlite3.Connection, projections: Sequence[Projection]) -> list[Projection]:
     """Make the tables of projections the file does not have yet, and return those, to be folded."""
     known = dict(db.execute("select name, version from projections"))
-    foreign = sorted(set(known) - {projection.name for projection in projections})
-    if foreign:
-        raise LogReadOnly(
-            _name(db),
-            why=f"it keeps tables this process does not know ({', '.join(foreign)}), which would fall behind",
-            cure="Open it with `agl.open_log`, which brings all of them",
-        )
     new = []
     for projection in projections:
         found = known.get(projection.name)
@@ -156,6 +153,24 @@ def install(db: sqlite3.Connection, projections: Sequence[Projection]) -> list[P
                 cure="Run `agl log rebuild` with this release, when no other process uses the log",
             )
     return new
+
+
+def refuse_foreign(db: sqlite3.Connection, projections: Sequence[Projection]) -> None:
+    """A writer must bring every projection of the file."""
+    known = {name for (name,) in db.execute("select name from projections")}
+    foreign = sorted(known - {projection.name for projection in projections})
+    if foreign:
+        raise LogReadOnly(
+            _name(db),
+            why=f"it keeps tables this process does not know ({', '.join(foreign)}), which would fall behind",
+            cure="Open it with `agl.open_log`, which brings all of them",
+        )
+
+
+def is_damage(error: BaseException) -> bool:
+    """Whether SQLite says that the file itself is broken; a refused row, or a busy file, is not that."""
+    code = int(getattr(error, "sqlite_errorcode", 0)) & 0xFF  # the extended codes are in the upper bytes
+    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def statements(script: str) -> list[str]:

@@ -64,6 +64,7 @@ class SqliteLog:
         db.execute(f"pragma synchronous = {'full' if durability == 'full' else 'normal'}")
         db.execute("begin immediate")
         try:
+            _schema.refuse_foreign(db, self.projections)
             new = _schema.install(db, self.projections)
             for record in self.read() if new else ():
                 for projection in new:
@@ -179,10 +180,10 @@ class SqliteLog:
         db = db or self._connect()
         try:
             yield db
-        except sqlite3.OperationalError:
-            raise
         except sqlite3.DatabaseError as error:
-            raise LogCorrupt(str(self.path), why=str(error)) from None
+            if _schema.is_damage(error):
+                raise LogCorrupt(str(self.path), why=str(error)) from None
+            raise
         finally:
             with self._lock:
                 if self._closed:

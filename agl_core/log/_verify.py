@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agl_core.codec import parents
-from agl_core.errors import AglError
+from agl_core.errors import AglError, LogCorrupt
 from agl_core.ids import content_id
 from agl_core.log import _schema
 from agl_core.log._protocol import Projection
@@ -33,6 +34,13 @@ class Finding:
 
 def verify(log: SqliteLog, *, progress: Progress = lambda _done, _all: None) -> Iterator[Finding]:
     """Everything that is wrong with the log: the file, the order, each event, each blob, each projection."""
+    try:
+        yield from _findings(log, progress)
+    except LogCorrupt as error:  # nothing behind a broken page can be looked at
+        yield Finding("file", str(log.path), str(error.why))
+
+
+def _findings(log: SqliteLog, progress: Progress) -> Iterator[Finding]:
     for (row,) in log.rows("pragma integrity_check"):
         if row != "ok":
             yield Finding("file", str(log.path), row)
@@ -44,8 +52,10 @@ def verify(log: SqliteLog, *, progress: Progress = lambda _done, _all: None) -> 
         if last != number:
             yield Finding("version", stream, f"its last version is {last}, and it has {number} events")
     yield from _blobs(log)
-    yield from _events(log, head, progress)
-    yield from _projections(log)
+    unreadable = list(_events(log, head, progress))
+    yield from unreadable
+    if not unreadable:  # what cannot be read cannot be folded
+        yield from _projections(log)
 
 
 def _blobs(log: SqliteLog) -> Iterator[Finding]:
@@ -61,6 +71,7 @@ def _blobs(log: SqliteLog) -> Iterator[Finding]:
 
 
 def _events(log: SqliteLog, head: int, progress: Progress) -> Iterator[Finding]:
+    log.codec.forget()  # what is remembered would hide that it is gone
     for position in range(1, head + 1):
         try:
             next(iter(log.read(after=position - 1, until=position)), None)
@@ -73,16 +84,20 @@ def _events(log: SqliteLog, head: int, progress: Progress) -> Iterator[Finding]:
 def _projections(log: SqliteLog) -> Iterator[Finding]:
     known = {name for (name,) in log.rows("select name from projections")}
     kept = [projection for projection in log.projections if projection.name in known]
-    folded = fold(log, kept)
-    try:
-        for projection in kept:
-            for table in projection.tables:
-                want, have = (set(run(f"select * from {table}")) for run in (_all(folded), log.rows))  # noqa: S608
-                if want != have:
-                    why = f"{len(want - have)} rows are missing or stale, {len(have - want)} are too many: `agl log rebuild`"
-                    yield Finding("projection", f"{projection.name}.{table}", why)
-    finally:
-        folded.close()
+    with contextlib.closing(_schema.connect(log.path, readonly=True)) as db:
+        db.execute("begin")  # one snapshot: writers go on meanwhile
+        head = db.execute("select coalesce(max(position), 0) from events").fetchone()[0]
+        with contextlib.closing(fold(log, kept, until=head)) as folded:
+            for projection in kept:
+                for table in projection.tables:
+                    try:
+                        want, have = _rows(folded, table), _rows(db, table)
+                    except sqlite3.OperationalError as error:
+                        yield Finding("projection", f"{projection.name}.{table}", f"{error}: `agl log rebuild`")
+                        continue
+                    if want != have:
+                        wrong = f"{len(want - have)} rows are missing or stale, {len(have - want)} are too many"
+                        yield Finding("projection", f"{projection.name}.{table}", f"{wrong}: `agl log rebuild`")
 
 
 def fold(log: SqliteLog, projections: Sequence[Projection], *, until: int | None = None) -> sqlite3.Connection:
@@ -123,5 +138,5 @@ def rebuild(log: SqliteLog, projections: Sequence[Projection], *, progress: Prog
     return int(head)
 
 
-def _all(db: sqlite3.Connection) -> Callable[[str], list[tuple[object, ...]]]:
-    return lambda sql: db.execute(sql).fetchall()
+def _rows(db: sqlite3.Connection, table: str) -> set[tuple[object, ...]]:
+    return set(db.execute(f"select * from {table}"))  # noqa: S608 - our own table names

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import threading
 from collections import OrderedDict, deque
@@ -12,8 +13,9 @@ from typing import Any
 
 from agl_core.clock import Clock
 from agl_core.codec import Codec, Encoded
-from agl_core.errors import KeyReused, LogCorrupt, LogError, VersionConflict
+from agl_core.errors import BadPayload, KeyReused, LogCorrupt, LogError, VersionConflict
 from agl_core.ids import ulid
+from agl_core.log import _schema
 from agl_core.log._in_flight import InFlight
 from agl_core.log._protocol import Expected, Projection, Work
 from agl_core.record import Draft, Record
@@ -64,6 +66,9 @@ class Writer:
             work = [self._prepare(draft) for draft in work]
             encoded = [self._codec.encode(draft.event) for draft in work]
         item = _Item(work, expected, Future(), encoded)
+        # What is submitted is written. A waiter that gives up (a cancelled task cancels the future it awaits) must
+        # not be able to take it back: setting the result of a cancelled future would end the writer's thread.
+        item.future.set_running_or_notify_cancel()
         with self._wake:
             if self._closing:
                 raise LogError(f"{self._path} is closed: open it again to write")
@@ -127,14 +132,13 @@ class Writer:
         return outcomes
 
     def _abandon(self) -> None:
-        self._transaction.forget()
         if self._db.in_transaction:
-            self._db.execute("rollback")
+            with contextlib.suppress(sqlite3.Error):  # of a damaged file; what went wrong first is told
+                self._db.execute("rollback")
+        self._transaction.forget()
 
     def _explained(self, error: BaseException) -> BaseException:
-        if isinstance(error, sqlite3.OperationalError) or not isinstance(error, sqlite3.DatabaseError):
-            return error
-        return LogCorrupt(self._path, why=str(error))
+        return LogCorrupt(self._path, why=str(error)) if _schema.is_damage(error) else error
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +172,7 @@ class _Transaction:
     def forget(self) -> None:
         """Something was rolled back: what we believed about the file may be wrong."""
         self._blobs.clear()
-        if self._db.in_transaction:
+        with contextlib.suppress(sqlite3.Error):  # of a damaged file: the next statement says so
             self.begin()
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
@@ -180,7 +184,7 @@ class _Transaction:
 
     def land(self, item: _Item) -> _Landed:
         for stream, expected in item.expected.items():
-            if (actual := self.version(stream)) != expected:
+            if (actual := self.version(stream)) != expected and not self._is_known(item):
                 raise VersionConflict(stream, expected=expected, actual=actual)
         if callable(item.work):
             drafts = [self._prepare(draft) for draft in item.work(self)]
@@ -196,6 +200,12 @@ class _Transaction:
                 fresh.append(record)
         return _Landed(records, fresh)
 
+    def _is_known(self, item: _Item) -> bool:
+        """Whether all of it came before: sent again because the answer was lost, it conflicts only with itself."""
+        drafts = () if callable(item.work) else item.work
+        sql = "select 1 from events where key = ?"
+        return bool(drafts) and all(draft.key and self.rows(sql, (draft.key,)) for draft in drafts)
+
     def _known(self, draft: Draft, data: Encoded) -> Record | None:
         found = self._db.execute("select * from events where key = ?", (draft.key,)).fetchone()
         if found is None:
@@ -210,7 +220,7 @@ class _Transaction:
             if before != now:
                 raise KeyReused(str(draft.key), position=position, differs=what)
         return Record(
-            position=position, id=id_, stream=stream, version=version, event=draft.event, key=key,
+            position=position, id=id_, stream=stream, version=version, event=data.event, key=key,
             causation_id=cause, correlation_id=story, actor=actor, occurred_at=occurred, recorded_at=recorded,
         )  # fmt: skip
 
@@ -221,19 +231,21 @@ class _Transaction:
         self._head += 1
         record = Record(
             position=self._head, id=ulid(), stream=draft.stream, version=self.version(draft.stream) + 1,
-            event=draft.event, key=draft.key, causation_id=draft.causation_id, correlation_id=draft.correlation_id,
+            event=data.event, key=draft.key, causation_id=draft.causation_id, correlation_id=draft.correlation_id,
             actor=draft.actor, occurred_at=now if draft.occurred_at is None else draft.occurred_at, recorded_at=now,
         )  # fmt: skip
-        self._db.execute(
-            "insert into events values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                record.position, record.id, record.stream, record.version, data.type, data.schema, data.data.decode(),
-                record.key, record.causation_id, record.correlation_id, record.actor, record.occurred_at,
-                record.recorded_at,
-            ),
+        row = (
+            record.position, record.id, record.stream, record.version, data.type, data.schema, data.data.decode(),
+            record.key, record.causation_id, record.correlation_id, record.actor, record.occurred_at,
+            record.recorded_at,
         )  # fmt: skip
-        for projection in self._projections:
-            projection.apply(record, self._db)
+        try:
+            self._db.execute("insert into events values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+            for projection in self._projections:
+                projection.apply(record, self._db)
+        except (sqlite3.IntegrityError, sqlite3.ProgrammingError, OverflowError) as error:
+            # The file is sound, the fact is not: an id that exists already, a number of more than 64 bits.
+            raise BadPayload(data.type, why=str(error)) from error
         return record
 
     def _keep(self, id_: str, content: bytes) -> None:
