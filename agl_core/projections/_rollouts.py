@@ -108,6 +108,11 @@ class Rollouts:
             case RolloutFinished() as event:
                 _settle(db, record, event.rollout_id, event.status, event.exit_status)
             case RolloutCancelled() as event:
+                db.execute(
+                    "update attempts set status = 'failed', error = ?, ended_at = ? "
+                    "where rollout_id = ? and ended_at is null",
+                    (f"cancelled: {event.why}", record.recorded_at, event.rollout_id),
+                )
                 _settle(db, record, event.rollout_id, "cancelled", None)
             case RolloutDeleted() as event:
                 db.execute("update rollouts set hidden = 1 where rollout_id = ?", (event.rollout_id,))

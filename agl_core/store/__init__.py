@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agl_core.store._queries import REWARD, Queries
 from agl_core.store._store import Store
 from agl_core.store._types import (
     FINISHED,
@@ -18,12 +19,14 @@ from agl_core.store._types import (
 
 __all__ = [
     "FINISHED",
+    "REWARD",
     "Admission",
     "Attempt",
     "AttemptStatus",
     "AttemptedRollout",
     "EnqueueRolloutRequest",
     "Outcome",
+    "Queries",
     "Rollout",
     "RolloutStatus",
     "Store",

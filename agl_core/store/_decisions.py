@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import msgspec
 
 from agl_core.clock import Clock
-from agl_core.errors import UnknownId
+from agl_core.errors import RunHeld, UnknownId
 from agl_core.events import (
     INFRASTRUCTURE,
     AttemptExpired,
@@ -28,7 +28,19 @@ from agl_core.projections import exit_to_status
 from agl_core.record import Draft
 from agl_core.store._types import FINISHED
 
-__all__ = ["Leases", "begin", "cancel", "claim", "expire", "finish", "give_back", "recover_calls", "renew"]
+__all__ = [
+    "Leases",
+    "begin",
+    "cancel",
+    "claim",
+    "expire",
+    "finish",
+    "give_back",
+    "hold",
+    "recover_calls",
+    "release",
+    "renew",
+]
 
 _MOST_ATTEMPTS = 10
 """However often workers die under it, a rollout is not tried more than this."""
@@ -94,8 +106,10 @@ def begin(
 
 def finish(view: View, rollout_id: str, attempt_id: str, exit_status: ExitStatus, error: str | None) -> list[Draft]:
     """Settle an attempt whose lease is still held; otherwise remember that its result came too late."""
-    held = view.in_flight.drop("lease", attempt_id)
     run_id, status, *_ = _rollout(view, rollout_id)
+    if not view.rows("select 1 from attempts where attempt_id = ? and rollout_id = ?", (attempt_id, rollout_id)):
+        raise UnknownId("attempt", attempt_id)
+    held = view.in_flight.drop("lease", attempt_id)
     late = not held or status in FINISHED
     drafts = [
         Draft(
@@ -191,6 +205,23 @@ def cancel(view: View, rollout_id: str, why: str) -> list[Draft]:
     ]
 
 
+def hold(view: View, run_id: str, me: Owner) -> list[Draft]:
+    """The run is this process's, unless another one has it that lives, or may live."""
+    flight = view.in_flight.get("run", run_id)
+    if flight and flight.owner != me and is_alive(flight.owner) is not False:
+        raise RunHeld(run_id, holder=f"process {flight.owner.pid} on {flight.owner.host}")
+    view.in_flight.put("run", run_id, owner=me)
+    return []
+
+
+def release(view: View, run_id: str, me: Owner) -> list[Draft]:
+    """The run is nobody's, if it was this process's."""
+    flight = view.in_flight.get("run", run_id)
+    if flight and flight.owner == me:
+        view.in_flight.drop("run", run_id)
+    return []
+
+
 def recover_calls(view: View, leases: Leases) -> list[Draft]:
     """Calls that dead processes had under way: nobody knows what came of them."""
     drafts = []
@@ -245,7 +276,9 @@ _EXITS = "select exit_status from attempts where rollout_id = ? and attempt_id <
 
 def _is_tried_again(exits: list[str], config: RolloutConfig) -> bool:
     last = exits[-1]
-    if len(exits) >= _MOST_ATTEMPTS or owner(last) == "policy" and not _is_asked_for(last, config):
+    if len(exits) >= max(_MOST_ATTEMPTS, config.max_attempts):
+        return False
+    if owner(last) == "policy" and not _is_asked_for(last, config):
         return False
     if last == "worker_lost":
         return True  # the process died, not the attempt: it costs no try
@@ -255,7 +288,9 @@ def _is_tried_again(exits: list[str], config: RolloutConfig) -> bool:
 
 
 def _is_asked_for(exit_status: str, config: RolloutConfig) -> bool:
-    names = {exit_status, exit_to_status(exit_status)}
+    names = {exit_status}
+    if owner(exit_status) != "policy":  # v0.3's `failed` does not mean what the policy did itself
+        names.add(exit_to_status(exit_status))
     if exit_status in INFRASTRUCTURE:
         names.add("infrastructure")
     return bool(names & set(config.retry_condition))

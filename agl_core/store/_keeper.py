@@ -6,7 +6,7 @@ import logging
 import sqlite3
 import threading
 
-from agl_core.errors import LogError
+from agl_core.errors import AglError
 from agl_core.log import SqliteLog
 from agl_core.store._decisions import Leases, expire, recover_calls, renew
 
@@ -50,7 +50,7 @@ class Keeper:
                     self._log.transact(lambda view: renew(view, self._leases))
                 if self._is_any(self._leases.clock.now()) or (tick % _NEIGHBOURS == 0 and self._has_neighbours()):
                     self._clear_up()
-            except (LogError, sqlite3.OperationalError) as error:
+            except (AglError, sqlite3.Error) as error:
                 # The file may be busy, or closing: the next tick tries again, and a lease lasts many of them.
                 self._logger.warning("leases could not be kept: %s", error)
 

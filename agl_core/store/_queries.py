@@ -17,18 +17,18 @@ from agl_core.projections import Trace, traces
 from agl_core.resources import ResourcesUpdate
 from agl_core.store._types import Admission, Attempt, AttemptedRollout, Outcome, Rollout
 
-__all__ = ["Queries"]
+__all__ = ["REWARD", "Queries"]
 
 _SECOND = 1e9
 _ROLLOUT = (
     "rollout_id, position, run_id, task_id, grp, repeat, mode, status, exit_status, resources_id, resources_version, "
     "attempt_id, attempts, config, metadata, enqueued_at, finished_at"
 )
-_REWARD = (
+REWARD = (
     "(select value from rewards w where w.rollout_id = r.rollout_id and name = 'primary' and target_kind = 'rollout' "
     "and withdrawn = 0 and (w.attempt_id is null or w.attempt_id = r.attempt_id) order by position desc limit 1)"
 )
-"""The last reward of the attempt that counts: the one definition of a rollout's reward."""
+"""The last reward of the attempt that counts, for a row `r` of `rollouts`: the one definition of a rollout's reward."""
 
 
 class Queries:
@@ -98,6 +98,7 @@ class Queries:
 
     def attempts(self, rollout_id: str) -> list[Attempt]:
         """All tries at a rollout, first to last."""
+        self.check([rollout_id])
         sql = "select attempt_id from attempts where rollout_id = ? order by sequence"
         return [self.attempt(attempt_id) for (attempt_id,) in self.log.rows(sql, (rollout_id,))]
 
@@ -119,10 +120,11 @@ class Queries:
 
     def outcomes(self, rollout_ids: Sequence[str], tasks: Mapping[str, Any] | None = None) -> list[Outcome]:
         """What came of each, in the order asked; `tasks` spares reading the inputs back."""
+        self.check(rollout_ids)
         found: dict[str, Outcome] = {}
         for ids in _parts(rollout_ids):
             sql = (
-                f"select rollout_id, task_id, repeat, status, exit_status, {_REWARD} from rollouts r "  # noqa: S608
+                f"select rollout_id, task_id, repeat, status, exit_status, {REWARD} from rollouts r "  # noqa: S608
                 f"where rollout_id in ({', '.join('?' * len(ids))})"
             )
             for rollout_id, task, repeat, status, exit_status, reward in self.log.rows(sql, ids):
@@ -134,7 +136,19 @@ class Queries:
 
     def traces(self, rollout_ids: Iterable[str]) -> list[Trace]:
         """What each rollout left in the log, for adapters."""
-        return list(traces(self.log.read(stream=f"rollout/{rollout_id}") for rollout_id in rollout_ids))
+        ids = list(rollout_ids)
+        self.check(ids)
+        return list(traces(self.log.read(stream=f"rollout/{rollout_id}") for rollout_id in ids))
+
+    def check(self, rollout_ids: Sequence[str]) -> None:
+        """All of them exist; `UnknownId` names the first that does not."""
+        known: set[str] = set()
+        for ids in _parts(rollout_ids):
+            sql = f"select rollout_id from rollouts where rollout_id in ({', '.join('?' * len(ids))})"  # noqa: S608
+            known.update(rollout_id for (rollout_id,) in self.log.rows(sql, ids))
+        for rollout_id in rollout_ids:
+            if rollout_id not in known:
+                raise UnknownId("rollout", rollout_id)
 
     def finished(self, rollout_ids: Sequence[str]) -> set[str]:
         """Which of them no further attempt will be made at."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 
 from agl_core import resources as kinds
 from agl_core.clock import Clock, System
-from agl_core.errors import BadValue, RunHeld, UnknownId
+from agl_core.errors import BadValue, KeyReused, LogError, UnknownId
 from agl_core.events import (
     AttemptFinished,
     AttemptStarted,
@@ -26,20 +27,18 @@ from agl_core.events import (
     WorkerJoined,
     WorkerLeft,
 )
-from agl_core.ids import new_id, task_id
-from agl_core.log import Owner, SqliteLog, View, is_alive
+from agl_core.ids import new_id
+from agl_core.log import Owner, SqliteLog, View
 from agl_core.record import Draft, Record
 from agl_core.resources import LLM, NamedResources, ResourcesUpdate
 from agl_core.store import _decisions as decide
+from agl_core.store import _enqueuing as enqueuing
 from agl_core.store._keeper import Keeper
 from agl_core.store._queries import Queries
 from agl_core.store._types import Attempt, AttemptedRollout, EnqueueRolloutRequest, Rollout, Worker
 from agl_core.store._waiting import Claims, Ends
 
 __all__ = ["Store"]
-
-_MODES = (None, "train", "val", "test")
-
 
 class Store:
     """What runners and algorithms share. Methods await the log's commit; `ask` answers without waiting.
@@ -51,12 +50,12 @@ class Store:
         self.log = log
         self.ask = Queries(log)
         self._leases = decide.Leases(Owner.me(), clock or System(), lease_seconds)
-        self._claims = Claims(log, self._claim)
+        self._claims = Claims(log, self._claim, self._give_back)
         self._ends = Ends(log, self.ask.finished)
         self._keys: dict[tuple[str, str], str] = {}
         self._keeper: Keeper | None = None
+        self._unsubscribe = log.subscribe(self._heard)
         if not log.readonly:
-            self._unsubscribe = log.subscribe(self._heard)
             self._keeper = Keeper(log, self._leases)
             self._keeper.start()
 
@@ -68,12 +67,11 @@ class Store:
         return self.log.submit(lambda view: decide.claim(view, workers, self._leases))
 
     def close(self) -> None:
-        """Keep leases no more. The log stays open: who opened it closes it."""
+        """Keep leases no more; who waits for a rollout gets none. The log stays open: who opened it closes it."""
+        self._unsubscribe()
+        self._claims.close()
         if self._keeper is not None:
-            self._unsubscribe()
             self._keeper.stop()
-            if spare := self._claims.spare():
-                self.log.transact(lambda view: decide.give_back(view, spare))
             self._keeper = None
 
     # --- rollouts
@@ -101,20 +99,21 @@ class Store:
     async def enqueue(self, rollouts: Sequence[EnqueueRolloutRequest]) -> list[str]:
         """`enqueue_many_rollouts`, ids only."""
         for request in rollouts:
-            if request.mode not in _MODES:
-                raise BadValue("mode", request.mode, why="it is train, val, test or None")
-
+            enqueuing.check(request)
+        keyed = {request.key: request for request in rollouts if request.key}
+        others = [request for request in rollouts if not request.key]
         known: dict[str, str] = {}
 
         def enqueued(view: View) -> list[Draft]:
-            known.update(_known(view, [request.key for request in rollouts if request.key]))
-            fresh = [request for request in rollouts if request.key not in known]
-            pins = {pin: _pinned(view, *pin) for pin in {(r.resources_id, r.resources_version) for r in fresh}}
-            return [_enqueued(request, *pins[request.resources_id, request.resources_version]) for request in fresh]
+            known.update(enqueuing.enqueued_before(view, list(keyed)))
+            fresh = [request for key, request in keyed.items() if key not in known]
+            return enqueuing.enqueued(view, fresh + others)
 
         records = await asyncio.wrap_future(self.log.submit(enqueued))
-        fresh = iter(record.event.rollout_id for record in records if isinstance(record.event, RolloutEnqueued))
-        return [known[request.key] if request.key in known else next(fresh) for request in rollouts]
+        made = [record.stream.removeprefix("rollout/") for record in records]
+        known.update((key, made.pop(0)) for key in list(keyed) if key not in known)
+        unkeyed = iter(made)
+        return [known[request.key] if request.key else next(unkeyed) for request in rollouts]
 
     async def dequeue_rollout(
         self, worker_id: str | None = None, *, timeout: float | None = 0.0
@@ -122,16 +121,35 @@ class Store:
         """The next rollout there is, under a lease; None when none comes within `timeout` seconds (None: for ever)."""
         worker_id = worker_id or new_id("wk")
         if timeout == 0.0:
-            records = await asyncio.wrap_future(self._claim([worker_id]))
+            records = await self._begun(self._claim([worker_id]))
             return self._attempted(records[0].event) if records else None
         waiter = self._claims.wait(worker_id)
         future = asyncio.wrap_future(waiter.future)
         try:
             await asyncio.wait([future], timeout=timeout)
-        finally:
-            if not future.done():
-                self._claims.leave(waiter)
-        return self._attempted(future.result()) if future.done() else None
+        except asyncio.CancelledError:
+            if started := self._claims.leave(waiter):
+                self._give_back([started])
+            raise
+        started = future.result() if future.done() else self._claims.leave(waiter)
+        return self._attempted(started) if started else None
+
+    async def _begun(self, claimed: Future[Sequence[Record]]) -> Sequence[Record]:
+        """The records of a claim; when its caller is cancelled, nobody will work on it, and it is given back."""
+        try:
+            return await asyncio.wrap_future(claimed)
+        except asyncio.CancelledError:
+            claimed.add_done_callback(self._abandon)
+            raise
+
+    def _abandon(self, claimed: Future[Sequence[Record]]) -> None:
+        if claimed.exception() is None:
+            events = [record.event for record in claimed.result()]
+            self._give_back([event for event in events if isinstance(event, AttemptStarted)])
+
+    def _give_back(self, started: Sequence[AttemptStarted]) -> None:
+        with suppress(LogError):  # the log is closed: the leases go with this process
+            self.log.submit(lambda view: decide.give_back(view, started))
 
     async def start_rollout(
         self,
@@ -149,16 +167,18 @@ class Store:
             input=input, mode=mode, resources_id=resources_id, config=config, metadata=metadata or {}, run_id=run_id
         )
 
+        enqueuing.check(request)
+
         def started(view: View) -> list[Draft]:
-            draft = _enqueued(request, *_pinned(view, resources_id, None))
+            (draft,) = enqueuing.enqueued(view, [request])
             assert isinstance(draft.event, RolloutEnqueued)
-            config_json = _json(draft.event.config)
+            config_json = msgspec.json.encode(draft.event.config).decode()
             first = decide.begin(
                 view, draft.event.rollout_id, 0, config_json, run_id, worker_id or new_id("wk"), self._leases
             )
             return [draft, first]
 
-        records = await asyncio.wrap_future(self.log.submit(started))
+        records = await self._begun(self.log.submit(started))
         return self._attempted(records[1].event)
 
     def _attempted(self, started: Event) -> AttemptedRollout:
@@ -203,6 +223,7 @@ class Store:
         progress: Callable[[int], None] | None = None,
     ) -> bool:
         """Whether all are settled; no id costs a thread or a poll."""
+        self.ask.check(rollout_ids)
         future = asyncio.wrap_future(self._ends.wait(rollout_ids, progress))
         try:
             async with asyncio.timeout(timeout):
@@ -242,7 +263,7 @@ class Store:
             rollout_id=rollout_id,
             attempt_id=attempt_id,
             target=target or Target(kind="rollout", id=rollout_id),
-            value=float(value),
+            value=_number(value),
             name=name,
             judge=judge,
         )
@@ -252,11 +273,14 @@ class Store:
         """Keep a span of a known attempt, once."""
         return await self._add(span.rollout_id, span, key=f"span/{span.attempt_id}/{span.span_id}")
 
-    async def _add(self, rollout_id: str, event: Event, *, key: str | None = None) -> Record:
+    async def _add(self, rollout_id: str, event: RewardGiven | SpanRecorded, *, key: str | None = None) -> Record:
         def added(view: View) -> list[Draft]:
             found = view.rows("select run_id from rollouts where rollout_id = ?", (rollout_id,))
             if not found:
                 raise UnknownId("rollout", rollout_id)
+            of = "select 1 from attempts where attempt_id = ? and rollout_id = ?"
+            if event.attempt_id is not None and not view.rows(of, (event.attempt_id, rollout_id)):
+                raise UnknownId("attempt", event.attempt_id)
             return [
                 Draft(stream=f"rollout/{rollout_id}", event=event, key=key, correlation_id=found[0][0] or rollout_id)
             ]
@@ -270,7 +294,8 @@ class Store:
         return await self.publish(resources)
 
     async def update_resources(self, resources_id: str, resources: NamedResources) -> ResourcesUpdate:
-        """The next version of a bundle; earlier ones stay as they were."""
+        """The next version of a bundle that exists; earlier ones stay as they were."""
+        self.ask.resources(resources_id)
         return await self.publish(resources, resources_id=resources_id)
 
     async def publish(
@@ -283,11 +308,13 @@ class Store:
         run_id: str | None = None,
         key: str | None = None,
     ) -> ResourcesUpdate:
-        """A new immutable version: the parent's resources with these in their places."""
+        """A new immutable version: the parent's resources with these in their places; once, when it has a key."""
         dumped = {name: kinds.dump(resource) for name, resource in {**(parent.resources if parent else {}), **resources}.items()}
         name = resources_id or (parent.resources_id if parent else new_id("rs"))
 
         def published(view: View) -> list[Draft]:
+            if key is not None and view.rows("select 1 from events where key = ?", (key,)):
+                return []
             known = view.rows("select resources_id, version from resources where resources_id = ? order by version", (name,))
             event = ResourcesPublished(
                 resources_id=name,
@@ -299,9 +326,11 @@ class Store:
             )
             return [Draft(stream=f"resources/{name}", event=event, key=key, correlation_id=run_id or name)]
 
-        record = (await asyncio.wrap_future(self.log.submit(published)))[0]
-        event = record.event
-        assert isinstance(event, ResourcesPublished)
+        records = await asyncio.wrap_future(self.log.submit(published))
+        record = records[0] if records else self.log.get(str(key))
+        event = record.event if record else None
+        if not isinstance(event, ResourcesPublished) or event.resources != dumped:
+            raise KeyReused(str(key), position=record.position if record else 0, differs="content")
         for inner, resource in resources.items():
             if isinstance(resource, LLM) and resource.api_key:
                 self._keys[event.resources_id, inner] = resource.api_key
@@ -348,69 +377,15 @@ class Store:
 
     async def hold_run(self, run_id: str) -> None:
         """Take the run for this process, or raise `RunHeld` while another living one has it."""
-
-        def held(view: View) -> list[Draft]:
-            flight = view.in_flight.get("run", run_id)
-            if flight and flight.owner != self._leases.owner and is_alive(flight.owner) is not False:
-                raise RunHeld(run_id, holder=f"process {flight.owner.pid} on {flight.owner.host}")
-            view.in_flight.put("run", run_id, owner=self._leases.owner)
-            return []
-
-        await asyncio.wrap_future(self.log.submit(held))
+        await asyncio.wrap_future(self.log.submit(lambda view: decide.hold(view, run_id, self._leases.owner)))
 
     async def release_run(self, run_id: str) -> None:
-        """Let others have it."""
-
-        def released(view: View) -> list[Draft]:
-            view.in_flight.drop("run", run_id)
-            return []
-
-        await asyncio.wrap_future(self.log.submit(released))
+        """Let others have it; a run that somebody else holds stays theirs."""
+        await asyncio.wrap_future(self.log.submit(lambda view: decide.release(view, run_id, self._leases.owner)))
 
 
-def _known(view: View, keys: Sequence[str]) -> dict[str, str]:
-    """Key to rollout id, of requests that came before."""
-    known = {}
-    for key in keys:
-        for (stream,) in view.rows("select stream from events where key = ?", (key,)):
-            known[key] = stream.removeprefix("rollout/")
-    return known
-
-
-def _pinned(view: View, resources_id: str | None, version: int | None) -> tuple[str | None, int | None]:
-    if resources_id is None:
-        found = view.rows("select resources_id, version from resources order by position desc limit 1")
-        return found[0] if found else (None, None)
-    found = view.rows(
-        "select resources_id, version from resources where resources_id = ? and (? is null or version = ?) "
-        "order by version desc limit 1",
-        (resources_id, version, version),
-    )
-    if not found:
-        raise UnknownId("resource", resources_id)
-    pinned: tuple[str, int] = found[0]
-    return pinned
-
-
-def _enqueued(request: EnqueueRolloutRequest, resources_id: str | None, version: int | None) -> Draft:
-    rollout_id = request.rollout_id or new_id("ro")
-    event = RolloutEnqueued(
-        rollout_id=rollout_id,
-        input=request.input,
-        task_id=task_id(request.input),
-        mode=request.mode,  # type: ignore[arg-type]  # checked at the door
-        resources_id=resources_id,
-        resources_version=version,
-        config=request.config or RolloutConfig(),
-        metadata=request.metadata,
-        run_id=request.run_id,
-        group=request.group,
-        repeat=request.repeat,
-    )
-    return Draft(
-        stream=f"rollout/{rollout_id}", event=event, key=request.key, correlation_id=request.run_id or rollout_id
-    )
-
-
-def _json(config: RolloutConfig) -> str:
-    return msgspec.json.encode(config, order="sorted").decode()
+def _number(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise BadValue("reward", value, why="a reward is a finite number") from None

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future
-from contextlib import AbstractContextManager
+from concurrent.futures import Future, InvalidStateError
+from contextlib import AbstractContextManager, suppress
 
 from agl_core.events import (
     AttemptExpired,
@@ -30,20 +30,21 @@ class Waiter:
     def __init__(self, worker_id: str) -> None:
         self.worker_id = worker_id
         self.future: Future[AttemptStarted | None] = Future()
+        self.future.set_running_or_notify_cancel()  # who leaves says so by `leave`, where a claim is not lost
         self.gone = False
-        """It gave up waiting; what is claimed for it goes to the next."""
+        """It gave up waiting; what is claimed for it is given back."""
 
 
 Claim = Callable[[Sequence[str]], Future[Sequence[Record]]]
+GiveBack = Callable[[Sequence[AttemptStarted]], None]
 
 
 class Claims:
     """Gathers the workers that wait, and claims for all of them in one transaction."""
 
-    def __init__(self, log: SqliteLog, claim: Claim) -> None:
-        self._log, self._claim = log, claim
+    def __init__(self, log: SqliteLog, claim: Claim, give_back: GiveBack) -> None:
+        self._log, self._claim, self._give_back = log, claim, give_back
         self._waiters: deque[Waiter] = deque()
-        self._spare: deque[AttemptStarted] = deque()
         self._busy = False
         self._again = False
         self._lock = threading.Lock()
@@ -60,22 +61,25 @@ class Claims:
         self.pump()
         return waiter
 
-    def leave(self, waiter: Waiter) -> None:
-        """It waits no more; what was claimed for it meanwhile is handed on."""
+    def leave(self, waiter: Waiter) -> AttemptStarted | None:
+        """It waits no more. What was claimed for it in the same moment is returned: somebody must begin it."""
         with self._lock:
             waiter.gone = True
             if waiter in self._waiters:
                 self._waiters.remove(waiter)
-            if waiter.future.done() and (started := waiter.future.result()) is not None:
-                self._spare.append(started)
             self._unwatch()
-        self.pump()
+        is_served = waiter.future.done() and waiter.future.exception() is None
+        return waiter.future.result() if is_served else None
 
-    def spare(self) -> list[AttemptStarted]:
-        """Attempts that were claimed for somebody who left: to be given back."""
+    def close(self) -> None:
+        """Nobody waits any more: there will be nothing."""
         with self._lock:
-            spare, self._spare = list(self._spare), deque()
-        return spare
+            waiters, self._waiters = list(self._waiters), deque()
+            for waiter in waiters:
+                waiter.gone = True
+            self._unwatch()
+        for waiter in waiters:
+            waiter.future.set_result(None)
 
     def heard(self, records: Iterable[Record]) -> None:
         """Something may be waiting in the queue."""
@@ -87,8 +91,6 @@ class Claims:
     def pump(self) -> None:
         """Claim for all who wait, unless that is being done: then once more after it."""
         with self._lock:
-            while self._spare and self._waiters:
-                self._waiters.popleft().future.set_result(self._spare.popleft())
             if self._busy:
                 self._again = True
                 return
@@ -109,18 +111,20 @@ class Claims:
             self._fail(error)
             return
         started = [record.event for record in done.result() if isinstance(record.event, AttemptStarted)]
+        unwanted = []
         with self._lock:
-            takers = deque(waiter for waiter in waiters if not waiter.gone)
-            for attempt in started:
-                if takers:
-                    waiter = takers.popleft()
+            # One each, in the order they were asked for: an attempt bears the name of the worker it was claimed for.
+            for waiter, attempt in zip(waiters, started, strict=False):
+                if waiter.gone:
+                    unwanted.append(attempt)
+                else:
                     self._waiters.remove(waiter)
                     waiter.future.set_result(attempt)
-                else:
-                    self._spare.append(attempt)
             self._busy = False
             again = self._again or (bool(started) and bool(self._waiters))
             self._unwatch()
+        if unwanted:
+            self._give_back(unwanted)
         if again:
             self.pump()
 
@@ -150,15 +154,28 @@ class Ends:
         waiting = _Set(set(rollout_ids), progress)
         watch = self._log.waiting()
         watch.__enter__()
-        waiting.future.add_done_callback(lambda _: watch.__exit__(None, None, None))
         with self._lock:
             for rollout_id in waiting.left:
                 self._open.setdefault(rollout_id, []).append(waiting)
+
+        def done(_future: Future[None]) -> None:
+            watch.__exit__(None, None, None)
+            self._forget(waiting)
+
+        waiting.future.add_done_callback(done)
         # Asked after the future is known, so that no end falls between.
         self._settle(self._finished(list(rollout_ids)))
         if not rollout_ids:
-            waiting.future.set_result(None)
+            waiting.resolve()
         return waiting.future
+
+    def _forget(self, waiting: _Set) -> None:
+        """Who gave up is not kept until the last of its rollouts has ended."""
+        with self._lock:
+            for rollout_id in waiting.left:
+                others = [other for other in self._open.pop(rollout_id, ()) if other is not waiting]
+                if others:
+                    self._open[rollout_id] = others
 
     def heard(self, records: Iterable[Record]) -> None:
         """Some rollouts may have ended."""
@@ -183,8 +200,7 @@ class Ends:
             if waiting.progress:
                 waiting.progress(waiting.all - len(waiting.left))
         for waiting in done:
-            if not waiting.future.done():
-                waiting.future.set_result(None)
+            waiting.resolve()
 
 
 class _Set:
@@ -193,3 +209,8 @@ class _Set:
     def __init__(self, left: set[str], progress: Callable[[int], None] | None) -> None:
         self.left, self.all, self.progress = left, len(left), progress
         self.future: Future[None] = Future()
+
+    def resolve(self) -> None:
+        """All of it has ended; whoever gave up in the same moment does not hear of it."""
+        with suppress(InvalidStateError):
+            self.future.set_result(None)
