@@ -81,6 +81,16 @@ class AglError(Exception):
             return facts[name]
         raise AttributeError(name)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """An error crosses to another process as it is: the builders take other arguments than they pass on."""
+        return _again, (type(self), str(self), self.facts)
+
+
+def _again(cls: type[AglError], message: str, facts: dict[str, Any]) -> AglError:
+    error = cls.__new__(cls)
+    AglError.__init__(error, message, **facts)
+    return error
+
 
 # --- the log
 
@@ -238,7 +248,8 @@ class UnknownId(StoreError):
     code = "UNKNOWN_ID"
 
     def __init__(self, kind: str, id_: str) -> None:
-        super().__init__(f"no {kind} {id_!r} in this log: `agl {kind}s list` shows what there is", kind=kind, id=id_)
+        lists = "rollouts" if kind == "attempt" else f"{kind.removesuffix('s')}s"  # attempts are shown with theirs
+        super().__init__(f"no {kind} {id_!r} in this log: `agl {lists} list` shows what there is", kind=kind, id=id_)
 
 
 class BadValue(StoreError):

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, Protocol
 
 from agl_core.errors import BadValue, MissingExtra
 
-__all__ = ["LLM", "NamedResources", "PromptTemplate", "ProxyLLM", "Resource", "ResourcesUpdate", "load", "dump"]
+__all__ = ["LLM", "NamedResources", "PromptTemplate", "ProxyLLM", "Resource", "ResourcesUpdate", "dump", "load"]
 
 
 class Resource:
@@ -87,26 +87,54 @@ class PromptTemplate(Resource):
         """The template with its placeholders filled; braces that are no placeholder (JSON) stay as they are."""
         match self.engine:
             case "f-string":
-                return _FIELD.sub(lambda found: _fill(found, values), self.template)
+                return _filled(self.template, values)
             case "jinja":
-                # Sandboxed: optimised prompts come from a model, and a template is a program.
-                from jinja2 import StrictUndefined
-                from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-                environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True)
-                return environment.from_string(self.template).render(**values)
+                return _rendered(self.template, values)
             case _:
                 raise MissingExtra("a renderer for POML", install="pip install poml, and pass the rendered text")
 
 
-def _fill(found: re.Match[str], values: Mapping[str, Any]) -> str:
+def _filled(template: str, values: Mapping[str, Any]) -> str:
+    """As `str.format` fills it, but `}}` is an escape only where a `{{` before it is: JSON ends in many of them."""
+    escapes = 0
+
+    def fill(found: re.Match[str]) -> str:
+        nonlocal escapes
+        match found[0]:
+            case "{{":
+                escapes += 1
+                return "{"
+            case "}}":
+                if not escapes:
+                    return "}}"
+                escapes -= 1
+                return "}"
+        return _value(found, values)
+
+    return _FIELD.sub(fill, template)
+
+
+def _value(found: re.Match[str], values: Mapping[str, Any]) -> str:
     name = found["name"]
-    if name is None:
-        return found[0][0]
     if name not in values:
         raise BadValue("placeholder", name, why=f"no value was given for it; given: {', '.join(sorted(values))}")
     conversion, spec = found["conversion"] or "", found["spec"] or ""
-    return ("{" + conversion + spec + "}").format(values[name])
+    try:
+        return ("{" + conversion + spec + "}").format(values[name])
+    except (TypeError, ValueError) as error:
+        raise BadValue("placeholder", found[0], why=str(error)) from None
+
+
+def _rendered(template: str, values: Mapping[str, Any]) -> str:
+    # Sandboxed: optimised prompts come from a model, and a template is a program.
+    from jinja2 import StrictUndefined, TemplateError
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True)
+    try:
+        return environment.from_string(template).render(**values)
+    except TemplateError as error:
+        raise BadValue("template", template, why=str(error)) from None
 
 
 NamedResources = Mapping[str, Resource]
