@@ -1,0 +1,150 @@
+"""`agl log`: ask the log, check it, fold it again."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from agl_core.cli._logs import open_log
+from agl_core.cli._options import as_json, log_level, log_path
+from agl_core.cli._tables import facts, print_json, print_json_rows, print_table
+from agl_core.cli._words import here, iso, size
+
+__all__ = ["log"]
+
+
+@click.group()
+def log() -> None:
+    """The log: ask it, check it, fold it again."""
+
+
+@log.command("info")
+@log_path
+@as_json
+@log_level
+def info(*, log_path: str | None, as_json: bool) -> None:
+    """Where the log lies, and how much is in it."""
+    with open_log(log_path) as log:
+        events, first, last = log.rows("select count(*), min(recorded_at), max(recorded_at) from events")[0]
+        found = {
+            "log": str(log.path),
+            "head": log.head(),
+            "events": events,
+            "runs": log.rows("select count(*) from runs")[0][0],
+            "rollouts": log.rows("select count(*) from rollouts")[0][0],
+            "blobs": log.rows("select count(*) from blobs")[0][0],
+            "bytes": sum(file.stat().st_size for file in log.path.parent.glob(f"{log.path.name}*") if file.is_file()),
+            "first_at": iso(first),
+            "last_at": iso(last),
+        }
+    if as_json:
+        print_json(found)
+    else:
+        shown = {
+            **found,
+            "bytes": size(found["bytes"]),
+            "first_at": here(found["first_at"]),
+            "last_at": here(found["last_at"]),
+        }
+        facts((name.removesuffix("_at"), value) for name, value in shown.items())
+
+
+@log.command("head")
+@log_path
+@as_json
+@log_level
+def head(*, log_path: str | None, as_json: bool) -> None:
+    """The position of the last event; 0 when there is none."""
+    with open_log(log_path) as log:
+        position = log.head()
+    if as_json:
+        print_json({"head": position})
+    else:
+        click.echo(position)
+
+
+@log.command("query")
+@click.argument("sql")
+@log_path
+@as_json
+@log_level
+def query(*, sql: str, log_path: str | None, as_json: bool) -> None:
+    """Ask one SELECT of the views of the log, also while others write to it.
+
+    The views: events, runs, metrics, batches, policies, checkpoints, rollouts, attempts, calls, rewards, resources,
+    workers. "describe rollouts" shows the columns of one. The dialect is DuckDB's; nothing but the log can be read.
+    """
+    from agl_core.export import query as ask
+
+    with open_log(log_path) as log, ask(log, sql) as answer:
+        if as_json:
+            print_json_rows(answer.columns, answer.rows)
+        else:
+            print_table(answer.columns, answer.rows)
+
+
+@log.command("verify")
+@log_path
+@as_json
+@log_level
+def verify(*, log_path: str | None, as_json: bool) -> None:
+    """Read every event and blob, fold every table again, and say what is not as it should be."""
+    from agl_core.log import verify as find_faults
+
+    with open_log(log_path, projections=True) as log:
+        found = [
+            {"what": finding.what, "where": finding.where, "why": finding.why}
+            for finding in find_faults(log, progress=_progress("verified"))
+        ]
+        position = log.head()
+    if as_json:
+        print_json({"log": str(log.path), "events": position, "ok": not found, "findings": found})
+    elif found:
+        print_table(("what", "where", "why"), [tuple(finding.values()) for finding in found])
+    else:
+        click.echo(f"{log.path} is sound: {position} events")
+    if found:
+        sys.exit(1)
+
+
+@log.command("rebuild")
+@log_path
+@as_json
+@log_level
+def rebuild(*, log_path: str | None, as_json: bool) -> None:
+    """Drop the tables of the log, and fold them from its events again; the result is identical."""
+    from agl_core.log import rebuild as fold_again
+    from agl_core.projections import CORE
+
+    with open_log(log_path) as log:
+        _refuse_while_driven(log)
+        count = fold_again(log, CORE, progress=_progress("folded"))
+        tables = sorted(table for projection in CORE for table in projection.tables)
+    if as_json:
+        print_json({"log": str(log.path), "events": count, "tables": tables})
+    else:
+        click.echo(f"{len(tables)} tables folded from {count} events")
+
+
+def _refuse_while_driven(log: Any) -> None:
+    """A process that lives keeps its statements and its meaning of the tables: it must be gone first."""
+    from agl_core.errors import RunHeld
+    from agl_core.log import Owner, is_alive
+
+    for run_id, holder in log.rows("select id, owner from in_flight where kind = 'run'"):
+        owner = Owner.parse(holder)
+        if is_alive(owner) is not False:
+            raise RunHeld(run_id, holder=f"process {owner.pid} on {owner.host}")
+
+
+def _progress(done: str) -> Any:
+    """A line that is written over, on a terminal; nothing elsewhere."""
+    if not sys.stderr.isatty():
+        return lambda _position, _head: None
+
+    def say(position: int, head: int) -> None:
+        click.echo(f"\r{position} of {head} {done}", nl=position == head, err=True)
+
+    return say

@@ -1,0 +1,116 @@
+"""Which log a command means, and which thing in it an id means."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agl_core.errors import BadValue, LogBusy, LogCorrupt, LogNotFound, LogUnsupported, UnknownId
+
+if TYPE_CHECKING:
+    from agl_core.log import SqliteLog
+
+__all__ = ["DEFAULT", "find", "open_log", "where"]
+
+DEFAULT = ".agl/log.db"
+_SHOWN = 5
+_PREFIX = {"run": "run", "rollout": "ro"}
+_BY_ID = {
+    "run": "select run_id from runs where run_id {} order by 1 desc limit 6",
+    "rollout": "select rollout_id from rollouts where rollout_id {} order by 1 desc limit 6",
+}
+
+
+def where(given: str | None) -> tuple[Path, str]:
+    """The path, and who chose it."""
+    if given:
+        return _path(given), "--log"
+    if named := os.environ.get("AGL_LOG"):
+        return _path(named), "AGL_LOG"
+    return Path(DEFAULT).absolute(), "the default, as neither --log nor AGL_LOG names another"
+
+
+def _path(given: str) -> Path:
+    scheme, found, rest = given.partition("://")
+    if not found:
+        return Path(given).expanduser().absolute()
+    if scheme != "sqlite":
+        raise LogUnsupported(given, why=f"no command reads {scheme} logs", cure="Use a path, or sqlite:///path")
+    # As everywhere in Python: sqlite:///relative.db and sqlite:////absolute.db.
+    return Path(rest.removeprefix("/")).absolute()
+
+
+@contextmanager
+def open_log(given: str | None, *, projections: bool = False) -> Iterator[SqliteLog]:
+    """The log, for reading only: nothing a person looks at may change what is looked at."""
+    from agl_core.log import SqliteLog
+    from agl_core.projections import CORE
+
+    path, chosen = where(given)
+    try:
+        log = SqliteLog(path, readonly=True, projections=CORE if projections else ())
+    except LogNotFound as error:
+        error.add_note(f"looked there by {chosen}")
+        raise
+    except OSError as error:
+        raise LogUnsupported(str(path), why=str(error.strerror), cure="Choose a file you may read") from None
+    try:
+        with log, busy_is_said(path):
+            yield log
+    finally:
+        log.close()
+
+
+@contextmanager
+def busy_is_said(path: Path) -> Iterator[None]:
+    """What SQLite says of a file that is held, or that is not what it was, as errors of ours."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if "locked" in str(error) or "busy" in str(error):
+            raise LogBusy(str(path)) from None
+        if "no such table" in str(error):
+            cure = "Run `agl log rebuild` to make it"
+            raise LogUnsupported(
+                str(path), why=f"it has {error}".replace("it has no such", "it has no"), cure=cure
+            ) from None
+        raise LogCorrupt(str(path), why=str(error)) from None
+    except sqlite3.DatabaseError as error:
+        raise LogCorrupt(str(path), why=str(error)) from None
+
+
+def find(log: SqliteLog, kind: str, given: str) -> str:
+    """The one id that is `given`, or begins with it; with or without its `ro-`."""
+    found = _beginning(log, kind, given)
+    if given and len(found) == 1:
+        return found[0]
+    if given and found:
+        shown = ", ".join(found[:_SHOWN]) + (", ..." if len(found) > _SHOWN else "")
+        raise BadValue(f"{kind} id", given, why=f"more than one begins so: {shown}")
+    error = UnknownId(kind, given)
+    near = get_close_matches(given.lower(), _recent(log, kind), n=3, cutoff=0.9)
+    if near:
+        error.add_note(f"did you mean {' or '.join(near)}?")
+    raise error
+
+
+def _beginning(log: SqliteLog, kind: str, given: str) -> list[str]:
+    """The id that is `given`; else those that begin with it, a few of them."""
+    sql = _BY_ID[kind]
+    if exact := log.rows(sql.format("= ?"), (given,)):
+        return [id_ for (id_,) in exact]
+    start = given.lower()
+    found: list[str] = []
+    for prefix in (start, f"{_PREFIX[kind]}-{start}"):
+        # A range, not `like`: it uses the index, and `_` in an id is no wildcard.
+        found += [id_ for (id_,) in log.rows(sql.format("between ? and ?"), (prefix, prefix + "~"))]
+    return found
+
+
+def _recent(log: SqliteLog, kind: str) -> list[str]:
+    return [id_ for (id_,) in log.rows(_BY_ID[kind].format("is not null").replace("limit 6", "limit 2000"))]

@@ -1,0 +1,93 @@
+"""`agl`: the root of the command line, and the one place where a failure becomes an exit code."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from agl_core.cli._failing import report, warn
+from agl_core.cli._lazy import Later, LazyGroup
+from agl_core.cli._options import log_level
+from agl_core.errors import AglError
+
+__all__ = ["agl", "main"]
+
+COMMANDS = {
+    "runs": Later("agl_core.cli._runs:runs", "Runs: what was tried, and how it went."),
+    "rollouts": Later("agl_core.cli._rollouts:rollouts", "Rollouts: tasks that were handed out, and what agents did."),
+    "log": Later("agl_core.cli._log:log", "The log: ask it, check it, fold it again."),
+    "plugins": Later("agl_core.cli._plugins:plugins", "Plugins: which are installed, and which are broken."),
+}
+PLUGINS = "agl_core.cli.plugins"
+INTERRUPTED = 130
+
+
+class Root(LazyGroup):
+    """The core's commands, then those of plugins; plugins are loaded only when they may be meant."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The core's, then those of plugins."""
+        return [*super().list_commands(ctx), *self._guests(ctx).list_commands(ctx)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The core's command of that name, else a plugin's."""
+        return super().get_command(ctx, cmd_name) or self._guests(ctx).get_command(ctx, cmd_name)
+
+    def _guests(self, ctx: click.Context) -> click.Group:
+        """What plugins registered: in a group of their own, so that none can replace a command of the core."""
+        if PLUGINS not in ctx.meta:
+            from agl_core.plugins import Plugins
+
+            ctx.meta[PLUGINS] = guests = click.Group()
+            Plugins.load().notify(
+                "agl_register_commands",
+                lambda failed: warn(f"plugin {failed.name!r} could not add its commands: {failed.why}"),
+                cli=guests,
+            )
+        found: click.Group = ctx.meta[PLUGINS]
+        return found
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; what is wrong with the request is said in one line, with its code."""
+        try:
+            return super().invoke(ctx)
+        except AglError as error:
+            report(ctx, error)
+            ctx.exit(1)
+        except KeyboardInterrupt:
+            warn("interrupted: what was recorded stays, and `agl resume` goes on from there")
+            ctx.exit(INTERRUPTED)
+
+
+def _version(ctx: click.Context, _option: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's signature
+    if value:
+        from importlib.metadata import version
+
+        click.echo(f"agl {version('agl-core')}")
+        ctx.exit()
+
+
+agl = Root(
+    "agl",
+    later=COMMANDS,
+    help="Trace, score and train AI agents; everything that happens is kept in one log.",
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done in part, 130 interrupted.",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    params=[
+        click.Option(
+            ["--version"],
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=_version,
+            help="Say the version, and leave.",
+        ),
+    ],
+)
+log_level(agl)
+
+
+def main() -> None:
+    """What the script `agl` runs."""
+    agl(prog_name="agl")

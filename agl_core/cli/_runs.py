@@ -1,0 +1,176 @@
+"""`agl runs`: what was tried, and how it went."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from agl_core.cli._logs import find, open_log
+from agl_core.cli._options import as_json, log_level, log_path
+from agl_core.cli._tables import facts, print_json, print_table
+from agl_core.cli._words import curve, duration, here, number, size
+
+__all__ = ["runs"]
+
+
+@click.group()
+def runs() -> None:
+    """Runs: what was tried, and how it went."""
+
+
+@runs.command("list")
+@log_path
+@as_json
+@log_level
+def list_runs(*, log_path: str | None, as_json: bool) -> None:
+    """Runs of the log, newest first."""
+    from agl_core.cli._stories import listed
+
+    with open_log(log_path) as log:
+        found = list(listed(log))
+    if as_json:
+        print_json(found)
+        return
+    columns = ("run", "status", "algorithm", "agent", "reward", "rollouts", "started", "took")
+    print_table(
+        columns,
+        [
+            (
+                run["run_id"], run["status"], run["algorithm"], run["agent"], run["reward"], run["rollouts"],
+                here(run["started_at"]), duration(run["seconds"]),
+            )
+            for run in found
+        ],
+    )  # fmt: skip
+
+
+@runs.command("show")
+@click.argument("run_id", metavar="[RUN]", required=False)
+@log_path
+@as_json
+@log_level
+def show_run(*, run_id: str | None, log_path: str | None, as_json: bool) -> None:
+    """One run: its numbers, batches, weights and end. RUN may be the start of an id; without one, the newest."""
+    from agl_core.cli._stories import told
+
+    with open_log(log_path) as log:
+        run = told(log, find(log, "run", run_id) if run_id else _newest(log))
+    if as_json:
+        print_json(run)
+    else:
+        _show(run)
+
+
+def _newest(log: Any) -> str:
+    from agl_core.errors import UnknownId
+
+    found = log.rows("select run_id from runs order by position desc limit 1")
+    if not found:
+        raise UnknownId("run", "newest")
+    return str(found[0][0])
+
+
+def _show(run: Mapping[str, Any]) -> None:
+    calls = run["calls"]
+    facts(
+        [
+            ("run", run["run_id"]),
+            ("status", run["status"] + (f", resumed {run['resumed']} times" if run["resumed"] else "")),
+            ("why", run["why"]),
+            ("agent", run["agent"]),
+            ("algorithm", run["algorithm"] + _words(run["config"], before="  ")),
+            ("models", _words(run["models"]) or None),
+            ("seed", f"{run['seed']}{', deterministic' if run['deterministic'] else ''}"),
+            ("tasks", _words({split: count for split, count in run["tasks"].items() if count}) or None),
+            ("started", f"{here(run['started_at'])}, took {duration(run['seconds'])}"),
+            ("rollouts", _words(run["rollouts"]) or None),
+            (
+                "calls",
+                (
+                    f"{calls['count']}, {calls['failed']} failed; {calls['prompt_tokens']} tokens in, "
+                    f"{calls['completion_tokens']} out"
+                ),
+            ),
+            ("result", _words(run["result"] or {}) or None),
+        ]
+    )
+    _show_metrics(run["metrics"])
+    _show_batches(run["batches"])
+    _show_weights(run)
+
+
+def _show_metrics(metrics: Mapping[str, Sequence[Sequence[float]]]) -> None:
+    from agl_core.cli._stories import HEADLINES
+
+    if not metrics:
+        return
+    headline = next((name for name in HEADLINES if name in metrics), None)
+    if headline:
+        values = [value for _, value in metrics[headline]]
+        click.echo(f"\n{headline}  {number(values[0])} {curve(values)} {number(values[-1])}")
+    click.echo()
+    print_table(
+        ("metric", "step", "last", "first", "min", "max"),
+        [
+            (name, int(points[-1][0]), points[-1][1], points[0][1], min(values), max(values))
+            for name, points in metrics.items()
+            if (values := [value for _, value in points])
+        ],
+    )
+
+
+def _show_batches(batches: Sequence[Mapping[str, Any]]) -> None:
+    if not batches:
+        return
+    total = {name: sum(batch[name] for batch in batches) for name in ("rollouts", "captured", "kept", "rows")}
+    dropped, masked = (_added(batches, name) for name in ("dropped", "masked"))
+    click.echo(f"\nbatches: {len(batches)}; all {total['captured']} calls are accounted for")
+    print_table(
+        ("", "rollouts", "captured", "kept", "rows", "dropped", "masked rollouts"),
+        [("all", *total.values(), _words(dropped) or "none", _words(masked) or "none")]
+        + [
+            (
+                batch["batch_id"], batch["rollouts"], batch["captured"], batch["kept"], batch["rows"],
+                _words(batch["dropped"]) or "none", _words(batch["masked"]) or "none",
+            )
+            for batch in batches[-5:]
+        ],
+    )  # fmt: skip
+    if len(batches) > 5:
+        click.echo(f"the last 5 are shown; --json shows all {len(batches)}")
+
+
+def _show_weights(run: Mapping[str, Any]) -> None:
+    sizes = {checkpoint["digest"]: checkpoint["bytes"] for checkpoint in run["checkpoints"]}
+    if not run["policies"] and not sizes:
+        return
+    click.echo(f"\nweights: {len(run['policies'])} versions served, {len(sizes)} checkpoints kept")
+    print_table(
+        ("policy", "version", "checkpoint", "size"),
+        [
+            (
+                policy["policy"], policy["version"], policy["checkpoint"],
+                size(sizes[policy["checkpoint"]]) if policy["checkpoint"] in sizes else None,
+            )
+            for policy in run["policies"][-5:]
+        ],
+    )  # fmt: skip
+
+
+def _added(batches: Sequence[Mapping[str, Any]], name: str) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for batch in batches:
+        for reason, count in batch[name].items():
+            total[reason] = total.get(reason, 0) + count
+    return total
+
+
+def _words(values: Mapping[str, Any], *, before: str = "") -> str:
+    shown = ", ".join(f"{name} {_short(value)}" for name, value in values.items())
+    return before + shown if shown else ""
+
+
+def _short(value: Any) -> str:
+    return number(value) if isinstance(value, int | float) and not isinstance(value, bool) else str(value)

@@ -1,0 +1,124 @@
+"""What the log knows of a run: the facts that `agl runs` shows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+from agl_core.cli._words import iso
+from agl_core.log import Owner, is_alive
+
+if TYPE_CHECKING:
+    from agl_core.events import RunStarted
+    from agl_core.log import SqliteLog
+
+__all__ = ["HEADLINES", "listed", "told"]
+
+HEADLINES = ("reward/mean", "train/reward", "val/reward")
+"""Metrics that say how a run goes: the first of them that it logged heads its line, and its curve is drawn."""
+
+_LAST = "(select value from metrics m where m.run_id = r.run_id and name = '{}' order by step desc limit 1)"
+_LIST = f"""
+select run_id, status, algorithm, agent, seed, started_at, ended_at, resumed, why, position,
+  coalesce({", ".join(_LAST.format(name) for name in HEADLINES)}),
+  (select count(*) from rollouts o where o.run_id = r.run_id and hidden = 0)
+from runs r
+order by position desc
+"""  # noqa: S608 - a name of ours
+
+
+def listed(log: SqliteLog) -> Iterator[dict[str, Any]]:
+    """Runs, newest first."""
+    dead = _abandoned(log)
+    for run_id, status, algorithm, agent, seed, started, ended, resumed, why, _, reward, rollouts in log.rows(_LIST):
+        yield {
+            "run_id": run_id,
+            "status": "interrupted" if run_id in dead else status,
+            "algorithm": algorithm,
+            "agent": agent,
+            "seed": seed,
+            "reward": reward,
+            "rollouts": rollouts,
+            "resumed": resumed,
+            "why": why,
+            **_times(log, run_id, started, ended, is_over=status != "running" or run_id in dead),
+        }
+
+
+def told(log: SqliteLog, run_id: str) -> dict[str, Any]:
+    """All of one run."""
+    row = next(row for row in listed(log) if row["run_id"] == run_id)
+    position, result = log.rows("select position, result from runs where run_id = ?", (run_id,))[0]
+    started = cast("RunStarted", next(iter(log.read(after=position - 1, until=position))).event)
+    return {
+        **{name: value for name, value in row.items() if name not in {"reward", "rollouts"}},
+        "config": started.algorithm.config,
+        "models": started.models,
+        "deterministic": started.deterministic,
+        "tasks": {split: len(getattr(started, split)) for split in ("train", "val", "test")},
+        "result": json.loads(result) if result else None,
+        "metrics": _metrics(log, run_id),
+        "batches": _batches(log, run_id),
+        "policies": _named(log, "policies", ("policy", "version", "checkpoint", "position"), run_id),
+        "checkpoints": _named(log, "checkpoints", ("checkpoint_id", "digest", "bytes", "position"), run_id),
+        "rollouts": dict(
+            log.rows("select status, count(*) from rollouts where run_id = ? and hidden = 0 group by 1", (run_id,))
+        ),
+        "calls": _calls(log, run_id),
+    }
+
+
+def _abandoned(log: SqliteLog) -> set[str]:
+    """Runs that say they run, and that no living process drives."""
+    held = {id_: Owner.parse(owner) for id_, owner in log.rows("select id, owner from in_flight where kind = 'run'")}
+    running = [run_id for (run_id,) in log.rows("select run_id from runs where status = 'running'")]
+    return {run_id for run_id in running if run_id not in held or is_alive(held[run_id]) is False}
+
+
+def _times(log: SqliteLog, run_id: str, started: int, ended: int | None, *, is_over: bool) -> dict[str, Any]:
+    """A run that was killed ended with the last thing it did; one that runs has come as far as the log."""
+    if ended is None:
+        own = "select max(recorded_at) from events where stream = ?"
+        newest = "select recorded_at from events order by position desc limit 1"
+        ended = int((log.rows(own, (f"run/{run_id}",)) if is_over else log.rows(newest))[0][0])
+    return {
+        "started_at": iso(started),
+        "ended_at": iso(ended) if is_over else None,
+        "seconds": round(max(0, ended - started) / 1e9, 3),
+    }
+
+
+def _metrics(log: SqliteLog, run_id: str) -> dict[str, list[list[float]]]:
+    found: dict[str, list[list[float]]] = {}
+    for name, step, value in log.rows(
+        "select name, step, value from metrics where run_id = ? order by name, step", (run_id,)
+    ):
+        found.setdefault(name, []).append([step, value])
+    return found
+
+
+def _batches(log: SqliteLog, run_id: str) -> list[dict[str, Any]]:
+    columns = ("batch_id", "adapter", "rollouts", "captured", "kept", "rows", "dropped", "masked", "position")
+    return [
+        {**batch, "dropped": json.loads(batch["dropped"]), "masked": json.loads(batch["masked"])}
+        for batch in _named(log, "batches", columns, run_id)
+    ]
+
+
+def _named(log: SqliteLog, table: str, columns: Sequence[str], run_id: str) -> list[dict[str, Any]]:
+    sql = f"select {', '.join(columns)} from {table} where run_id = ? order by position"  # noqa: S608 - names of ours
+    return [dict(zip(columns, row, strict=True)) for row in log.rows(sql, (run_id,))]
+
+
+def _calls(log: SqliteLog, run_id: str) -> Mapping[str, int]:
+    sql = """
+    select count(*), coalesce(sum(c.status <> 'ok'), 0), coalesce(sum(prompt_tokens), 0),
+      coalesce(sum(completion_tokens), 0)
+    from rollouts r
+    join attempts a on a.rollout_id = r.rollout_id
+    join calls c on c.attempt_id = a.attempt_id
+    where r.run_id = ?
+    """
+    names = ("count", "failed", "prompt_tokens", "completion_tokens")
+    return dict(zip(names, log.rows(sql, (run_id,))[0], strict=True))

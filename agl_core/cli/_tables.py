@@ -1,0 +1,120 @@
+"""Data on stdout: JSON for programs, a table for people, aligned text in a pipe."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+import click
+
+__all__ = ["facts", "print_json", "print_json_rows", "print_table"]
+
+_MEASURED = 1000
+"""So many rows tell how wide a column is; what follows is not held back for it."""
+
+
+def print_json(value: Any) -> None:
+    """One document, indented on a terminal."""
+    indent = 2 if sys.stdout.isatty() else None
+    click.echo(json.dumps(value, ensure_ascii=False, indent=indent, default=str))
+
+
+def print_json_rows(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """One array with an object a row, written as it comes."""
+    names = _unique(columns)
+    click.echo("[", nl=False)
+    for index, row in enumerate(rows):
+        shown = json.dumps(dict(zip(names, row, strict=True)), ensure_ascii=False, default=_plain)
+        click.echo((",\n " if index else "") + shown, nl=False)
+    click.echo("]")
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Columns side by side; whatever the width, no cell is cut in a pipe, and no id is cut anywhere."""
+    if sys.stdout.isatty():
+        _print_rich(columns, rows)
+        return
+    left = iter(rows)
+    measured = list(islice(left, _MEASURED))
+    right = [_is_number(row[at] for row in measured) for at in range(len(columns))]
+    texts = [[_cell(value) for value in row] for row in measured]
+    widths = [max(len(cells[at]) for cells in ([*columns], *texts)) for at in range(len(columns))]
+    for cells in _chain([*columns], texts, left):
+        padded = (
+            cell.rjust(width) if is_right else cell.ljust(width)
+            for cell, width, is_right in zip(cells, widths, right, strict=True)
+        )
+        click.echo("  ".join(padded).rstrip())
+
+
+def facts(pairs: Iterable[tuple[str, Any]]) -> None:
+    """Names and values, one a line; what is None is left out."""
+    shown = [(name, value) for name, value in pairs if value is not None]
+    width = max((len(name) for name, _ in shown), default=0)
+    for name, value in shown:
+        click.echo(f"{click.style(name.ljust(width), dim=True)}  {_cell(value)}")
+
+
+def _chain(head: list[str], texts: list[list[str]], left: Iterable[Sequence[Any]]) -> Iterator[list[str]]:
+    yield head
+    yield from texts
+    for row in left:
+        yield [_cell(value) for value in row]
+
+
+def _print_rich(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = [list(row) for row in rows]
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for at, column in enumerate(columns):
+        values = [row[at] for row in shown]
+        ids = [len(value) for value in values if isinstance(value, str) and _is_id(value)]
+        justify = "right" if _is_number(values) else "left"
+        table.add_column(column, justify=justify, overflow="fold", min_width=max(ids, default=None))  # type: ignore[arg-type]  # a literal
+    for row in shown:
+        table.add_row(*(Text(_cell(value)) for value in row))
+    Console().print(table)
+
+
+def _is_id(text: str) -> bool:
+    return len(text) == 29 and text[2] == "-"
+
+
+def _is_number(values: Iterable[Any]) -> bool:
+    kinds = {type(value) for value in values} - {type(None)}
+    return bool(kinds) and kinds <= {int, float}
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return str(value).replace("\n", "\\n")
+
+
+def _plain(value: Any) -> Any:
+    """What JSON has no word for, in one."""
+    if isinstance(value, bytes):
+        return value.hex()
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    return str(value)
+
+
+def _unique(columns: Sequence[str]) -> list[str]:
+    """`n`, `n_1`: an object keeps both columns of one name."""
+    seen: dict[str, int] = {}
+    names = []
+    for column in columns:
+        count = seen.get(column, 0)
+        seen[column] = count + 1
+        names.append(f"{column}_{count}" if count else column)
+    return names
