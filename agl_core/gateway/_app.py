@@ -32,6 +32,8 @@ _PATH = re.compile(r"/rollout/(?P<rollout>[^/]+)/attempt/(?P<attempt>[^/]+)/v1/(
 _ROUTES = {"chat/completions": "POST", "models": "GET"}
 _CALL_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _REMEMBERED = 16_384
+_BLINK = 0.02
+"""Seconds before a client is watched: an answer that comes sooner is not worth a task of its own."""
 _log = logging.getLogger(__name__)
 
 
@@ -96,6 +98,7 @@ class App:
     async def _watched(self, asked: Asked, receive: Receive) -> Reply:
         """The answer, given up when its client hangs up: an engine must not work for nobody."""
         task = cast("asyncio.Task[Any]", asyncio.current_task())
+        watchers: list[asyncio.Task[None]] = []
         is_gone = False
 
         async def watch() -> None:
@@ -105,7 +108,8 @@ class App:
             is_gone = True
             task.cancel()
 
-        watcher = asyncio.create_task(watch())
+        loop = asyncio.get_running_loop()
+        watching = loop.call_later(_BLINK, lambda: watchers.append(loop.create_task(watch())))
         try:
             return await self._chat.answer(asked, is_gone=lambda: is_gone)
         except asyncio.CancelledError:
@@ -114,7 +118,9 @@ class App:
                 raise ClientGone from None
             raise
         finally:
-            watcher.cancel()
+            watching.cancel()
+            for watcher in watchers:
+                watcher.cancel()
 
     async def _body(self, receive: Receive) -> bytes:
         chunks: list[bytes] = []

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from agl_core.clock import Clock
 from agl_core.errors import AglError
-from agl_core.events import CallRecorded, ModelCall
+from agl_core.events import CallRecorded
 from agl_core.gateway._lanes import Lanes, Target
 from agl_core.gateway._ports import Calls
 from agl_core.gateway._refusals import Refused, Reply
@@ -88,7 +88,7 @@ class Chat:
             call_id=asked.call_id,
             rollout_id=asked.admission.rollout_id,
             attempt_id=asked.admission.attempt_id,
-            call=_call(body, said, target=target),
+            call=openai_chat.response(openai_chat.request(body), said, logprobs_mode=target.endpoint.logprobs_mode),
             role=target.role,
             agent=asked.agent,
             parent_call_id=asked.parent_call_id,
@@ -109,13 +109,6 @@ def _captured(body: dict[str, Any], target: Target) -> dict[str, Any]:
     return openai_chat.add_capture(body, token_ids=endpoint.token_ids, logprobs=endpoint.logprobs_mode is not None)
 
 
-def _call(body: dict[str, Any], said: dict[str, Any], *, target: Target) -> ModelCall:
-    call = openai_chat.response(openai_chat.request(body), said)
-    if any(choice.logprobs for choice in call.choices):
-        return replace(call, logprobs_mode=target.endpoint.logprobs_mode)
-    return call
-
-
 def _reply(answer: Answer, asked: dict[str, Any]) -> Reply:
     if answer.reply is None:
         shown = openai_chat.strip_capture(answer.body or {}, asked)
@@ -126,7 +119,7 @@ def _reply(answer: Answer, asked: dict[str, Any]) -> Reply:
 async def _durable(kept: Future[Any]) -> None:
     """Wait for the log; a call that cannot be kept is refused, and the reason is the log's."""
     try:
-        await asyncio.wrap_future(kept)
+        await asyncio.wrap_future(kept) if not kept.done() else kept.result()
     except AglError as error:
         raise Refused.because(error) from error
     except OSError as error:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from agl_core.events import Choice, Message, ModelCall, Usage
+from agl_core.events import Choice, Message, ModelCall, Sampling, Tool, Usage
 from agl_core.wire import _chat_values as values
 from agl_core.wire._leftover import leftover, merged
 
@@ -22,33 +22,34 @@ _ANSWER = "$response"
 
 def request(body: Mapping[str, Any]) -> ModelCall:
     """What is asked; `render_request` gives back every field of `body`."""
-    raw = body.get("messages")
-    tools = body.get("tools")
-    call = ModelCall(
-        model=values.text(body.get("model")) or "",
-        messages=values.messages(raw),
-        tools=values.tools(tools),
-        sampling=values.sampling(body),
-    )
+    model = values.text(body.get("model")) or ""
+    messages = values.messages(body.get("messages"))
+    tools = values.tools(body.get("tools"))
+    sampling = values.sampling(body)
     # Messages keep their own leftovers, so a chat that was understood is not compared again.
-    skip = "messages" if call.messages else None
+    skip = "messages" if messages else None
     rest = {name: value for name, value in body.items() if name not in (skip, _ANSWER)}
-    return replace(call, extra=leftover(rest, _say_request(call, rest)))
+    said = _say_request(rest, model=model, tools=tools, sampling=sampling)
+    return ModelCall(model=model, messages=messages, tools=tools, sampling=sampling, extra=leftover(rest, said))
 
 
 def render_request(call: ModelCall) -> dict[str, Any]:
     """The body that asks for `call`."""
     extra = _asked(call)
-    said = _say_request(call, extra)
+    said = _say_request(extra, model=call.model, tools=call.tools, sampling=call.sampling)
     if call.messages or "messages" not in extra:
         said["messages"] = [values.render_message(message) for message in call.messages]
     return merged(said, extra)
 
 
-def response(call: ModelCall, body: Mapping[str, Any]) -> ModelCall:
-    """`call` with its answer; `render_response` gives back every field that the asker is to see."""
+def response(call: ModelCall, body: Mapping[str, Any], *, logprobs_mode: str | None = None) -> ModelCall:
+    """`call` with its answer; `render_response` gives back every field that the asker is to see.
+
+    `logprobs_mode` is what the endpoint says of its log-probabilities; a call without any has none.
+    """
     choices = _choices(body.get("choices"))
     prompt = values.token_ids(body.get("prompt_token_ids"))
+    asked = _asked(call)
     answered = replace(
         call,
         choices=choices,
@@ -56,10 +57,13 @@ def response(call: ModelCall, body: Mapping[str, Any]) -> ModelCall:
         usage=_usage(body.get("usage")),
         response_id=values.text(body.get("id")),
         provenance="engine" if prompt and choices and all(one.token_ids for one in choices) else "absent",
+        logprobs_mode=logprobs_mode if any(one.logprobs for one in choices) else None,
+        extra=asked,
     )
-    asked = _asked(call)
     left = leftover(strip_capture(body, asked), _say_response(answered, asked))
-    return replace(answered, extra={**asked, _ANSWER: left} if left else asked)
+    if left:
+        asked[_ANSWER] = left  # in the `extra` above: nobody else has seen it yet
+    return answered
 
 
 def render_response(call: ModelCall) -> dict[str, Any]:
@@ -101,12 +105,12 @@ def _asked(call: ModelCall) -> dict[str, Any]:
     return {name: value for name, value in call.extra.items() if name != _ANSWER}
 
 
-def _say_request(call: ModelCall, raw: Mapping[str, Any]) -> dict[str, Any]:
-    said: dict[str, Any] = {"model": call.model, **values.render_sampling(call.sampling)}
+def _say_request(raw: Mapping[str, Any], *, model: str, tools: tuple[Tool, ...], sampling: Sampling) -> dict[str, Any]:
+    said: dict[str, Any] = {"model": model, **values.render_sampling(sampling)}
     if "max_completion_tokens" in raw:
         said.pop("max_tokens", None)  # the newer name of the same limit; both at once are refused by providers
-    if call.tools:
-        said["tools"] = [values.render_tool(tool) for tool in call.tools]
+    if tools:
+        said["tools"] = [values.render_tool(tool) for tool in tools]
     return said
 
 
@@ -167,9 +171,12 @@ def _choice(raw: dict[str, Any], message: Message) -> Choice:
 
 def _logprobs(raw: Any, length: int) -> tuple[float, ...]:
     entries = raw.get("content") if isinstance(raw, dict) else None
-    if not isinstance(entries, list) or len(entries) != length or not all(isinstance(one, dict) for one in entries):
+    if not isinstance(entries, list) or len(entries) != length:
         return ()
-    return values.numbers([one.get("logprob") for one in entries])
+    try:
+        return values.numbers([one["logprob"] for one in entries])
+    except (TypeError, KeyError):
+        return ()
 
 
 def _usage(raw: Any) -> Usage:
