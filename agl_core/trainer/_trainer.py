@@ -338,9 +338,7 @@ def _tasks(split: Sequence[Any] | None) -> tuple[Any, ...]:
 
 def _blocking(job: Callable[[], Any]) -> RunSummary:
     """Run to the end here; in a thread when this one has a loop running, as a notebook's has."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
+    if asyncio._get_running_loop() is None:  # noqa: SLF001 - the public one raises, and that would chain to ours
         return asyncio.run(job())  # type: ignore[no-any-return]
     future: Future[RunSummary] = Future()
 
