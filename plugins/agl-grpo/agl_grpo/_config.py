@@ -1,0 +1,72 @@
+"""The hyper-parameters of GRPO, each a line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agl_core.errors import BadValue
+
+__all__ = ["GrpoConfig"]
+
+_AT_LEAST = {
+    "steps": 1, "tasks_per_step": 1, "group_size": 2, "max_tokens": 1, "epochs": 1, "tokens_per_pass": 1,
+    "checkpoint_every": 1, "eval_every": 0, "minibatch": 0, "lora_rank": 0, "clip": 0, "kl": 0, "weight_decay": 0,
+    "grad_clip": 0,
+}  # fmt: skip
+_ABOVE_ZERO = ("temperature", "learning_rate", "lora_alpha")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrpoConfig:
+    """What may be set. The defaults are the paper's where it names them, and those of its followers elsewhere."""
+
+    policy: str = "policy"
+    """Name of the policy that is trained."""
+    agent: str | None = None
+    """Train on the calls of this agent only; on those of all, when null."""
+    steps: int = 40
+    """Rounds of rollouts, each followed by an update."""
+    tasks_per_step: int = 16
+    """Questions q in a round."""
+    group_size: int = 8
+    """G, attempts at each of them: what an attempt is compared with."""
+    temperature: float = 1.0
+    """At which training and evaluation sample; the loss scales its logits alike."""
+    max_tokens: int = 256
+    """Longest answer to one call."""
+    learning_rate: float = 1e-6
+    """Of AdamW. Full weights of a large model; a LoRA takes about 1e-4, a model of a million weights about 1e-3."""
+    clip: float = 0.2
+    """Epsilon: how far from 1 the ratio of new to old probability still pays."""
+    kl: float = 0.0
+    """Beta, weight of the divergence from the first checkpoint; 0 keeps no reference. The paper has 0.04."""
+    normalise_std: bool = True
+    """Divide advantages by the standard deviation of their group; without it, hard and easy tasks weigh less."""
+    epochs: int = 1
+    """Mu, passes over each round's rows."""
+    minibatch: int = 0
+    """Rollouts that share an optimiser step; 0 for the whole round."""
+    weight_decay: float = 0.0
+    """Of AdamW."""
+    grad_clip: float = 1.0
+    """Longest gradient that is not shortened; 0 for any."""
+    lora_rank: int = 0
+    """Rank of the adapters that are trained in place of the weights; 0 trains the weights."""
+    lora_alpha: int = 32
+    """Adapters are scaled by this over their rank."""
+    tokens_per_pass: int = 4096
+    """Tokens that go through the model at once, padding included: it bounds memory, and the loss is the same."""
+    checkpoint_every: int = 10
+    """Keep the files of every so-many-th step; those between are made again from their rows when needed."""
+    eval_every: int = 10
+    """Evaluate on the validation split every so many steps; 0 for never."""
+    device: str = "auto"
+    """`cpu`, `cuda`, `cuda:1`, ...; `auto` takes a GPU where there is one."""
+
+    def __post_init__(self) -> None:
+        for name, least in _AT_LEAST.items():
+            if not getattr(self, name) >= least:  # not `<`, which NaN passes
+                raise BadValue(name, getattr(self, name), why=f"it must be {least} or more")
+        for name in _ABOVE_ZERO:
+            if not getattr(self, name) > 0:
+                raise BadValue(name, getattr(self, name), why="it must be above 0")

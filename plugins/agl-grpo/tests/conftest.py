@@ -1,0 +1,105 @@
+"""A real model, small enough to be asked for thousands of times, and rows sampled from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+import pytest
+
+from agl_core.run import describe
+
+collect_ignore = [] if find_spec("torch") else ["test_algorithm.py", "test_learner.py", "test_loss.py"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """The fields of a `triplets` row that the learner reads."""
+
+    rollout_id: str
+    token_ids: tuple
+    prompt_length: int
+    mask: tuple
+    logprobs: tuple
+    temperature: float = 1.0
+    rollout_tokens: int
+
+
+@pytest.fixture(scope="session")
+def make_row():
+    """A row whose `said` tokens follow the prompt; those in brackets were put there by the agent."""
+
+    def make(rollout_id, prompt, *said, logprobs=None, rollout_tokens=None, temperature=1.0):
+        tokens = [(*token, 0) if isinstance(token, list) else (token, 1) for token in said]
+        count = sum(bit for _, bit in tokens)
+        return Row(
+            rollout_id=rollout_id,
+            token_ids=(*prompt, *(token for token, _ in tokens)),
+            prompt_length=len(prompt),
+            mask=tuple(bit for _, bit in tokens),
+            logprobs=(-2.0,) * count if logprobs is None else tuple(logprobs),
+            temperature=temperature,
+            rollout_tokens=rollout_tokens or count,
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def first(tmp_path_factory):
+    """The checkpoint of a Llama with random weights over 16 tokens."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    # The machine is shared with other tests, and threads that wait for each other's cores wait long.
+    torch.set_num_threads(1)
+    config = LlamaConfig(
+        vocab_size=16,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        max_position_embeddings=64,
+        tie_word_embeddings=True,
+        initializer_range=0.1,
+        bos_token_id=None,
+        eos_token_id=1,
+        pad_token_id=0,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = LlamaForCausalLM(config)
+    folder = tmp_path_factory.mktemp("first")
+    model.save_pretrained(folder)
+    (folder / "tokenizer.json").write_text("{}")
+    return describe(folder)
+
+
+@pytest.fixture(scope="session")
+def load():
+    """The model of a checkpoint."""
+    import torch
+    from agl_grpo._student import load_frozen
+
+    return lambda checkpoint: load_frozen(checkpoint, device=torch.device("cpu"))
+
+
+@pytest.fixture(scope="session")
+def sample():
+    """`count` tokens of `model` after `prompt`, with their log-probabilities and entropies."""
+    import torch
+
+    @torch.no_grad()
+    def draw(model, prompt, count, generator, temperature=1.0):
+        tokens, logprobs, entropies = list(prompt), [], []
+        for _ in range(count):
+            logits = model(input_ids=torch.tensor([tokens])).logits[0, -1] / temperature
+            log_pi = logits.log_softmax(-1)
+            token = int(torch.multinomial(log_pi.exp(), 1, generator=generator))
+            tokens.append(token)
+            logprobs.append(float(log_pi[token]))
+            entropies.append(float(-(log_pi.exp() * log_pi).sum()))
+        return tokens[len(prompt) :], logprobs, entropies
+
+    return draw

@@ -1,0 +1,191 @@
+"""The loop: which movements it makes, in which order, and what it does when there is nothing to learn."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import random
+import sys
+from dataclasses import replace
+
+import pytest
+from agl_grpo import Grpo, GrpoConfig, agl_register_algorithms
+
+from agl_core.adapter import Adapted, Dropped
+from agl_core.errors import BadValue, MissingExtra, NoTrainingData
+from agl_core.run import Updated, describe
+from agl_core.store import Outcome
+
+SMALL = GrpoConfig(steps=4, tasks_per_step=2, group_size=2, eval_every=2, checkpoint_every=3, learning_rate=1e-3)
+
+
+class ScriptedRun:
+    """A test double of the durable run: agents answer from a script; updates are really made, on a real model."""
+
+    id, seed, deterministic = "run-1", 5, True
+
+    def __init__(self, first, folder, make_row, *, train=("t0", "t1", "t2", "t3"), val=("v0",), agreeing=()):
+        self.train, self.val = list(train), list(val)
+        self.movements, self.logged = [], []
+        self._policy, self._folder, self._make_row, self._agreeing = first, folder, make_row, agreeing
+
+    def rng(self, name):
+        """A named random stream."""
+        return random.Random(f"{self.seed}/{name}")
+
+    def policy(self, name):
+        """The weights it started with."""
+        return self._policy
+
+    async def rollouts(self, tasks, *, repeat=1, mode="train", label="rollouts", sampling=None):
+        """Each member of a group earns its number; all of them 1 in an agreeing round."""
+        tasks = list(tasks)
+        self.movements.append((label, len(tasks), repeat, mode, sampling))
+        number = sum(movement[0] == "train" for movement in self.movements)
+        return [
+            Outcome(
+                rollout_id=f"{mode}-{number}-{task}-{sample}",
+                task_id=task,
+                task=task,
+                repeat=sample,
+                status="succeeded",
+                exit_status="completed",
+                reward=1.0 if number in self._agreeing else float(sample),
+            )
+            for task in tasks
+            for sample in range(repeat)
+        ]
+
+    def adapt(self, outcomes, adapter, **options):
+        """A row for each, and one lost call."""
+        self.movements.append((adapter, options))
+        rows = [self._make_row(outcome.rollout_id, (2, 3), 4, 5) for outcome in outcomes]
+        lost = [Dropped(call_id="ca-1", rollout_id="ro-1", reason="call_failed")]
+        return Adapted(rows=rows, dropped=lost, kept=len(rows))
+
+    async def update(self, label, fn, checkpoint, *args, keep=True):
+        """Really carried out, in a thread, as the durable run does."""
+        rows, advantages, step = args
+        self.movements.append((label, len(rows), len(advantages), step, keep))
+        out = self._folder / str(step)
+        out.mkdir()
+        result = await asyncio.to_thread(fn, checkpoint, out, *args)
+        return Updated(checkpoint=describe(out), result=json.loads(json.dumps(result)))
+
+    async def serve(self, checkpoint, *, policy="policy"):
+        """Noted."""
+        self.movements.append(("serve", checkpoint.folder.name, policy))
+        return len(self.movements)
+
+    def log(self, *, step, **metrics):
+        """Refused when a number is none, as in the log."""
+        assert all(math.isfinite(value) for value in metrics.values())
+        self.logged.append((step, metrics))
+
+    async def examine(self, *, before, after, policy="policy", sampling=None):
+        """Noted."""
+        self.movements.append(("examine", before.digest, after.folder.name, sampling))
+
+
+@pytest.fixture
+def scripted(first, make_row, tmp_path):
+    """A run whose every group has one winner and one loser, unless told otherwise."""
+    return lambda **script: ScriptedRun(first, tmp_path, make_row, **script)
+
+
+def test_a_round_is_rollouts_rows_an_update_and_new_weights(scripted, first):
+    """In that order, four times; the validation split every second; the sealed one once, at the end."""
+    run = scripted()
+
+    asyncio.run(Grpo(SMALL).run(run))
+
+    sampling = {"temperature": 1.0, "max_tokens": 256}
+    expected = []
+    for step in (1, 2, 3, 4):
+        expected += [("train", 2, 2, "train", sampling), ("triplets", {"agent": None})]
+        expected += [("update", 4, 4, step, step in {3, 4}), ("serve", str(step), "policy")]
+        expected += [("val", 1, 1, "val", sampling)] if step in {2, 4} else []
+    assert run.movements == [*expected, ("examine", first.digest, "4", sampling)]
+
+
+def test_every_step_says_how_it_went(scripted):
+    """Reward, groups, policy and what was dropped, under the names the field uses."""
+    run = scripted()
+
+    asyncio.run(Grpo(SMALL).run(run))
+
+    assert [step for step, _ in run.logged] == [1, 2, 3, 4]
+    assert run.logged[0][1].keys() == {
+        "reward/mean", "reward/p10", "reward/p90", "reward/n", "group/size", "group/zero_variance",
+        "policy/entropy", "policy/kl", "policy/clip_fraction", "policy/grad_norm",
+        "train/tokens_per_second", "train/rows", "dropped/call_failed",
+    }  # fmt: skip
+    assert run.logged[0][1]["reward/mean"] == 0.5
+    assert run.logged[1][1]["val/reward"] == 0.0
+
+
+def test_a_round_that_agrees_is_logged_and_skipped(scripted):
+    """Nothing to learn is no error: no update, no new weights, and the next round goes on from the old ones."""
+    run = scripted(agreeing={2, 3, 4})
+
+    asyncio.run(Grpo(SMALL).run(run))
+
+    assert [movement[3] for movement in run.movements if movement[0] == "update"] == [1]
+    assert [metrics["group/zero_variance"] for _, metrics in run.logged] == [0, 1, 1, 1]
+    assert "policy/entropy" not in run.logged[1][1]
+    assert run.movements[-1][2] == "1"
+
+
+def test_with_a_divergence_to_weigh_a_round_that_agrees_is_learned_from(scripted):
+    """Its advantage is 0, and its divergence from the reference is not."""
+    run = scripted(agreeing={1})
+
+    asyncio.run(Grpo(SMALL, steps=1, kl=0.1).run(run))
+
+    assert [movement[1] for movement in run.movements if movement[0] == "update"] == [4]
+
+
+def test_no_validation_split_is_fine(scripted):
+    """There is then nothing to evaluate on."""
+    run = scripted(val=())
+
+    asyncio.run(Grpo(SMALL).run(run))
+
+    assert not any(movement[0] == "val" for movement in run.movements)
+
+
+def test_no_task_is_refused(scripted):
+    """With the code that says what to pass."""
+    with pytest.raises(NoTrainingData):
+        asyncio.run(Grpo(SMALL).run(scripted(train=())))
+
+
+def test_a_missing_torch_names_the_install_line(scripted, monkeypatch):
+    """Before the first rollout, so that nothing is spent."""
+    run = scripted()
+    monkeypatch.setitem(sys.modules, "torch", None)
+    for module in ("_learner", "_loss", "_batch", "_forward", "_student"):
+        monkeypatch.delitem(sys.modules, f"agl_grpo.{module}", raising=False)
+
+    with pytest.raises(MissingExtra, match=r"pip install 'agl-grpo\[torch\]'"):
+        asyncio.run(Grpo(SMALL).run(run))
+
+    assert run.movements == []
+
+
+def test_it_is_registered_and_configured_by_name():
+    """`--set key=value` of the command line ends here."""
+    assert agl_register_algorithms() == {"grpo": Grpo}
+    assert Grpo(SMALL, clip=0.3).config == replace(SMALL, clip=0.3)
+    assert Grpo(steps=2).config.group_size == 8
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"steps": 0}, {"group_size": 1}, {"learning_rate": 0}, {"temperature": 0.0}, {"kl": float("nan")}, {"clip": -1}],
+)
+def test_bad_hyper_parameters_are_refused(options):
+    """At the door, not forty rollouts later."""
+    with pytest.raises(BadValue):
+        GrpoConfig(**options)

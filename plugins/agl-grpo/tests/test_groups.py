@@ -1,0 +1,96 @@
+"""Who is compared with whom, and which tasks come when."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from itertools import islice
+
+import pytest
+from agl_grpo._groups import advantages, groups, hands, spread
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agl_core.store import Outcome
+
+
+def outcome(rollout_id, task_id, reward, *, status="succeeded", exit_status="completed"):
+    """What came of one rollout."""
+    return Outcome(
+        rollout_id=rollout_id,
+        task_id=task_id,
+        task=None,
+        repeat=0,
+        status=status,
+        exit_status=exit_status,
+        reward=reward,
+    )
+
+
+def test_an_advantage_is_the_distance_from_the_groups_mean_in_standard_deviations():
+    """By hand: of 0, 0, 1 the mean is 1/3 and the standard deviation 1/sqrt(3)."""
+    group = {"a": 0.0, "b": 0.0, "c": 1.0}
+
+    scaled, plain = (advantages([group], normalise_std=normalise_std) for normalise_std in (True, False))
+
+    assert scaled == pytest.approx({"a": -0.57735, "b": -0.57735, "c": 1.1547}, rel=1e-4)
+    assert plain == pytest.approx({"a": -1 / 3, "b": -1 / 3, "c": 2 / 3})
+
+
+def test_a_group_that_agrees_has_no_advantage():
+    """Nothing to learn from, exactly: not a rounding error divided by another."""
+    found = advantages([{"a": 0.1 + 0.2, "b": 0.3, "c": 0.3}, {"d": 1.0, "e": 1.0}], normalise_std=True)
+
+    assert (found["d"], found["e"]) == (0, 0)
+    assert all(abs(value) < 1e-9 for value in found.values())
+
+
+def test_what_the_policy_did_not_cause_is_in_no_baseline():
+    """Masked members leave the mean; those without calls or rows stay in it."""
+    grouped = groups(
+        [
+            outcome("a", "ta-1", 1.0),
+            outcome("b", "ta-1", 0.0, status="failed", exit_status="timeout"),
+            outcome("c", "ta-1", 0.0, status="failed", exit_status="worker_lost"),
+            outcome("d", "ta-1", 0.0, status="cancelled", exit_status=None),
+            outcome("e", "ta-1", None, status="failed", exit_status="agent_raised"),
+        ]
+    )
+
+    assert grouped == [{"a": 1.0, "b": 0.0}]
+
+
+def test_a_group_of_one_is_none():
+    """It has nobody to be compared with."""
+    assert groups([outcome("a", "ta-1", 1.0), outcome("b", "ta-2", 1.0)]) == []
+
+
+def test_the_spread_of_a_round():
+    """Each figure by hand."""
+    grouped = [{str(n): n / 10 for n in range(11)}, {"x": 1.0, "y": 1.0}]
+
+    found = spread(grouped)
+
+    assert found["reward/n"] == 13
+    assert found["reward/mean"] == pytest.approx(7.5 / 13)
+    assert (found["reward/p10"], found["reward/p90"]) == pytest.approx((0.12, 1.0))
+    assert (found["group/size"], found["group/zero_variance"]) == (6.5, 0.5)
+    assert spread([]) == {"reward/n": 0}
+
+
+@given(size=st.integers(1, 7), count=st.integers(1, 12), rounds=st.integers(1, 9), seed=st.integers(0, 99))
+def test_every_task_comes_once_before_any_comes_again(size, count, rounds, seed):
+    """Without replacement within an epoch, across the hands; and no hand has a task twice."""
+    drawn = list(islice(hands(range(count), size, random.Random(seed)), rounds))
+
+    times = Counter(task for hand in drawn for task in hand)
+    assert {len(hand) for hand in drawn} == {min(size, count)}
+    assert all(len(set(hand)) == len(hand) for hand in drawn)
+    assert max(times.values()) - min(times[task] for task in range(count)) <= 1
+
+
+def test_the_same_stream_deals_the_same_hands():
+    """Which is what makes a resumed run ask for the same rollouts."""
+    first, again = (list(islice(hands("abcdefg", 3, random.Random("7")), 9)) for _ in range(2))
+
+    assert first == again

@@ -1,0 +1,158 @@
+"""The loss: equal to a slow one written down again, and blind to how the rows are cut."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from dataclasses import replace
+
+import pytest
+import torch
+from agl_grpo import GrpoConfig
+from agl_grpo._batch import batches
+from agl_grpo._learner import Learner
+from agl_grpo._loss import clipped, entropy, k3, surrogate
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+ADVANTAGES = {"a": 1.5, "b": -0.5, "c": -1.0}
+
+
+@pytest.fixture
+def rows(make_row):
+    """Three rollouts: two calls with the agent's words between, one call, and one whose turns did not merge."""
+    return [
+        make_row("a", (2, 3), 4, 5, [6], [7], 8, logprobs=(-2.5, -1.5, -3.0)),
+        make_row("b", (2, 9, 10), 11, logprobs=(-2.0,), temperature=0.5),
+        make_row("c", (3,), 4, 5, 6, logprobs=(-3.0, -3.5, -1.0), rollout_tokens=4),
+        make_row("c", (12, 13, 14, 15), 2, logprobs=(-2.2,), rollout_tokens=4),
+    ]
+
+
+@pytest.fixture(scope="session")
+def total(first):
+    """Loss, gradient and sums of `rows` under a config, for a model."""
+
+    def compute(model, rows, *, tokens_per_pass=4096, sampled_per_pass=4096, **options):
+        learner = Learner(GrpoConfig(**options), reference=first)
+        sums, loss = defaultdict(float), 0.0
+        model.requires_grad_(requires_grad=True).zero_grad()
+        for batch in batches(rows, ADVANTAGES, tokens_per_pass=tokens_per_pass, sampled_per_pass=sampled_per_pass):
+            part = learner._loss_of(model, batch, sums)
+            part.backward()
+            loss += part.item()
+        return loss, torch.cat([weight.grad.flatten() for weight in model.parameters()]), dict(sums)
+
+    return compute
+
+
+def slow_loss(model, reference, rows, *, clip, kl):
+    """The formula of the paper, a token at a time: one forward pass for each, in double precision."""
+
+    @torch.no_grad()
+    def log_pi(asked, row, place):
+        logits = asked(input_ids=torch.tensor([row.token_ids[:place]])).logits[0, -1].double() / row.temperature
+        return float(logits[row.token_ids[place]] - logits.logsumexp(-1))
+
+    loss = 0.0
+    for row in rows:
+        recorded = iter(row.logprobs)
+        for place, bit in enumerate(row.mask, start=row.prompt_length):
+            if bit:
+                new = log_pi(model, row, place)
+                ratio = math.exp(new - next(recorded))
+                held = max(1 - clip, min(1 + clip, ratio))
+                paid = min(ratio * ADVANTAGES[row.rollout_id], held * ADVANTAGES[row.rollout_id])
+                log_ratio = log_pi(reference, row, place) - new
+                divergence = math.exp(log_ratio) - log_ratio - 1
+                loss -= (paid - kl * divergence) / row.rollout_tokens / len(ADVANTAGES)
+    return loss
+
+
+@pytest.mark.parametrize("options", [{"clip": 0.2, "kl": 0.0}, {"clip": 0.2, "kl": 0.04}, {"clip": 10.0, "kl": 0.5}])
+def test_it_is_the_loss_of_the_paper(first, load, rows, total, options):
+    """Padding, masks, temperatures, clip and divergence, against one slow loop over tokens."""
+    model = load(first)
+    with torch.no_grad():
+        model.get_input_embeddings().weight.mul_(1.1)  # so that the reference is another model
+
+    loss, _, _ = total(model, rows, **options)
+
+    assert loss == pytest.approx(slow_loss(model, load(first), rows, **options), rel=1e-4)
+
+
+def test_cutting_a_trajectory_into_rows_changes_nothing(first, load, make_row, rows, total):
+    """A rollout weighs the same in one row as in one a call, and its gradient is the same."""
+    cut = [
+        make_row("a", (2, 3), 4, 5, logprobs=(-2.5, -1.5), rollout_tokens=3),
+        make_row("a", (2, 3, 4, 5, 6, 7), 8, logprobs=(-3.0,), rollout_tokens=3),
+        *rows[1:],
+    ]
+    model = load(first)
+
+    whole, gradient, _ = total(model, rows)
+    parts, gradient_of_parts, _ = total(model, cut)
+
+    assert parts == pytest.approx(whole, rel=1e-5)
+    torch.testing.assert_close(gradient_of_parts, gradient, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("cut", [{"tokens_per_pass": 1}, {"tokens_per_pass": 8}, {"sampled_per_pass": 1}])
+def test_cutting_rows_into_passes_changes_nothing(first, load, rows, total, cut):
+    """What fits into memory at once is nobody's business but the memory's."""
+    model = load(first)
+
+    whole, gradient, sums = total(model, rows)
+    parts, gradient_of_parts, sums_of_parts = total(model, rows, **cut)
+
+    assert parts == pytest.approx(whole, rel=1e-5)
+    assert sums_of_parts == pytest.approx(sums, rel=1e-5)
+    torch.testing.assert_close(gradient_of_parts, gradient, rtol=1e-3, atol=1e-5)
+
+
+@settings(max_examples=20)
+@given(others=st.tuples(st.integers(0, 15), st.integers(0, 15)))
+def test_what_was_not_sampled_is_no_target(first, load, make_row, total, others):
+    """To a model that cannot read, the agent's words are nothing at all: not even a target."""
+    model = load(first)
+    with torch.no_grad():
+        model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.clone())  # it still speaks
+        model.get_input_embeddings().weight[:] = model.get_input_embeddings().weight[0].clone()
+    one, other = (make_row("a", (2, 3), 4, 5, [x], [y], 8) for x, y in [(6, 7), others])
+
+    assert total(model, [one])[0] == total(model, [other])[0]
+
+
+def test_passes_hold_rows_of_like_length(make_row):
+    """Shortest first, each row once, and none wider than the pass allows."""
+    rows = [make_row(name, range(2, 2 + length), 1) for name, length in zip("abc", (9, 2, 8), strict=True)]
+
+    found = list(batches(rows, ADVANTAGES, tokens_per_pass=18, sampled_per_pass=99))
+
+    assert [tuple(batch.tokens.shape) for batch in found] == [(2, 8), (1, 9)]
+
+
+def test_the_clip_holds_what_would_pay_too_much():
+    """Four ratios by hand: the pessimistic one of the two counts, and a clip is told where it bites."""
+    old = torch.zeros(4)
+    new, advantage = torch.tensor([1.5, 0.5, 1.5, 0.5]).log(), torch.tensor([1.0, 1.0, -1.0, -1.0])
+
+    assert surrogate(new, old, advantage, clip=0.2).tolist() == pytest.approx([-1.2, -0.5, 1.5, 0.8])
+    assert clipped(new, old, advantage, clip=0.2).tolist() == [1, 0, 0, 1]
+
+
+def test_entropy_and_divergence_by_hand():
+    """A fair coin has log 2; a policy does not diverge from itself, and from another by a positive amount."""
+    assert entropy(torch.zeros(1, 2)).item() == pytest.approx(math.log(2))
+    assert k3(torch.tensor([-1.0]), torch.tensor([-1.0])).item() == 0
+    half, quarter = torch.tensor([[0.5], [0.25]]).log()
+    assert k3(half, quarter).item() == pytest.approx(0.5 + math.log(2) - 1)
+
+
+def test_rows_are_read_and_left_as_they_were(rows):
+    """A row is a fact; merging and padding work on copies."""
+    before = [replace(row) for row in rows]
+
+    list(batches(rows, ADVANTAGES, tokens_per_pass=64, sampled_per_pass=64))
+
+    assert rows == before
