@@ -9,20 +9,25 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from agl_core.testing import strategies
+    from agl_core.testing._log_contract import LogContract
     from agl_core.testing._scripted_engine import ScriptedEngine
     from agl_core.testing._scripted_model import Answer, Asked, Refusal, ScriptedModel
 
 __all__ = [
     "Answer",
     "Asked",
+    "LogContract",
     "Refusal",
     "ScriptedEngine",
     "ScriptedModel",
+    "strategies",
 ]
 
 _HOMES = {
     "Answer": "_scripted_model",
     "Asked": "_scripted_model",
+    "LogContract": "_log_contract",
     "Refusal": "_scripted_model",
     "ScriptedEngine": "_scripted_engine",
     "ScriptedModel": "_scripted_model",
@@ -32,4 +37,6 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(import_module(f"agl_core.testing.{_HOMES[name]}"), name)
+    if name == "strategies":
+        return import_module("agl_core.testing.strategies")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
