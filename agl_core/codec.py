@@ -138,7 +138,7 @@ def parents(content: bytes) -> str | None:
 
 
 @cache
-def _plan(cls: type) -> Mapping[str, Any]:
+def _plan(cls: Any) -> Mapping[str, Any]:
     return {name: found for name, hint in get_type_hints(cls, include_extras=True).items() if (found := _packing(hint))}
 
 

@@ -22,7 +22,8 @@ class Resource:
 class Attempted(Protocol):
     """What carries the ids of an attempt: an `AttemptedRollout`."""
 
-    rollout_id: str
+    @property
+    def rollout_id(self) -> str: ...
 
     @property
     def attempt_id(self) -> str: ...

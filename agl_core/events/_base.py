@@ -12,6 +12,7 @@ from agl_core.errors import BadPayload, UpcastGap
 __all__ = ["F32", "U32", "Chat", "Event", "Packing", "Pooled", "Unknown", "Upcast", "Vocabulary", "event", "upcast"]
 
 E = TypeVar("E", bound="Event")
+T = TypeVar("T")
 
 
 class Packing(Enum):
@@ -31,18 +32,10 @@ U32 = Annotated[tuple[int, ...], Packing.U32]
 F32 = Annotated[tuple[float, ...], Packing.F32]
 
 
-class Chat:
-    """`Chat[T]`: a tuple of `T` stored as a chain."""
-
-    def __class_getitem__(cls, item: Any) -> Any:
-        return Annotated[tuple[item, ...], Packing.CHAT]
-
-
-class Pooled:
-    """`Pooled[T]`: a `T` stored once by content."""
-
-    def __class_getitem__(cls, item: Any) -> Any:
-        return Annotated[item, Packing.POOL]
+Chat = Annotated[tuple[T, ...], Packing.CHAT]
+"""`Chat[T]`: a tuple of `T`, stored as a chain."""
+Pooled = Annotated[T, Packing.POOL]
+"""`Pooled[T]`: a `T`, stored once by content."""
 
 
 class Event:

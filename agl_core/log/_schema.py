@@ -137,34 +137,34 @@ def _migrate(db: sqlite3.Connection) -> None:
 
 def install(db: sqlite3.Connection, projections: Sequence[Projection]) -> list[Projection]:
     """Make the tables of projections the file does not have yet, and return those, to be folded."""
-    known = dict(db.execute("select name, version from projections"))
+    known = {name for (name,) in db.execute("select name from projections")}
     new = []
     for projection in projections:
-        found = known.get(projection.name)
-        if found is None:
+        if projection.name not in known:
             for statement in statements(";".join(projection.tables.values())):
                 db.execute(statement)
             db.execute("insert into projections values (?, ?)", (projection.name, projection.version))
             new.append(projection)
-        elif found != projection.version:
-            raise LogReadOnly(
-                _name(db),
-                why=f"its tables of {projection.name!r} are at version {found}, this release makes {projection.version}",
-                cure="Run `agl log rebuild` with this release, when no other process uses the log",
-            )
     return new
 
 
 def refuse_foreign(db: sqlite3.Connection, projections: Sequence[Projection]) -> None:
-    """A writer must bring every projection of the file."""
-    known = {name for (name,) in db.execute("select name from projections")}
-    foreign = sorted(known - {projection.name for projection in projections})
-    if foreign:
+    """A writer must bring every projection of the file, as the file has them."""
+    known = dict(db.execute("select name, version from projections"))
+    ours = {projection.name: projection.version for projection in projections}
+    if foreign := sorted(name for name in known if name not in ours):
         raise LogReadOnly(
             _name(db),
             why=f"it keeps tables this process does not know ({', '.join(foreign)}), which would fall behind",
             cure="Open it with `agl.open_log`, which brings all of them",
         )
+    for name, found in known.items():
+        if found != ours[name]:
+            raise LogReadOnly(
+                _name(db),
+                why=f"its tables of {name!r} are at version {found}, this release makes {ours[name]}",
+                cure="Run `agl log rebuild` with this release, when no other process uses the log",
+            )
 
 
 def is_damage(error: BaseException) -> bool:

@@ -167,6 +167,8 @@ class _Transaction:
         self._head = 0
 
     def begin(self) -> None:
+        """Look where the log is; refuse to write past tables that another process has brought or changed since."""
+        _schema.refuse_foreign(self._db, self._projections)
         self._head = self._db.execute("select coalesce(max(position), 0) from events").fetchone()[0]
 
     def forget(self) -> None:

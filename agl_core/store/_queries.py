@@ -49,7 +49,8 @@ class Queries:
         offset: int = 0,
     ) -> list[Rollout]:
         """Rollouts in the order they were enqueued; hidden ones are not among them."""
-        where, parameters = ["hidden = 0"], []
+        where = ["hidden = 0"]
+        parameters: list[Any] = []
         for column, wanted in (("rollout_id", ids), ("status", status_in or None)):
             if wanted is not None:
                 where.append(f"{column} in ({', '.join('?' * len(wanted))})")
