@@ -39,15 +39,17 @@ def hashes(folder: Path) -> dict[str, str]:
 
 
 class Checkpoints:
-    """The folder beside a log: `kept/<hash>` for good, `scratch/` until something newer is there."""
+    """The folder beside a log: `checkpoints/<hash>` for good, `scratch/<run>/` until something newer is there."""
 
-    def __init__(self, root: Path) -> None:
-        self._kept, self._scratch = root / "checkpoints", root / "scratch"
+    def __init__(self, root: Path, run_id: str) -> None:
+        self._kept, self._scratch = root / "checkpoints", root / "scratch" / run_id
+        for folder in (root, self._kept, self._scratch.parent, self._scratch):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def workspace(self) -> Path:
         """An empty folder to write the next checkpoint into."""
         folder = self._scratch / new_id("ck")
-        folder.mkdir(parents=True, mode=0o700)
+        folder.mkdir(mode=0o700)
         return folder
 
     def folder(self, digest: str) -> Path:
@@ -63,7 +65,6 @@ class Checkpoints:
         found = content_id(manifest)
         root = self._kept if keep else self._scratch
         target = root / found.removeprefix("b2:")
-        root.mkdir(parents=True, exist_ok=True, mode=0o700)
         if keep:
             for path in workspace.rglob("*"):
                 _sync(path)

@@ -78,7 +78,7 @@ class Run:
         self.resources = resources
         """The bundle that rollouts get when none is named."""
         self._plugins = plugins
-        self._weights = Weights(serving, Checkpoints(store.log.artefacts))
+        self._weights = Weights(serving, Checkpoints(store.log.artefacts, id))
         self._journal = Journal(store.log, id, "main", actor)
         self._random: dict[str, random.Random] = {}
 
@@ -86,6 +86,10 @@ class Run:
     def test_size(self) -> int:
         """How many tasks are under seal."""
         return len(self._test)
+
+    def close(self) -> None:
+        """The run is finished: only what was kept for good stays on disk."""
+        self._weights.checkpoints.clear()
 
     # --- what costs nothing
 

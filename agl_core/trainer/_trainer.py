@@ -226,6 +226,7 @@ class Trainer:
             end.cancel()
             self.plugins.notify("agl_run_finished", failed, run=run)
         await _note(log, run.id, RunFinished(run_id=run.id, result=run.result), key=f"{run.id}/finished")
+        run.close()
         return RunSummary(
             run_id=run.id, log=str(log.path), status="finished", result=run.result, seconds=time.monotonic() - began
         )
