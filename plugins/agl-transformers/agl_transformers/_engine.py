@@ -85,9 +85,7 @@ class _Serving:
         self._server = Server(self._answer, model=name, max_len=self._max_len)
         self._batcher.start()
         base = self._server.start()
-        self.endpoint = Endpoint(
-            url=base, model=name, max_len=self._max_len, tools=dialect.name, folder=options.folder
-        )
+        self.endpoint = Endpoint(url=base, model=name, max_len=self._max_len, tools=dialect.name, folder=options.folder)
 
     async def load(self, checkpoint: Checkpoint, version: int) -> None:
         place = await asyncio.to_thread(self._weights.read, checkpoint)
