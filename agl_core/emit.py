@@ -8,8 +8,7 @@ import inspect
 import json
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from agl_core.errors import BadValue, OutsideAttempt
@@ -121,53 +120,68 @@ def emit_exception(
     _emit("agentlightning.exception", {**(attributes or {}), **_exception(exception)}, propagate=propagate, error=True)
 
 
-@contextmanager
-def _operation(name: str, attributes: dict[str, Any], *, propagate: bool) -> Iterator[dict[str, Any]]:
-    started = time.time_ns()
-    error = False
-    try:
-        yield attributes
-    except BaseException as raised:
-        attributes.update(_exception(raised))
-        error = True
-        raise
-    finally:
-        attributes["agentlightning.operation.name"] = name
-        _emit("agentlightning.operation", attributes, propagate=propagate, started=started, error=error)
+class Operation:
+    """A piece of the agent's work: a context manager, and a decorator for functions, sync and async."""
 
+    def __init__(self, name: str | None, attributes: Mapping[str, Any], *, propagate: bool) -> None:
+        self._name, self._given, self._propagate = name, attributes, propagate
+        self._attributes: dict[str, Any] = {}
+        self._started = 0
 
-def operation(fn: Function | None = None, *, propagate: bool = True, name: str | None = None, **attributes: Any) -> Any:
-    """A piece of the agent's work, as a decorator (sync or async) or as a context manager: its span tells
-    arguments, result, exception and duration."""  # noqa: D205, D209 - one sentence
-    if fn is None and name is not None:
-        return _operation(name, dict(attributes), propagate=propagate)
-    if fn is None:
-        return functools.partial(operation, propagate=propagate, **attributes)
-    label = name or fn.__qualname__
+    def __enter__(self) -> Operation:
+        self._attributes, self._started = dict(self._given), time.time_ns()
+        return self
 
-    if inspect.iscoroutinefunction(fn):
+    def __exit__(self, _type: object, raised: BaseException | None, _traceback: object) -> None:
+        found = {**self._attributes, "agentlightning.operation.name": self._name or "operation"}
+        if raised is not None:
+            found |= _exception(raised)
+        _emit(
+            "agentlightning.operation",
+            found,
+            propagate=self._propagate,
+            started=self._started,
+            error=raised is not None,
+        )
+
+    def set_input(self, *args: Any, **kwargs: Any) -> None:
+        """What it worked on."""
+        self._attributes["agentlightning.operation.input"] = repr({"args": args, "kwargs": kwargs})
+
+    def set_output(self, output: Any) -> None:
+        """What came of it."""
+        self._attributes["agentlightning.operation.output"] = repr(output)
+
+    def __call__(self, fn: Function) -> Function:
+        """The function, with a span for each call."""
+
+        def begun() -> Operation:
+            # One for each call: the function may be entered again before it is left.
+            return Operation(self._name or fn.__qualname__, self._given, propagate=self._propagate)
 
         @functools.wraps(fn)
         async def traced_async(*args: Any, **kwargs: Any) -> Any:
-            with _operation(label, _asked(attributes, args, kwargs), propagate=propagate) as span:
-                result = await fn(*args, **kwargs)
-                span["agentlightning.operation.output"] = repr(result)
+            with begun() as work:
+                work.set_input(*args, **kwargs)
+                work.set_output(result := await fn(*args, **kwargs))
                 return result
 
-        return traced_async
+        @functools.wraps(fn)
+        def traced(*args: Any, **kwargs: Any) -> Any:
+            with begun() as work:
+                work.set_input(*args, **kwargs)
+                work.set_output(result := fn(*args, **kwargs))
+                return result
 
-    @functools.wraps(fn)
-    def traced(*args: Any, **kwargs: Any) -> Any:
-        with _operation(label, _asked(attributes, args, kwargs), propagate=propagate) as span:
-            result = fn(*args, **kwargs)
-            span["agentlightning.operation.output"] = repr(result)
-            return result
-
-    return traced
+        chosen: Any = traced_async if inspect.iscoroutinefunction(fn) else traced
+        return chosen  # type: ignore[no-any-return]  # it takes and gives what `fn` does
 
 
-def _asked(attributes: Mapping[str, Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    return {**attributes, "agentlightning.operation.input": repr({"args": args, "kwargs": kwargs})}
+def operation(fn: Function | None = None, *, propagate: bool = True, name: str | None = None, **attributes: Any) -> Any:
+    """`@operation`, `@operation(name=...)` or `with operation(name=...)`: its span tells arguments, result,
+    exception and duration."""  # noqa: D205, D209 - one sentence
+    made = Operation(name, attributes, propagate=propagate)
+    return made if fn is None else made(fn)
 
 
 def _emit(
