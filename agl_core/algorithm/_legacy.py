@@ -42,11 +42,8 @@ class FunctionalAlgorithm:
         return self._fn(*args, **kwargs)
 
     async def run(self, run: Run) -> None:
-        """Call the function with what it names."""
-        if self.durable:
-            await self._fn(run=run)
-        else:
-            await Legacy(self._fn, self.name, adapter=None, llm_proxy=None).run(run)
+        """Hand the function the durable handle; one that does not name `run` is wrapped as `Legacy` instead."""
+        await self._fn(run=run)
 
 
 class Legacy:

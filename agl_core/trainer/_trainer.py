@@ -203,7 +203,9 @@ class Trainer:
 
         self.plugins.notify("agl_run_started", failed, run=run)
         if not is_durable(algorithm):
-            algorithm = Legacy(algorithm.run, type(algorithm).__name__, adapter=self.adapter, llm_proxy=self._llm_proxy)
+            call = getattr(algorithm, "__wrapped__", None) or algorithm.run
+            name = getattr(algorithm, "name", type(algorithm).__name__)
+            algorithm = Legacy(call, name, adapter=self.adapter, llm_proxy=self._llm_proxy)
         work = asyncio.ensure_future(algorithm.run(run))
         end = asyncio.wrap_future(died)
         try:
