@@ -60,6 +60,8 @@ class Codec:
             plan = _plan(type(event))
             whole = _rounded(msgspec.to_builtins(event, str_keys=True), plan)
             readable = msgspec.convert(whole, type(event))
+            # Written from what will be read: a time-out of 30 is 30.0 there, and equal events have equal bytes.
+            whole = msgspec.to_builtins(readable, str_keys=True)
             encoded = self._json.encode(_pack(whole, plan, blobs))
         except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
             raise BadPayload(event.type, why=str(error)) from None
@@ -251,7 +253,7 @@ def _write_chat(values: list[Any], blobs: dict[str, bytes]) -> Any:
 
 
 def _write_pool(value: Any, blobs: dict[str, bytes]) -> Any:
-    if value is None or value == []:
+    if value is None or (isinstance(value, list | tuple) and not value):
         return value
     content = canonical(value)
     tip = content_id(content)

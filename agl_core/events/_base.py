@@ -119,5 +119,8 @@ class Vocabulary:
         for rung in range(schema, self._events[type_].schema):
             if (type_, rung) not in self._rungs:
                 raise UpcastGap(type_, schema=schema, why=f"there never was a schema {rung}")
-            data = self._rungs[type_, rung].climb(data)
+            try:
+                data = self._rungs[type_, rung].climb(data)
+            except (LookupError, TypeError, ValueError) as error:
+                raise BadPayload(type_, why=f"the rung from schema {rung} fails on it: {error!r}") from error
         return data
