@@ -45,8 +45,8 @@ def drafts(
     """A draft without a key, by default of a note on one of a few streams."""
     return st.builds(
         Draft,
-        stream=streams or st.sampled_from(["log", "run/run-1", "rollout/ro-1"]),
-        event=of or event(NoteTaken),
+        stream=st.sampled_from(["log", "run/run-1", "rollout/ro-1"]) if streams is None else streams,
+        event=event(NoteTaken) if of is None else of,
         actor=st.sampled_from(["agl-core", "agl-apo 0.1.0"]),
         occurred_at=st.none() | st.integers(0, _INT64 - 1),
     )
