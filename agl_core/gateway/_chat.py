@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +11,8 @@ import msgspec
 
 from agl_core.clock import Clock
 from agl_core.errors import AglError
-from agl_core.events import CallRecorded
+from agl_core.events import CallRecorded, ModelCall
+from agl_core.gateway._landing import Landing
 from agl_core.gateway._lanes import Lanes, Target
 from agl_core.gateway._ports import Calls
 from agl_core.gateway._refusals import Refused, Reply
@@ -44,7 +44,7 @@ class Chat:
 
     def __init__(self, calls: Calls, lanes: Lanes, upstream: Upstream, *, clock: Clock) -> None:
         self._calls, self._lanes, self._upstream, self._clock = calls, lanes, upstream, clock
-        self._ordinals = Ordinals()
+        self._ordinals, self._landing = Ordinals(), Landing()
 
     async def answer(self, asked: Asked, *, is_gone: Callable[[], bool]) -> Reply:
         """The reply, whose call is in the log by then. `is_gone` tells a client that left from a gateway that stops."""
@@ -56,18 +56,19 @@ class Chat:
         target = self._lanes.target(model)
         body = self._filled(asked)
         noted = self._calls.begin_call(asked.call_id, asked.admission, model=model)
+        call = openai_chat.request(body)  # while the log is at work
         try:
             async with self._lanes.passage(model) as target:
-                await _durable(noted)
+                await self._landing.durable(noted)
                 answer = await self._upstream.ask(target, _captured(body, target))
         except asyncio.CancelledError:
             why = "client_disconnected" if is_gone() else "cancelled"
-            await self._keep(asked, body, Answer(status="broken", error=why), target=target)
+            await self._keep(asked, call, Answer(status="broken", error=why), target=target)
             raise
         except AglError as error:  # the model went away while the call waited at the gate
-            await self._keep(asked, body, Answer(status="error", error=error.code.lower()), target=target)
+            await self._keep(asked, call, Answer(status="error", error=error.code.lower()), target=target)
             raise
-        await self._keep(asked, body, answer, target=target)
+        await self._keep(asked, call, answer, target=target)
         return _reply(answer, asked.body)
 
     def _filled(self, asked: Asked) -> dict[str, Any]:
@@ -81,14 +82,14 @@ class Chat:
             body["seed"] = drawn
         return body
 
-    async def _keep(self, asked: Asked, body: dict[str, Any], answer: Answer, *, target: Target) -> None:
+    async def _keep(self, asked: Asked, call: ModelCall, answer: Answer, *, target: Target) -> None:
         said = answer.body or {}
         version = said.get("policy_version")
         event = CallRecorded(
             call_id=asked.call_id,
             rollout_id=asked.admission.rollout_id,
             attempt_id=asked.admission.attempt_id,
-            call=openai_chat.response(openai_chat.request(body), said, logprobs_mode=target.endpoint.logprobs_mode),
+            call=openai_chat.response(call, said, logprobs_mode=target.endpoint.logprobs_mode),
             role=target.role,
             agent=asked.agent,
             parent_call_id=asked.parent_call_id,
@@ -99,7 +100,7 @@ class Chat:
             started_at=asked.started_at,
             latency=(self._clock.now() - asked.started_at) / 1e9,
         )
-        await _durable(self._calls.end_call(event, asked.admission))
+        await self._landing.durable(self._calls.end_call(event, asked.admission))
 
 
 def _captured(body: dict[str, Any], target: Target) -> dict[str, Any]:
@@ -114,13 +115,3 @@ def _reply(answer: Answer, asked: dict[str, Any]) -> Reply:
         shown = openai_chat.strip_capture(answer.body or {}, asked)
         return Reply(answer.http_status or 200, msgspec.json.encode(shown), answer.headers)
     return answer.reply
-
-
-async def _durable(kept: Future[Any]) -> None:
-    """Wait for the log; a call that cannot be kept is refused, and the reason is the log's."""
-    try:
-        await asyncio.wrap_future(kept) if not kept.done() else kept.result()
-    except AglError as error:
-        raise Refused.because(error) from error
-    except OSError as error:
-        raise Refused(503, "CAPTURE_FAILED", f"the call cannot be kept ({error}); it is refused, not lost") from error
