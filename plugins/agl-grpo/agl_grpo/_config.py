@@ -35,7 +35,9 @@ class GrpoConfig:
     max_tokens: int = 256
     """Longest answer to one call."""
     learning_rate: float = 1e-6
-    """Of AdamW. Full weights of a large model; a LoRA takes about 1e-4, a model of a million weights about 1e-3."""
+    """Of AdamW, constant. For all weights of a large model; a LoRA takes 1e-4, a model of a million weights 1e-3."""
+    beta2: float = 0.999
+    """Of AdamW: how long it remembers the size of gradients. A short run learns faster with 0.95."""
     clip: float = 0.2
     """Epsilon: how far from 1 the ratio of new to old probability still pays."""
     kl: float = 0.0
@@ -70,3 +72,5 @@ class GrpoConfig:
         for name in _ABOVE_ZERO:
             if not getattr(self, name) > 0:
                 raise BadValue(name, getattr(self, name), why="it must be above 0")
+        if not 0 <= self.beta2 < 1:
+            raise BadValue("beta2", self.beta2, why="it must be from 0 to below 1")

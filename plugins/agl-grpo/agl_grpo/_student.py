@@ -52,6 +52,7 @@ def load(checkpoint: Checkpoint, config: GrpoConfig, *, device: torch.device, se
     optimizer = torch.optim.AdamW(
         [weight for weight in model.parameters() if weight.requires_grad],
         lr=config.learning_rate,
+        betas=(0.9, config.beta2),
         weight_decay=config.weight_decay,
         fused=True,
     )

@@ -183,7 +183,15 @@ def test_it_is_registered_and_configured_by_name():
 
 @pytest.mark.parametrize(
     "options",
-    [{"steps": 0}, {"group_size": 1}, {"learning_rate": 0}, {"temperature": 0.0}, {"kl": float("nan")}, {"clip": -1}],
+    [
+        {"steps": 0},
+        {"group_size": 1},
+        {"learning_rate": 0},
+        {"temperature": 0.0},
+        {"kl": float("nan")},
+        {"clip": -1},
+        {"beta2": 1},
+    ],
 )
 def test_bad_hyper_parameters_are_refused(options):
     """At the door, not forty rollouts later."""
