@@ -7,7 +7,7 @@
     ├── StoreError      UnknownId BadValue LeaseLost RunHeld OutsideAttempt
     ├── PluginError     MissingExtra PluginBroken UnknownName
     ├── RunError        ReplayDiverged AmbiguousLabel RunNotImportable RunNotResumable NoTrainingData NotFast
-    │                   NoRunnersLeft RewardMissing CaptureNone StepFailed
+    │                   NotImportable NoRunnersLeft RewardMissing CaptureNone StepFailed
     └── EngineError     ModelNotFound PromptTooLong PolicyNotLoaded PortBusy EngineFailed
 
 A bug raises a plain `AssertionError` or `TypeError`; those are not ours to catch.
@@ -43,6 +43,7 @@ __all__ = [
     "NoTrainingData",
     "NoRunnersLeft",
     "NotFast",
+    "NotImportable",
     "OutsideAttempt",
     "PluginBroken",
     "PluginError",
@@ -386,6 +387,19 @@ class RunNotImportable(RunError):
         super().__init__(
             f"{what} cannot be imported again ({why}): resume from the code that has it, "
             "with `trainer.fit(..., resume=run_id)`",
+            what=what,
+            why=why,
+        )
+
+
+class NotImportable(RunError):
+    """What was named on the command line cannot be imported."""
+
+    code = "NOT_IMPORTABLE"
+
+    def __init__(self, what: str, *, why: str) -> None:
+        super().__init__(
+            f"{what} cannot be imported: {why}. Write it as `module:name`, with the module in this folder or installed",
             what=what,
             why=why,
         )

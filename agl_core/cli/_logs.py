@@ -15,7 +15,7 @@ from agl_core.errors import BadValue, LogBusy, LogCorrupt, LogNotFound, LogUnsup
 if TYPE_CHECKING:
     from agl_core.log import SqliteLog
 
-__all__ = ["DEFAULT", "find", "open_log", "where"]
+__all__ = ["DEFAULT", "find", "open_log", "store_url", "where"]
 
 DEFAULT = ".agl/log.db"
 _SHOWN = 5
@@ -43,6 +43,11 @@ def _path(given: str) -> Path:
         raise LogUnsupported(given, why=f"no command reads {scheme} logs", cure="Use a path, or sqlite:///path")
     # As everywhere in Python: sqlite:///relative.db and sqlite:////absolute.db.
     return Path(rest.removeprefix("/")).absolute()
+
+
+def store_url(given: str | None) -> str:
+    """Where a run is to write: a path, or an address that a plugin may know."""
+    return given if given and "://" in given and not given.startswith("sqlite://") else str(where(given)[0])
 
 
 @contextmanager

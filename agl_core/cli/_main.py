@@ -14,6 +14,9 @@ from agl_core.errors import AglError
 __all__ = ["agl", "main"]
 
 COMMANDS = {
+    "train": Later("agl_core.cli._train:train", "Improve an agent with an algorithm."),
+    "run": Later("agl_core.cli._run:run", "Run an agent over tasks and score it; nothing is learned."),
+    "resume": Later("agl_core.cli._resume:resume", "Go on with a run where its log ends."),
     "runs": Later("agl_core.cli._runs:runs", "Runs: what was tried, and how it went."),
     "rollouts": Later("agl_core.cli._rollouts:rollouts", "Rollouts: tasks that were handed out, and what agents did."),
     "log": Later("agl_core.cli._log:log", "The log: ask it, check it, fold it again."),
@@ -56,7 +59,7 @@ class Root(LazyGroup):
             report(ctx, error)
             ctx.exit(1)
         except KeyboardInterrupt:
-            warn("interrupted: what was recorded stays, and `agl resume` goes on from there")
+            warn("interrupted: what was recorded stays")
             ctx.exit(INTERRUPTED)
 
 

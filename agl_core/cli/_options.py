@@ -9,7 +9,7 @@ import click
 
 from agl_core.cli._failing import JSON
 
-__all__ = ["as_json", "log_level", "log_path", "quiet"]
+__all__ = ["as_json", "log_level", "log_path", "quiet", "run_options"]
 
 LEVELS = ("debug", "info", "warning", "error")
 Decorated = TypeVar("Decorated", bound=Callable[..., Any] | click.Command)
@@ -54,3 +54,28 @@ def log_level(command: Decorated) -> Decorated:
 def quiet(command: Decorated) -> Decorated:
     """`--quiet`: no progress."""
     return click.option("--quiet", "-q", is_flag=True, help="Show no progress.")(command)
+
+
+def run_options(command: Decorated) -> Decorated:
+    """What every run is told: its models, how many runners, its seed, its limits."""
+    for option in reversed(_RUN):
+        command = option(command)
+    return command
+
+
+_RUN: tuple[Callable[[Any], Any], ...] = (
+    click.option(
+        "--model", "models", multiple=True, metavar="NAME=URL",
+        help="A model to serve, such as policy=transformers:/path/to/model; more than once if needed.",
+    ),
+    click.option("--n-runners", default=8, show_default=True, type=click.IntRange(min=1), help="Rollouts at once."),
+    click.option("--seed", default=0, show_default=True, help="Draws the same tasks, weights and samples again."),
+    click.option("--deterministic", is_flag=True, help="One rollout at a time, and exactly the same numbers again."),
+    click.option(
+        "--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Longest time for an attempt."
+    ),
+    click.option(
+        "--max-attempts", default=3, show_default=True, type=click.IntRange(min=1),
+        help="Tries at a rollout that something other than the policy made fail.",
+    ),
+)  # fmt: skip

@@ -10,7 +10,7 @@ import click
 from agl_core.cli._logs import find, open_log
 from agl_core.cli._options import as_json, log_level, log_path
 from agl_core.cli._tables import facts, print_json, print_table
-from agl_core.cli._words import curve, duration, here, number, size
+from agl_core.cli._words import HEADLINES, curve, duration, here, number, size
 
 __all__ = ["runs"]
 
@@ -102,8 +102,6 @@ def _show(run: Mapping[str, Any]) -> None:
 
 
 def _show_metrics(metrics: Mapping[str, Sequence[Sequence[float]]]) -> None:
-    from agl_core.cli._stories import HEADLINES
-
     if not metrics:
         return
     headline = next((name for name in HEADLINES if name in metrics), None)

@@ -6,17 +6,15 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from agl_core.cli._words import iso
+from agl_core.cli._words import HEADLINES, iso
 from agl_core.log import Owner, is_alive
 
 if TYPE_CHECKING:
     from agl_core.events import RunStarted
     from agl_core.log import SqliteLog
 
-__all__ = ["HEADLINES", "listed", "told"]
+__all__ = ["listed", "told"]
 
-HEADLINES = ("reward/mean", "train/reward", "val/reward")
-"""Metrics that say how a run goes: the first of them that it logged heads its line, and its curve is drawn."""
 
 _LAST = "(select value from metrics m where m.run_id = r.run_id and name = '{}' order by step desc limit 1)"
 _LIST = f"""

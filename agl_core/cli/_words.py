@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
 
-__all__ = ["curve", "duration", "here", "iso", "number", "size"]
+__all__ = ["HEADLINES", "curve", "duration", "here", "iso", "number", "size"]
 
+HEADLINES = ("reward/mean", "train/reward", "val/reward")
+"""Metrics that say how a run goes: the first of them that it logged heads its line, and its curve is drawn."""
 _BARS = "▁▂▃▄▅▆▇█"
 _SECOND = 1_000_000_000
 

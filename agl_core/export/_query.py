@@ -99,11 +99,11 @@ def _pages(result: DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:
 
 def _fill(db: DuckDBPyConnection, path: Path, sql: str) -> None:
     """Make all views, empty, and copy what `sql` reads into them, from one snapshot of the file."""
-    _refuse_all_but_reading(db, sql)
+    has_plan = _is_one_plan(db, sql)
     for view in VIEWS.values():
         declared = ", ".join(f'"{column.name}" {column.type}' for column in view.columns)
         db.execute(f"create table {view.name} ({declared})")
-    needed = _needed(db, sql)
+    needed = _needed(db, sql, has_plan=has_plan)
     db.execute("set lock_configuration = true")
     with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=60)) as source:
         source.execute("begin")
@@ -111,22 +111,24 @@ def _fill(db: DuckDBPyConnection, path: Path, sql: str) -> None:
             _copy(source, db, VIEWS[name], columns)
 
 
-def _refuse_all_but_reading(db: DuckDBPyConnection, sql: str) -> None:
+def _is_one_plan(db: DuckDBPyConnection, sql: str) -> bool:
+    """Whether the plan of `sql` says all that it looks at; refuses what is not one query, or more than a query."""
     from duckdb import StatementType
 
     statements = db.extract_statements(sql)
     if len(statements) != 1:
         raise BadQuery(f"one query at a time, and this is {len(statements)}")
-    # A pivot is what DuckDB calls MULTI: it looks twice.
     if statements[0].type not in {StatementType.SELECT, StatementType.EXPLAIN, StatementType.MULTI}:
         raise BadQuery(f"a query reads, and this is {statements[0].type.name}: the log keeps what it has")
+    # A pivot is what DuckDB calls MULTI: it looks for its columns first, and over empty views finds none.
+    return bool(statements[0].type == StatementType.SELECT)
 
 
-def _needed(db: DuckDBPyConnection, sql: str) -> Mapping[str, Sequence[Column]]:
+def _needed(db: DuckDBPyConnection, sql: str, *, has_plan: bool) -> Mapping[str, Sequence[Column]]:
     """View to the columns that `sql` looks at; when its plan does not tell, all of every view it mentions."""
     if sql.split(maxsplit=1)[0].lower() in _NO_ROWS:
         return {}
-    scanned = _scanned(db, sql)
+    scanned = _scanned(db, sql) if has_plan else {}
     if not scanned:
         lower = sql.lower()
         return {name: view.columns for name, view in VIEWS.items() if name in lower}
@@ -140,7 +142,7 @@ def _needed(db: DuckDBPyConnection, sql: str) -> Mapping[str, Sequence[Column]]:
 
 
 def _scanned(db: DuckDBPyConnection, sql: str) -> dict[str, set[str]]:
-    """View to the columns that the plan of `sql` scans; empty when it has none to show, as a pivot."""
+    """View to the columns that the plan of `sql` scans; empty when it shows none."""
     import duckdb
 
     # Empty tables would be optimised away, and a filter that is pushed into a scan hides what it looks at.

@@ -1,0 +1,142 @@
+"""What `train`, `run` and `resume` share: the agent found, the run driven, its end told."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from agl_core.cli._failing import warn
+from agl_core.cli._tables import facts, print_json
+from agl_core.cli._words import duration, number
+from agl_core.errors import AglError, NotImportable, RunNotImportable
+
+if TYPE_CHECKING:
+    from agl_core.cli.progress import Progress
+    from agl_core.trainer import RunSummary
+
+__all__ = ["build", "drive", "driving", "find_code", "named_models", "summarise"]
+
+
+def find_code(path: str) -> Any:
+    """What `module:name` means. That module is a guest: whatever it raises is told in a line, with its place."""
+    from agl_core.trainer import import_path
+
+    try:
+        return import_path(path)
+    except RunNotImportable as error:
+        raise NotImportable(path, why=error.why) from None
+    except AglError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a guest
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        why = f"{type(error).__name__}: {error} ({place.filename}:{place.lineno})"
+        raise NotImportable(path, why=why) from None
+
+
+def named_models(given: Sequence[str]) -> dict[str, str]:
+    """`NAME=URL`, one or more; a URL alone is the policy's."""
+    found = {}
+    for text in given:
+        name, equals, url = text.partition("=")
+        if not equals or not name.isidentifier():
+            name, url = "policy", text
+        found[name] = url
+    return found
+
+
+def build(
+    name: str, algorithm: Any, *, file: Mapping[str, Any], sets: Iterable[str], options: Mapping[str, Any]
+) -> Any:
+    """The algorithm with what it was told; an option that was not given is None."""
+    from agl_core.cli._configs import config_class, configured
+
+    given = {key: value for key, value in options.items() if value is not None}
+    config = config_class(algorithm)
+    values = configured(config, name, file=file, sets=sets, options=given)
+    if config is None:
+        return algorithm
+    return algorithm(config(**values))
+
+
+def drive(
+    agent: Any,
+    algorithm: Any,
+    *,
+    train: Sequence[Any] | None,
+    val: Sequence[Any] | None = None,
+    test: Sequence[Any] | None = None,
+    models: Sequence[str],
+    n_runners: int,
+    seed: int,
+    deterministic: bool,
+    timeout: float | None,
+    max_attempts: int,
+    log_path: str | None,
+    quiet: bool,
+    as_json: bool,
+) -> RunSummary:
+    """Run to the end, showing progress; print the summary and return it."""
+    from agl_core.cli._logs import store_url
+    from agl_core.cli.progress import Progress
+    from agl_core.events import RolloutConfig
+    from agl_core.trainer import Trainer
+
+    store, progress = store_url(log_path), Progress(quiet=quiet)
+    trainer = Trainer(
+        algorithm=algorithm,
+        models=named_models(models),
+        store=store,
+        n_runners=n_runners,
+        seed=seed,
+        deterministic=deterministic,
+        rollout_config=RolloutConfig(timeout_seconds=timeout, max_attempts=max_attempts),
+        on_records=progress.heard,
+    )
+    with driving(progress, store):
+        summary = trainer.fit(agent, train, val_dataset=val, test_dataset=test)
+    summarise(summary, as_json=as_json)
+    return summary
+
+
+@contextmanager
+def driving(progress: Progress, log: str) -> Iterator[None]:
+    """While a run is driven: whatever stops it, say how to go on."""
+    try:
+        with progress:
+            yield
+    except AglError as error:
+        if progress.run_id:
+            error.add_note(f"go on with: agl resume {progress.run_id} --log {log}")
+        raise
+    except KeyboardInterrupt:
+        if progress.run_id:
+            warn(f"go on with: agl resume {progress.run_id} --log {log}")
+        raise
+
+
+def summarise(summary: RunSummary, *, as_json: bool) -> None:
+    """Say how a run ended, and what to look at next."""
+    if as_json:
+        print_json({**asdict(summary), "seconds": round(summary.seconds, 3)})
+        return
+    facts(
+        [
+            ("run", summary.run_id),
+            ("status", summary.status),
+            ("took", duration(summary.seconds)),
+            ("log", summary.log),
+            *((name, _result(value)) for name, value in summary.result.items()),
+        ]
+    )
+    click.echo(f"\nsee it: agl runs show {summary.run_id} --log {summary.log}")
+
+
+def _result(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_result(inner)}" for name, inner in value.items())
+    return number(value) if isinstance(value, int | float) and not isinstance(value, bool) else str(value)

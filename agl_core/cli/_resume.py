@@ -1,0 +1,35 @@
+"""`agl resume`: a run goes on where its log ends."""
+
+from __future__ import annotations
+
+import click
+
+from agl_core.cli._options import as_json, log_level, log_path, quiet
+
+__all__ = ["resume"]
+
+
+@click.command()
+@click.argument("run_id", metavar="RUN")
+@click.option("--n-runners", type=click.IntRange(min=1), help="Rollouts at once; default: as many as before.")
+@log_path
+@quiet
+@as_json
+@log_level
+def resume(*, run_id: str, n_runners: int | None, log_path: str | None, quiet: bool, as_json: bool) -> None:
+    """Go on with a run where its log ends.
+
+    What is recorded is not done again: finished rollouts are kept, and training goes on from the last checkpoint.
+    RUN may be the start of an id.
+    """
+    from agl_core.cli._driving import driving, summarise
+    from agl_core.cli._logs import find, open_log
+    from agl_core.cli.progress import Progress
+    from agl_core.trainer import resume as go_on
+
+    with open_log(log_path) as log:
+        run_id, path = find(log, "run", run_id), str(log.path)
+    progress = Progress(quiet=quiet)
+    with driving(progress, path):
+        summary = go_on(run_id, log=path, on_records=progress.heard, n_runners=n_runners)
+    summarise(summary, as_json=as_json)

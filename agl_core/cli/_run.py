@@ -1,0 +1,60 @@
+"""`agl run`: an agent over tasks, scored; nothing is learned."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from agl_core.cli._options import as_json, log_level, log_path, quiet, run_options
+
+__all__ = ["run"]
+
+PARTIAL = 3
+
+
+@click.command()
+@click.argument("agent", metavar="MODULE:AGENT")
+@click.option(
+    "--tasks",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="JSON Lines, or a JSON array.",
+)
+@click.option("--repeat", default=1, show_default=True, type=click.IntRange(min=1), help="Times over all tasks.")
+@run_options
+@log_path
+@quiet
+@as_json
+@log_level
+def run(
+    *, agent: str, tasks: Path, repeat: int, log_path: str | None, quiet: bool, as_json: bool, **options: Any
+) -> None:
+    """Run an agent over tasks and score it; nothing is learned.
+
+    Exit code 3 when some rollouts failed, 1 when all did.
+    """
+    from agl_core.algorithm import Baseline
+    from agl_core.cli._datasets import read_tasks
+    from agl_core.cli._driving import drive, find_code
+
+    code, given = find_code(agent), read_tasks(tasks)
+    summary = drive(
+        code, Baseline(n_epochs=repeat), train=given, log_path=log_path, quiet=quiet, as_json=as_json, **options
+    )
+    failed, total = _failures(summary.log, summary.run_id)
+    if failed:
+        look = f"agl rollouts list --status failed --run {summary.run_id} --log {summary.log}"
+        click.echo(f"{failed} of {total} rollouts failed: {look}", err=True)
+        sys.exit(1 if failed == total else PARTIAL)
+
+
+def _failures(path: str, run_id: str) -> tuple[int, int]:
+    from agl_core.cli._logs import open_log
+
+    sql = "select coalesce(sum(status <> 'succeeded'), 0), count(*) from rollouts where run_id = ? and hidden = 0"
+    with open_log(path) as log:
+        failed, total = log.rows(sql, (run_id,))[0]
+    return failed, total

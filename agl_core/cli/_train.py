@@ -1,0 +1,141 @@
+"""`agl train`: an agent, tasks and an algorithm, whose hyper-parameters are options."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from agl_core.cli._failing import JSON
+from agl_core.cli._options import as_json, log_level, log_path, quiet, run_options
+
+__all__ = ["train"]
+
+HYPER = "agl_core.cli.hyper"
+"""Where a context keeps the options of its algorithm."""
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+class Train(click.Command):
+    """A command that has, beside its own options, those of the algorithm it is given."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Look for the algorithm first: what else may stand there depends on it."""
+        if "--json" in args:
+            ctx.meta[JSON] = True
+        name = _named(args)
+        if name is not None:
+            ctx.meta[HYPER] = self._hyper(name)
+        return super().parse_args(ctx, args)
+
+    def _hyper(self, name: str) -> list[click.Option]:
+        from agl_core.cli._configs import config_class, config_options
+
+        config = config_class(_algorithm(name))
+        taken = {"help", *(parameter.name or "" for parameter in self.params)}
+        return config_options(config, taken=taken) if config else []
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """The command's own, and the algorithm's."""
+        own = super().get_params(ctx)
+        return [*own[:-1], *ctx.meta.get(HYPER, ()), own[-1]]
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The command's own, then the algorithm's under a heading of theirs."""
+        hyper = ctx.meta.get(HYPER, ())
+        own = [option for option in super().get_params(ctx) if isinstance(option, click.Option)]
+        for title, options in (("Options", own), (f"Options of {ctx.params.get('algorithm')}", hyper)):
+            rows = [row for option in options if (row := option.get_help_record(ctx)) is not None]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
+
+
+def _named(args: Sequence[str]) -> str | None:
+    for at, word in enumerate(args):
+        if word == "--":
+            return None
+        if word == "--algorithm":
+            return args[at + 1] if at + 1 < len(args) else None
+        if word.startswith("--algorithm="):
+            return word.partition("=")[2]
+    return None
+
+
+def _algorithm(name: str) -> Any:
+    """By registry name, or `module:name`."""
+    from agl_core.cli._driving import find_code
+    from agl_core.plugins import Plugins
+
+    return find_code(name) if ":" in name else Plugins.load().algorithm(name)
+
+
+@click.command(cls=Train)
+@click.argument("agent", metavar="MODULE:AGENT")
+@click.option(
+    "--algorithm",
+    required=True,
+    metavar="NAME",
+    is_eager=True,
+    help="A registered name, or module:name; with --help, its options are shown.",
+)
+@click.option("--train", "train_file", type=FILE, help="Tasks to learn from: JSON Lines, or a JSON array.")
+@click.option("--val", "val_file", type=FILE, help="Tasks to watch progress on.")
+@click.option("--test", "test_file", type=FILE, help="Tasks that are sealed until the end.")
+@click.option("--config", "config_file", type=FILE, help="Hyper-parameters, as TOML or JSON.")
+@click.option(
+    "--set",
+    "sets",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="One hyper-parameter, over the file; more than once if needed.",
+)
+@run_options
+@log_path
+@quiet
+@as_json
+@log_level
+@click.pass_context
+def train(
+    ctx: click.Context,
+    /,
+    *,
+    agent: str,
+    algorithm: str,
+    train_file: Path | None,
+    val_file: Path | None,
+    test_file: Path | None,
+    config_file: Path | None,
+    sets: Sequence[str],
+    log_path: str | None,
+    quiet: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Improve an agent with an algorithm.
+
+    MODULE:AGENT is a function with @agl.rollout, or a LitAgent, in a module of this folder or an installed one. An
+    option of the algorithm goes over --set, and --set over --config.
+    """
+    from agl_core.cli._configs import read_config
+    from agl_core.cli._datasets import read_tasks
+    from agl_core.cli._driving import build, drive, find_code
+    from agl_core.errors import NoTrainingData
+
+    if train_file is None:
+        raise NoTrainingData("no training tasks were given")
+    hyper = {option.name for option in ctx.meta.get(HYPER, ())}
+    made = build(
+        algorithm,
+        _algorithm(algorithm),
+        file=read_config(config_file) if config_file else {},
+        sets=sets,
+        options={name: options.pop(name) for name in hyper if name in options},
+    )
+    splits = [read_tasks(file) if file else None for file in (train_file, val_file, test_file)]
+    drive(
+        find_code(agent), made, train=splits[0], val=splits[1], test=splits[2],
+        log_path=log_path, quiet=quiet, as_json=as_json, **options,
+    )  # fmt: skip

@@ -1,0 +1,73 @@
+"""Write the reference of the command line: `python scripts/docs_cli.py`."""
+
+from collections.abc import Iterator
+from inspect import cleandoc
+from pathlib import Path
+
+import click
+
+from agl_core.cli import agl
+from agl_core.export import VIEWS
+
+PAGE = Path(__file__).parents[1] / "docs" / "reference" / "cli.md"
+HEAD = """
+# The command line
+
+Made from the commands themselves by `python scripts/docs_cli.py`. Plugins add commands of their own, such as
+`agl demo`: `agl --help` lists them all.
+
+Data goes to stdout, talk to stderr; with `--json`, stdout is one JSON document and errors are
+`{"error": {"code": ..., "message": ...}}` on stderr. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done in part, 130
+interrupted.
+"""
+
+
+def reference() -> str:
+    """Every command of the core, then the views that a query may name. Markdown."""
+    parts = [HEAD.strip(), *(_command(path, command) for path, command in _commands())]
+    parts += ["## The views of `agl log query`", "Times are UTC.", *(_view(name) for name in VIEWS)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _commands() -> Iterator[tuple[str, click.Command]]:
+    for name, later in agl.later.items():
+        command = later.load()
+        inner = getattr(command, "commands", None)
+        if inner is None:
+            yield f"agl {name}", command
+        else:
+            yield from ((f"agl {name} {each}", inner[each]) for each in inner)
+
+
+def _command(path: str, command: click.Command) -> str:
+    places = [_place(argument) for argument in command.params if isinstance(argument, click.Argument)]
+    options = [_option(option) for option in command.params if isinstance(option, click.Option)]
+    return "\n\n".join([f"## {' '.join([path, *places])}", cleandoc(command.help or ""), "\n".join(options)])
+
+
+def _place(argument: click.Argument) -> str:
+    return argument.metavar or (argument.name or "").upper()
+
+
+def _option(option: click.Option) -> str:
+    names = "/".join([*option.opts, *option.secondary_opts])
+    value = "" if option.is_flag else " " + (option.metavar or _kind(option.type))
+    default = f" Default: {option.default}." if option.show_default else ""
+    required = " Required." if option.required else ""
+    return f"- `{names}{value}`: {option.help}{default}{required}"
+
+
+def _kind(kind: click.ParamType) -> str:
+    return "|".join(map(str, kind.choices)) if isinstance(kind, click.Choice) else kind.name.split()[0].upper()
+
+
+def _view(name: str) -> str:
+    view = VIEWS[name]
+    columns = ", ".join(f"`{column.name}` {column.type}" for column in view.columns)
+    return f"### {name}\n\n{view.about}\n\n{columns}"
+
+
+if __name__ == "__main__":
+    PAGE.parent.mkdir(parents=True, exist_ok=True)
+    PAGE.write_text(reference(), "utf-8")
+    print(PAGE)
