@@ -14,10 +14,10 @@ JSON = "agl_core.cli.json"
 """Where a context keeps that the caller is a program."""
 
 
-def report(ctx: click.Context, error: AglError) -> None:
+def report(error: AglError, *, as_json: bool) -> None:
     """Say what went wrong, why, and the cure."""
     hints = list(getattr(error, "__notes__", ()))
-    if ctx.meta.get(JSON):
+    if as_json:
         shown = {"code": error.code, "message": str(error), **({"hints": hints} if hints else {})}
         click.echo(json.dumps({"error": shown}, ensure_ascii=False), err=True)
         return

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
 
-from agl_core.cli._failing import report, warn
+from agl_core.cli._failing import JSON, report, warn
 from agl_core.cli._lazy import Later, LazyGroup
 from agl_core.cli._options import log_level
 from agl_core.errors import AglError
@@ -48,15 +49,29 @@ class Root(LazyGroup):
                 lambda failed: warn(f"plugin {failed.name!r} could not add its commands: {failed.why}"),
                 cli=guests,
             )
+            for taken in self.later.keys() & guests.commands.keys():
+                warn(f"a plugin's command {taken!r} is left out: the core has one of that name")
+                del guests.commands[taken]
         found: click.Group = ctx.meta[PLUGINS]
         return found
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Read what was typed; `--help` asks the plugins, and one that is required may be missing."""
+        as_json = "--json" in args
+        try:
+            return super().make_context(info_name, args, parent, **extra)
+        except AglError as error:
+            report(error, as_json=as_json)
+            sys.exit(1)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; what is wrong with the request is said in one line, with its code."""
         try:
             return super().invoke(ctx)
         except AglError as error:
-            report(ctx, error)
+            report(error, as_json=bool(ctx.meta.get(JSON)))
             ctx.exit(1)
         except KeyboardInterrupt:
             warn("interrupted: what was recorded stays")
