@@ -5,6 +5,56 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+__all__ = [
+    "Adapted",
+    "Adapter",
+    "AglError",
+    "Algorithm",
+    "Attempt",
+    "AttemptedRollout",
+    "Baseline",
+    "Checkpoint",
+    "Endpoint",
+    "Engine",
+    "EnqueueRolloutRequest",
+    "FastAlgorithm",
+    "Hook",
+    "LLM",
+    "LitAgent",
+    "LitAgentRunner",
+    "NamedResources",
+    "Outcome",
+    "PromptTemplate",
+    "ProxyLLM",
+    "Resource",
+    "Rollout",
+    "RolloutConfig",
+    "Run",
+    "Runner",
+    "Store",
+    "Target",
+    "Trace",
+    "Trainer",
+    "__version__",
+    "agent",
+    "algo",
+    "build_component",
+    "emit_annotation",
+    "emit_exception",
+    "emit_message",
+    "emit_object",
+    "emit_reward",
+    "hookimpl",
+    "llm_rollout",
+    "open_log",
+    "open_store",
+    "operation",
+    "prompt_rollout",
+    "resume",
+    "rollout",
+    "setup_logging",
+]
+
 if TYPE_CHECKING:
     from agl_core._opening import open_log, open_store
     from agl_core._setup import setup_logging
@@ -44,11 +94,6 @@ _HOME = {
     "trainer": ("Trainer", "build_component", "resume"),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
-
-__all__ = [  # noqa: PLE0604 - a test holds the names above, the imports for type checkers, and these together
-    "__version__",
-    *sorted(_MODULE),
-]
 
 
 def __getattr__(name: str) -> Any:

@@ -62,13 +62,10 @@ def rewards_of(
     """The reward events of a number, or of a dict of named ones, primary first."""
     match reward:
         case Mapping():
-            if primary_key is None and len(reward) == 1:
-                primary_key = next(iter(reward))
-            if primary_key is None and "primary" in reward:
-                primary_key = "primary"
-            if primary_key not in reward:
+            primary = primary_key or ("primary" if len(reward) != 1 else next(iter(reward)))
+            if primary not in reward:
                 raise BadValue("primary_key", primary_key, why=f"name one of {', '.join(sorted(reward)) or 'nothing'}")
-            named = {"primary": reward[primary_key]} | {k: v for k, v in reward.items() if k != primary_key}
+            named = {"primary": reward[primary]} | {name: value for name, value in reward.items() if name != primary}
         case _:
             named = {"primary": reward}
     return [

@@ -130,20 +130,20 @@ def agl_run_finished(run: Run) -> None:
 
 
 @hookspec
-def on_rollout_start(agent: LitAgent[Any], runner: Runner, rollout: AttemptedRollout) -> Awaitable[None] | None:
+def on_rollout_start(agent: LitAgent[Any], runner: Runner[Any], rollout: AttemptedRollout) -> Awaitable[None] | None:
     """Before the agent is entered. May return an awaitable; all are awaited, in order."""
 
 
 @hookspec
-def on_trace_start(agent: LitAgent[Any], runner: Runner, tracer: Recorder, rollout: AttemptedRollout) -> Awaitable[None] | None:
+def on_trace_start(agent: LitAgent[Any], runner: Runner[Any], tracer: Recorder, rollout: AttemptedRollout) -> Awaitable[None] | None:
     """Inside the attempt's context, right before the agent's code."""
 
 
 @hookspec
-def on_trace_end(agent: LitAgent[Any], runner: Runner, tracer: Recorder, rollout: AttemptedRollout) -> Awaitable[None] | None:
+def on_trace_end(agent: LitAgent[Any], runner: Runner[Any], tracer: Recorder, rollout: AttemptedRollout) -> Awaitable[None] | None:
     """Inside the attempt's context, right after the agent's code, also when it raised."""
 
 
 @hookspec
-def on_rollout_end(agent: LitAgent[Any], runner: Runner, rollout: AttemptedRollout, spans: Iterable[Any]) -> Awaitable[None] | None:
+def on_rollout_end(agent: LitAgent[Any], runner: Runner[Any], rollout: AttemptedRollout, spans: Iterable[Any]) -> Awaitable[None] | None:
     """After the result was recorded and before the attempt is settled."""

@@ -95,7 +95,7 @@ def _wants(fn: Callable[..., Any]) -> dict[str, type]:
 def _find(name: str, kind: type, resources: NamedResources) -> Resource:
     """By name first, then by type when only one has it."""
     named = resources.get(name)
-    if isinstance(named, kind):
+    if named is not None and isinstance(named, kind):
         return named
     typed = [resource for resource in resources.values() if isinstance(resource, kind)]
     if len(typed) == 1 and kind is not Resource:

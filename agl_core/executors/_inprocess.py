@@ -56,7 +56,8 @@ class InProcess:
 
     async def _there(self, coroutine: Coroutine[Any, Any, None]) -> None:
         assert self._loop is not None
-        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, self._loop))
+        # Shielded: who is cancelled here must not leave half a start, or half a stop, over there.
+        await asyncio.shield(asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, self._loop)))
 
     @staticmethod
     def _run(loop: asyncio.AbstractEventLoop, ready: threading.Event) -> None:

@@ -28,7 +28,7 @@ from agl_core.events import (
     TestOpened,
     owner,
 )
-from agl_core.ids import content_id, new_id, task_id
+from agl_core.ids import canonical, content_id, new_id, task_id
 from agl_core.plugins import Plugins
 from agl_core.resources import NamedResources, Resource, ResourcesUpdate, dump
 from agl_core.run._checkpoints import Checkpoints
@@ -137,7 +137,9 @@ class Run:
                 event = movement.recorded.event
                 assert isinstance(event, ResourcesPublished)
                 asked = {name: dump(resource) for name, resource in changes.items()}
-                movement.check(str({name: event.resources[name] for name in asked}), str(asked))
+                then = {name: event.resources[name] for name in asked}
+                # Canonical: the log sorts what it keeps, so the same resource comes back in another order.
+                movement.check(canonical(then).decode(), canonical(asked).decode())
                 found = self.store.ask.resources(event.resources_id, event.version)
             else:
                 found = await self.store.publish(
@@ -186,7 +188,7 @@ class Run:
             ]
             self._check(movement.key, requests)
             if not self._is_all_done(movement.key, len(requests)):
-                await self._weights.catch_up()
+                await self._weights.admit()
             ids = await self.store.enqueue(requests)
             await self.store.wait(ids)
         return self.store.ask.outcomes(ids, {id_: request.input for id_, request in zip(ids, requests, strict=True)})

@@ -31,6 +31,10 @@ class Serving(Protocol):
         """Serve these weights: calls begun on the old ones end on them."""
         ...
 
+    async def admit(self) -> None:
+        """Let agents run: the weights are those they should meet. Called again and again."""
+        ...
+
 
 class Weights:
     """What is wanted, and what is really there. On replay only the first changes."""
@@ -58,6 +62,11 @@ class Weights:
                 version = self._versions[policy, checkpoint.digest]
                 await self._serving.load(policy, await self.at_hand(checkpoint), version=version)
                 self._served[policy] = checkpoint.digest
+
+    async def admit(self) -> None:
+        """Let agents run, on the weights that are wanted: rollouts a dead process left behind wait for this."""
+        await self.catch_up()
+        await self._serving.admit()
 
     # --- files
 

@@ -89,7 +89,7 @@ async def _in_thread(work: Callable[[], Any]) -> Any:
 
 
 def _failed(raised: BaseException) -> Ended:
-    frame = traceback.extract_tb(raised.__traceback__)[-1:] or [None]
-    place = f" at {frame[0].filename}:{frame[0].lineno}" if frame[0] else ""
+    frames = traceback.extract_tb(raised.__traceback__)
+    place = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
     code = f"[{raised.code}] " if isinstance(raised, AglError) else ""
     return Ended("agent_raised", error=f"{code}{type(raised).__name__}: {raised}{place}"[:2000], raised=raised)

@@ -180,7 +180,7 @@ class Runner(Generic[T]):
                         _log.debug("%s: reward %s of %s recorded", self.worker_id, event.value, rollout.rollout_id)
                         scope.pending.append(self.tracer.record(event, scope))
                 case [*spans] if all(isinstance(span, SpanRecorded) for span in spans):
-                    scope.pending += [self.tracer.record(span, scope) for span in spans]
+                    scope.pending.extend(self.tracer.record(span, scope) for span in spans)
                 case other:
                     raise BadValue("result", other, why="an agent returns None, a number, a dict of rewards, or spans")
         except AglError as error:

@@ -98,7 +98,7 @@ def find_agent(spec: Any) -> LitAgent[Any]:
 
 def agent_component(agent: LitAgent[Any]) -> Component:
     """How a resume will find the agent."""
-    target = agent if isinstance(agent, FunctionalLitAgent) else type(agent)
+    target: Any = agent if isinstance(agent, FunctionalLitAgent) else type(agent)
     return _component(f"{target.__module__}:{target.__qualname__}", target, {})
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 
 from agl_core.engine import Checkpoint, Endpoint, Engine
@@ -29,6 +29,7 @@ class Models:
 
     def __init__(self, gateway: Gateway, log: SqliteLog, plugins: Plugins) -> None:
         self._gateway, self._log, self._plugins = gateway, log, plugins
+        self._admit: Callable[[], Awaitable[None]] | None = None
         self._engines: dict[str, Engine] = {}
         self._initial: dict[str, Checkpoint] = {}
 
@@ -43,6 +44,10 @@ class Models:
             if endpoint.folder is not None:
                 self._initial[name] = await asyncio.to_thread(describe, endpoint.folder)
             await self._register(endpoint, closing)
+
+    def before_work(self, admit: Callable[[], Awaitable[None]]) -> None:
+        """What lets agents run, when the weights are right for the first time."""
+        self._admit = admit
 
     async def adopt(self, resources: Mapping[str, Resource], closing: AsyncExitStack) -> dict[str, Resource]:
         """The resources with every foreign LLM put behind the gateway, so that its calls are recorded too."""
@@ -69,6 +74,12 @@ class Models:
     def resources(self) -> dict[str, Resource]:
         """An LLM for each policy, by its name."""
         return {name: _proxied(name, {}) for name in self._engines}
+
+    async def admit(self) -> None:
+        """Let agents run."""
+        if self._admit is not None:
+            admit, self._admit = self._admit, None
+            await admit()
 
     def initial(self) -> Mapping[str, Checkpoint]:
         """Policy name to the weights it starts with."""

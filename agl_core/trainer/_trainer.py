@@ -165,7 +165,7 @@ class Trainer:
             resources = {**models.resources(), **(await models.adopt(self.initial_resources, closing))}
             if started is None:
                 bundle = await store.publish(resources, run_id=run_id, why="initial") if resources else None
-                event = self._started(run_id, agent, algorithm, tasks, bundle and bundle.resources_id)
+                event = self._started(run_id, agent, algorithm, tasks, bundle.resources_id if bundle else None)
                 await _note(log, run_id, event, key=run_id)
             else:
                 first = started.config.initial_resources
@@ -191,7 +191,12 @@ class Trainer:
                 resources=bundle,
                 rollout_config=self.rollout_config,
             )
-            died = await self._start_runners(agent, store, recorder, base, closing)
+            died: Future[None] = Future()
+            runners = functools.partial(self._start_runners, died, agent, store, recorder, base, closing)
+            # Not before the run asks for rollouts: those a dead process left in the queue must meet the right weights.
+            models.before_work(runners)
+            if not is_durable(algorithm):
+                await models.admit()
             return await self._drive(run, algorithm, died, began)
 
     async def _drive(self, run: Run, algorithm: Any, died: Future[None], began: float) -> RunSummary:
@@ -234,9 +239,15 @@ class Trainer:
         )
 
     async def _start_runners(
-        self, agent: LitAgent[Any], store: Store, recorder: Recorder, gateway: str, closing: AsyncExitStack
-    ) -> Future[None]:
-        """Set the runners going; the future fails when one dies, or when all have had their share."""
+        self,
+        died: Future[None],
+        agent: LitAgent[Any],
+        store: Store,
+        recorder: Recorder,
+        gateway: str,
+        closing: AsyncExitStack,
+    ) -> None:
+        """Set the runners going; `died` fails when one of them does, or when all have had their share."""
         strategy = self._strategy if self._strategy is not None else "inprocess"
         executor = build_component(
             strategy,
@@ -244,7 +255,6 @@ class Trainer:
             find=lambda name: self.plugins.open_executor(name, {"n_runners": self.n_runners}),
             n_runners=self.n_runners,
         )
-        died: Future[None] = Future()
         names = [new_id("wk") for _ in range(executor.n_runners)]
         left = set(names)
 
@@ -267,7 +277,6 @@ class Trainer:
         closing.push_async_callback(store.leave, names, "the run ended")
         closing.push_async_callback(executor.stop)
         await executor.start(work, names)
-        return died
 
     def _started(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -50,6 +51,8 @@ class Job:
         from agl_core.trainer import Trainer
         from agl_demo.calculator.tasks import tasks
 
+        # Before torch is imported: threads that wait in a spin take the core that the work needs.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         splits = tasks(self.seed, **self.preset.tasks)
         options = dict(self.preset.engine) | ({"threads": 1} if self.deterministic else {})
         url = f"transformers:{self._folder()}" + (f"?{urlencode(options)}" if options else "")

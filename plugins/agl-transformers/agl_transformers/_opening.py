@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -50,6 +51,8 @@ def opened(url: str, name: str) -> Engine | None:
             raise MissingExtra(module, install="pip install 'agl-transformers[transformers]'")
     if not (options.folder / "config.json").is_file():
         raise ModelNotFound(name, why=f"{options.folder} is not a model's folder: it has no config.json")
+    # Before torch is imported: threads that wait in a spin take the core that the work needs.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from agl_transformers._engine import TransformersEngine
 
     return TransformersEngine(options, url=url, name=name)

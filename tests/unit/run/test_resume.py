@@ -16,6 +16,7 @@ from agl_core.engine import Checkpoint, Endpoint
 from agl_core.errors import (
     AmbiguousLabel,
     CaptureNone,
+    NoRunnersLeft,
     ReplayDiverged,
     RewardMissing,
     RunHeld,
@@ -62,8 +63,10 @@ class World:
         (self.model / "weights").write_text("0")
         self.loaded: list[tuple[str, int]] = []
         self.ran: list[int] = []
+        self.met: list[str] = []
+        """The weights that were served when an agent ran."""
 
-    def trainer(self, algorithm) -> Trainer:
+    def trainer(self, algorithm, **options) -> Trainer:
         plugins = Plugins.load()
 
         class Opens:
@@ -72,20 +75,20 @@ class World:
                 return Engine(self.model, self.loaded) if url == "scripted:" else None
 
         plugins.register(Opens(), name="scripted")
+        options = {"n_runners": 4, **options}
         return Trainer(
-            algorithm=algorithm, models={"policy": "scripted:"}, store=str(self.log), n_runners=4, plugins=plugins
+            algorithm=algorithm, models={"policy": "scripted:"}, store=str(self.log), plugins=plugins, **options
         )
 
-    def fit(self, algorithm, *, resume=None, run_id="run-1"):
-        ran = self.ran
-
+    def fit(self, algorithm, *, resume=None, run_id="run-1", **options):
         @agl.rollout
         async def agent(task) -> float:
-            ran.append(task["n"])
+            self.ran.append(task["n"])
+            self.met.append(self.loaded[-1][0] if self.loaded else "0")
             return float(task["n"])
 
         tasks = [{"n": n} for n in range(4)]
-        return self.trainer(algorithm).fit(agent, tasks, test_dataset=[{"n": 9}], resume=resume, run_id=run_id)
+        return self.trainer(algorithm, **options).fit(agent, tasks, test_dataset=[{"n": 9}], resume=resume, run_id=run_id)
 
 
 @pytest.fixture
@@ -196,6 +199,18 @@ def test_engines_load_nothing_while_the_log_answers(world):
     assert [weights for weights, _ in world.loaded] == ["0", "3"] or [w for w, _ in world.loaded] == ["3"]
 
 
+def test_rollouts_that_were_left_behind_meet_the_weights_of_their_round(world):
+    """A runner must not take them while the engine still has the first weights."""
+    with pytest.raises(NoRunnersLeft):
+        world.fit(Learns(), n_runners=1, max_rollouts=5)
+    world.loaded.clear()
+    world.met.clear()
+
+    world.fit(Learns(), resume="run-1")
+
+    assert world.met == ["2", "0", "3"]
+
+
 def test_the_same_weights_keep_their_version(world):
     """The first policy speaks as version 0 again when it is examined."""
     world.fit(Learns())
@@ -214,6 +229,29 @@ def test_code_that_asks_for_something_else_is_told_where_it_parted(world):
 
     with pytest.raises(ReplayDiverged, match="rollouts/train/0"):
         world.fit(Other(), resume="run-1")
+
+
+def test_resources_that_were_published_are_found_again(world):
+    """The same prompt is the same, however the log sorts its fields; another prompt is told so."""
+
+    class Prompts:
+        name = "prompts"
+
+        def __init__(self, text, *, dies):
+            self.text, self.dies = text, dies
+
+        async def run(self, run):
+            bundle = await run.publish({"prompt": agl.PromptTemplate(template=self.text)})
+            if self.dies:
+                raise Interrupted
+            await run.rollouts(run.train, resources=bundle)
+
+    with pytest.raises(Interrupted):
+        world.fit(Prompts("Add up {n}", dies=True))
+
+    with pytest.raises(ReplayDiverged, match="Count"):
+        world.fit(Prompts("Count {n}", dies=False), resume="run-1")
+    assert world.fit(Prompts("Add up {n}", dies=False), resume="run-1").status == "finished"
 
 
 def test_a_finished_run_is_not_resumed(world):
