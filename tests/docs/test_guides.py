@@ -1,0 +1,16 @@
+"""What a page says works: its files, its commands and what they print."""
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+WITH_FRAMEWORKS: set[str] = set()
+"""Pages that need plugins; tests/system follows them."""
+PAGES = sorted(path for path in ROOT.glob("docs/**/*.md") if path.relative_to(ROOT).as_posix() not in WITH_FRAMEWORKS)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_page_can_be_followed(guide, path):
+    """Every fence runs, or says why not."""
+    guide.follow(path)
