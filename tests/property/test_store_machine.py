@@ -36,6 +36,7 @@ class Expected:
 
     @property
     def is_settled(self):
+        """Nothing changes it any more."""
         return self.status in {"succeeded", "failed", "cancelled"}
 
     def end(self, exit_status):
@@ -75,6 +76,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.settled: dict[str, tuple] = {}
 
     def teardown(self):
+        """Whatever happened, the log is whole."""
         assert list(verify(self.log)) == []
         self.store.close()
         self.log.close()
@@ -124,6 +126,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert taken.attempt.sequence_id == one.attempts
 
     def held(self):
+        """Rollouts that somebody works on."""
         return sorted(id_ for id_, one in self.rollouts.items() if one.attempt)
 
     @precondition(lambda self: self.held())
