@@ -12,6 +12,9 @@ import click
 
 __all__ = ["facts", "print_json", "print_json_rows", "print_table"]
 
+_WHOLE = 32
+"""No cell so short is broken: an id has at most 30 letters."""
+_BETWEEN = 3
 _MEASURED = 1000
 """So many rows tell how wide a column is; what follows is not held back for it."""
 
@@ -66,6 +69,7 @@ def _chain(head: list[str], texts: list[list[str]], left: Iterable[Sequence[Any]
 
 
 def _print_rich(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Long texts fold; what is short stays whole, and a screen that is too narrow for that breaks the lines itself."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -73,18 +77,17 @@ def _print_rich(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
 
     shown = [list(row) for row in rows]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    needed = 0
     for at, column in enumerate(columns):
         values = [row[at] for row in shown]
-        ids = [len(value) for value in values if isinstance(value, str) and _is_id(value)]
-        justify = "right" if _is_number(values) else "left"
-        table.add_column(column, justify=justify, overflow="fold", min_width=max(ids, default=None))  # type: ignore[arg-type]  # a literal
+        width = min(_WHOLE, max(len(text) for text in (column, *map(_cell, values))))
+        table.add_column(column, justify="right" if _is_number(values) else "left", overflow="fold", min_width=width)
+        needed += width + _BETWEEN
     for row in shown:
         table.add_row(*(Text(_cell(value)) for value in row))
-    Console().print(table)
-
-
-def _is_id(text: str) -> bool:
-    return len(text) == 29 and text[2] == "-"
+    console = Console()
+    console.width = max(console.width, needed)
+    console.print(table)
 
 
 def _is_number(values: Iterable[Any]) -> bool:
