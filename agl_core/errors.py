@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from reprlib import Repr
 from typing import Any, ClassVar
 
 __all__ = [
@@ -40,8 +41,8 @@ __all__ = [
     "LogUnsupported",
     "MissingExtra",
     "ModelNotFound",
-    "NoTrainingData",
     "NoRunnersLeft",
+    "NoTrainingData",
     "NotFast",
     "NotImportable",
     "OutsideAttempt",
@@ -202,7 +203,7 @@ class BadQuery(LogError):
     code = "BAD_QUERY"
 
     def __init__(self, why: str) -> None:
-        super().__init__(f"{why.strip()}\n`agl log query \"show tables\"` lists what there is to ask", why=why)
+        super().__init__(f'{why.strip()}\n`agl log query "show tables"` lists what there is to ask', why=why)
 
 
 # --- the codec
@@ -259,7 +260,14 @@ class BadValue(StoreError):
     code = "BAD_VALUE"
 
     def __init__(self, what: str, value: object, *, why: str) -> None:
-        super().__init__(f"{what} = {value!r} is refused: {why}", what=what, value=value, why=why)
+        super().__init__(f"{what} = {_shown(value)} is refused: {why}", what=what, value=value, why=why)
+
+
+def _shown(value: object) -> str:
+    """A value may be a whole data set, or too deep for `repr`: its beginning is enough to know it by."""
+    short = Repr()
+    short.maxlevel, short.maxstring, short.maxother = 3, 200, 200
+    return short.repr(value)
 
 
 class LeaseLost(StoreError):
