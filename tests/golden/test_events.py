@@ -90,7 +90,7 @@ MEANINGS: dict[tuple[str, int], Event] = {
                 dropped={"no_reward": 2},
                 masked={"worker_lost": 1},
                 digest="0f",
-            ),  # fmt: skip
+            ),
         ),
         (1, BlobsErased(ids=("b2:00", "b2:01"), why="compact")),
         (
@@ -141,7 +141,7 @@ MEANINGS: dict[tuple[str, int], Event] = {
                 files={"model.safetensors": "b2:cd"},
                 bytes=1024,
                 metadata={"step": 3},
-            ),  # fmt: skip
+            ),
         ),
         (
             1,
@@ -152,7 +152,7 @@ MEANINGS: dict[tuple[str, int], Event] = {
                 token_ids=True,
                 logprobs_mode="processed",
                 tools="hermes",
-            ),  # fmt: skip
+            ),
         ),
         (1, EndpointRemoved(model="policy", url="http://127.0.0.1:1/v1")),
         (1, GatewayPaused(model="policy")),
@@ -172,7 +172,7 @@ MEANINGS: dict[tuple[str, int], Event] = {
                 why="edit",
                 **OF_RUN,
                 resources={"prompt": {"resource_type": "prompt_template", "template": "{x}", "engine": "f-string"}},
-            ),  # fmt: skip
+            ),
         ),
         (
             1,
@@ -183,7 +183,7 @@ MEANINGS: dict[tuple[str, int], Event] = {
                 name="style",
                 judge="grader 1.0",
                 evidence={"expected": "2"},
-            ),  # fmt: skip
+            ),
         ),
         (1, RewardWithdrawn(rollout_id=ROLLOUT, reward="01j", why="the grader was wrong")),
         (1, RolloutCancelled(rollout_id=ROLLOUT, why="enough")),
@@ -205,7 +205,7 @@ MEANINGS: dict[tuple[str, int], Event] = {
                 config=RolloutConfig(
                     timeout_seconds=30.0, unresponsive_seconds=5.0, max_attempts=3, retry_condition=("timeout",)
                 ),
-            ),  # fmt: skip
+            ),
         ),
         (1, RolloutFinished(rollout_id=ROLLOUT, status="failed", exit_status="timeout", attempt_id=ATTEMPT)),
         (1, RunFailed(**OF_RUN, code="STEP_FAILED", why="no")),
@@ -226,7 +226,7 @@ MEANINGS: dict[tuple[str, int], Event] = {
                 train=({"q": 1}, {"q": 2}),
                 val=({"q": 3},),
                 test=({"q": 4},),
-            ),  # fmt: skip
+            ),
         ),
         (
             1,
@@ -244,7 +244,7 @@ MEANINGS: dict[tuple[str, int], Event] = {
                 agent="solver",
                 started_at=AT,
                 ended_at=AT + 1,
-            ),  # fmt: skip
+            ),
         ),
         (1, StepRecorded(**OF_RUN, label="critique", digest="0f", result={"text": "better"}, seconds=0.5)),
         (1, TestOpened(**OF_RUN, tasks=64)),
