@@ -58,7 +58,8 @@ lint: .venv/.dev
 types: .venv/.dev
 	$(BIN)/mypy
 
-docs: .venv/.dev
+docs: .venv/.dev ## write the generated pages, then follow every page
+	for script in scripts/docs_*.py; do $(BIN)/python $$script || exit 1; done
 	$(BIN)/pytest tests/docs
 
 bench: .venv/.dev ## ratios to peers and to bare limits

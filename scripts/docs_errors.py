@@ -1,0 +1,41 @@
+"""Write the reference of the errors: `python scripts/docs_errors.py`."""
+
+from inspect import cleandoc
+from pathlib import Path
+
+from agl_core import errors
+
+PAGE = Path(__file__).parents[1] / "docs" / "reference" / "errors.md"
+HEAD = """
+# Errors
+
+Made from `agl_core/errors.py` by `python scripts/docs_errors.py`.
+
+Every error of ours is an `agl.AglError`. It has a `code` for programs, a message that says what, why and the cure,
+and its facts as attributes: `error.run_id`, `error.position`. Catch a family to catch all below it. On the command
+line the code stands in the message, `--json` prints it as JSON on stderr, and the exit status is 1. The gateway
+answers with the code in OpenAI's error shape.
+"""
+
+
+def reference() -> str:
+    """Every code, a table a family. Markdown."""
+    parts = [HEAD.strip()]
+    for family in errors.AglError.__subclasses__():
+        rows = [_row(leaf) for leaf in (family, *family.__subclasses__())]
+        parts += [
+            f"## {family.__name__}",
+            cleandoc(family.__doc__ or ""),
+            "\n".join(["| Code | Class | What happened |", "|---|---|---|", *rows]),
+        ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _row(error: type[errors.AglError]) -> str:
+    return f"| `{error.code}` | `{error.__name__}` | {' '.join((error.__doc__ or '').split())} |"
+
+
+if __name__ == "__main__":
+    PAGE.parent.mkdir(parents=True, exist_ok=True)
+    PAGE.write_text(reference(), "utf-8")
+    print(PAGE)
