@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 __all__ = [
+    "LLM",
     "Adapted",
     "Adapter",
     "AglError",
@@ -19,7 +20,6 @@ __all__ = [
     "EnqueueRolloutRequest",
     "FastAlgorithm",
     "Hook",
-    "LLM",
     "LitAgent",
     "LitAgentRunner",
     "NamedResources",

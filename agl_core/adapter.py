@@ -10,7 +10,7 @@ from agl_core.projections import Trace, TraceReward
 
 __all__ = ["Adapted", "Adapter", "Dropped", "Trace", "TraceReward"]
 
-Row = TypeVar("Row", covariant=True)
+Row_co = TypeVar("Row_co", covariant=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,10 +24,10 @@ class Dropped:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Adapted(Generic[Row]):
+class Adapted(Generic[Row_co]):
     """Rows, and what was dropped: together, every policy call that was captured."""
 
-    rows: Sequence[Row]
+    rows: Sequence[Row_co]
     dropped: Sequence[Dropped] = ()
     kept: int
     """Policy calls that ended in a row."""
@@ -38,11 +38,11 @@ class Adapted(Generic[Row]):
         return self.kept + len(self.dropped)
 
 
-class Adapter(Protocol[Row]):
+class Adapter(Protocol[Row_co]):
     """Pure: the same traces give the same rows, and no I/O happens."""
 
     name: str
 
-    def __call__(self, traces: Sequence[Trace]) -> Adapted[Row]:
+    def __call__(self, traces: Sequence[Trace]) -> Adapted[Row_co]:
         """Rows of all `traces` of a batch; `captured` equals the number of their `policy` calls."""
         ...

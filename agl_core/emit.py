@@ -9,7 +9,7 @@ import json
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from agl_core.errors import BadValue, OutsideAttempt
 from agl_core.events import RewardGiven, SpanRecorded, Target
@@ -92,7 +92,7 @@ def emit_message(message: str, attributes: Mapping[str, Any] | None = None, prop
     _emit("agentlightning.message", {**(attributes or {}), "agentlightning.message.body": message}, propagate=propagate)
 
 
-def emit_object(object: Any, attributes: Mapping[str, Any] | None = None, propagate: bool = True) -> SpanRecorded:  # noqa: A002, FBT001, FBT002
+def emit_object(object: Any, attributes: Mapping[str, Any] | None = None, propagate: bool = True) -> SpanRecorded:  # noqa: FBT001, FBT002
     """Leave a value in the trace: a plain one as it is, bytes as base64, else as JSON."""
     found: dict[str, Any] = {**(attributes or {}), "agentlightning.object.type": type(object).__name__}
     match object:
@@ -125,7 +125,7 @@ class Operation:
         self._attributes: dict[str, Any] = {}
         self._started = 0
 
-    def __enter__(self) -> Operation:
+    def __enter__(self) -> Self:
         self._attributes, self._started = dict(self._given), time.time_ns()
         return self
 
@@ -175,8 +175,10 @@ class Operation:
 
 
 def operation(fn: Function | None = None, *, propagate: bool = True, name: str | None = None, **attributes: Any) -> Any:
-    """`@operation`, `@operation(name=...)` or `with operation(name=...)`: its span tells arguments, result,
-    exception and duration."""  # noqa: D205, D209 - one sentence
+    """A span that tells arguments, result, exception and duration.
+
+    As `@operation`, as `@operation(name=...)`, or as `with operation(name=...)`.
+    """
     made = Operation(name, attributes, propagate=propagate)
     return made if fn is None else made(fn)
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from agl_core.recorder import Recorder
     from agl_core.run import Run
     from agl_core.runner import Runner
-    from agl_core.store import AttemptedRollout, Rollout
+    from agl_core.store import AttemptedRollout
 
 __all__ = ["hookimpl", "hookspec"]
 
@@ -51,7 +51,7 @@ def agl_register_adapters() -> Mapping[str, type[Adapter[Any]]]:
 
 @hookspec
 def agl_register_algorithms() -> Mapping[str, type[Algorithm]]:
-    """Name to algorithm class, whose `config` dataclass becomes the options of `agl train`. Import heavy things late."""
+    """Name to algorithm class; its `config` dataclass becomes the options of `agl train`. Import heavy things late."""
     raise AssertionError
 
 
@@ -135,15 +135,21 @@ def on_rollout_start(agent: LitAgent[Any], runner: Runner[Any], rollout: Attempt
 
 
 @hookspec
-def on_trace_start(agent: LitAgent[Any], runner: Runner[Any], tracer: Recorder, rollout: AttemptedRollout) -> Awaitable[None] | None:
+def on_trace_start(
+    agent: LitAgent[Any], runner: Runner[Any], tracer: Recorder, rollout: AttemptedRollout
+) -> Awaitable[None] | None:
     """Inside the attempt's context, right before the agent's code."""
 
 
 @hookspec
-def on_trace_end(agent: LitAgent[Any], runner: Runner[Any], tracer: Recorder, rollout: AttemptedRollout) -> Awaitable[None] | None:
+def on_trace_end(
+    agent: LitAgent[Any], runner: Runner[Any], tracer: Recorder, rollout: AttemptedRollout
+) -> Awaitable[None] | None:
     """Inside the attempt's context, right after the agent's code, also when it raised."""
 
 
 @hookspec
-def on_rollout_end(agent: LitAgent[Any], runner: Runner[Any], rollout: AttemptedRollout, spans: Iterable[Any]) -> Awaitable[None] | None:
+def on_rollout_end(
+    agent: LitAgent[Any], runner: Runner[Any], rollout: AttemptedRollout, spans: Iterable[Any]
+) -> Awaitable[None] | None:
     """After the result was recorded and before the attempt is settled."""

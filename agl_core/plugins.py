@@ -161,7 +161,9 @@ class Plugins:
         engine = self.hook.agl_open_engine(url=url, name=name)
         if engine is None:
             kind = url.partition(":")[0]
-            raise EngineFailed(url, why=f"no plugin opens {kind!r} models: is agl-{kind} installed? `agl plugins` tells")
+            raise EngineFailed(
+                url, why=f"no plugin opens {kind!r} models: is agl-{kind} installed? `agl plugins` tells"
+            )
         found: Engine = engine
         return found
 

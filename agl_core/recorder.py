@@ -22,11 +22,19 @@ class Attributed(Protocol):
     """Whose work something is; an `Admission` of the store is one."""
 
     @property
-    def run_id(self) -> str | None: ...
+    def run_id(self) -> str | None:
+        """Of the run, if it is part of one."""
+        ...
+
     @property
-    def rollout_id(self) -> str: ...
+    def rollout_id(self) -> str:
+        """Of the rollout."""
+        ...
+
     @property
-    def attempt_id(self) -> str: ...
+    def attempt_id(self) -> str:
+        """Of the attempt."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,4 +133,3 @@ class Recorder:
             actor=self._actor,
             occurred_at=self._clock.now(),
         )
-

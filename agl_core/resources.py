@@ -156,7 +156,7 @@ class ResourcesUpdate:
     why: str = ""
 
 
-_KINDS: Mapping[str, type[LLM] | type[PromptTemplate]] = {
+_KINDS: Mapping[str, type[LLM | PromptTemplate]] = {
     kind.resource_type: kind for kind in (LLM, ProxyLLM, PromptTemplate)
 }
 

@@ -27,7 +27,7 @@ def rollout(fn: Callable[..., Any]) -> FunctionalLitAgent[Any]:
     return FunctionalLitAgent(fn)
 
 
-def llm_rollout(fn: Callable[..., Any] | None = None, *, strip_proxy: bool = True) -> Any:
+def llm_rollout(fn: Callable[..., Any] | None = None, *, strip_proxy: bool = True) -> Any:  # noqa: ARG001 - v0.3 has it
     """`rollout` for a function that takes `llm`; `strip_proxy` is always so here: agents get their own URL."""
     return rollout(fn) if fn is not None else rollout
 

@@ -76,9 +76,9 @@ class Tally:
         return None
 
     def _logged(self, event: events.MetricsLogged) -> str:
-        self.step = event.step
         name = next((name for name in HEADLINES if name in event.metrics), None)
         if name:
+            self.step = event.step
             self.rewards.append(event.metrics[name])
         told = [name] if name else sorted(event.metrics)[:3]
         return ", ".join(f"{name} {number(event.metrics[name])}" for name in told)

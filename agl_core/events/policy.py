@@ -8,7 +8,14 @@ from typing import Any
 
 from agl_core.events._base import Event, event
 
-__all__ = ["CheckpointSaved", "EndpointRegistered", "EndpointRemoved", "GatewayPaused", "GatewayResumed", "PolicyUpdated"]
+__all__ = [
+    "CheckpointSaved",
+    "EndpointRegistered",
+    "EndpointRemoved",
+    "GatewayPaused",
+    "GatewayResumed",
+    "PolicyUpdated",
+]
 
 
 @event("policy.updated", schema=1)

@@ -23,7 +23,9 @@ Subscription = Callable[[], None]
 class Follower:
     """One thread that delivers every record once, in order, off the writer's thread."""
 
-    def __init__(self, watch: Callable[[], sqlite3.Connection], read: Callable[[int, int | None], Iterator[Record]]) -> None:
+    def __init__(
+        self, watch: Callable[[], sqlite3.Connection], read: Callable[[int, int | None], Iterator[Record]]
+    ) -> None:
         self._watch, self._read = watch, read
         self._listeners: dict[int, tuple[int, Heard]] = {}
         """Each with the position it begins after: the follower may be behind what a newcomer has read."""
@@ -135,5 +137,5 @@ class Follower:
                 continue
             try:
                 heard(fresh)
-            except Exception:
+            except Exception:  # noqa: BLE001 - a guest; it is told with its traceback
                 self._log.exception("a listener of the log raised; the others go on")

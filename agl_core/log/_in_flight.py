@@ -1,4 +1,4 @@
-"""The one table that changes: leases, and calls under way. Everything else in the file is a fact, or folds from facts."""
+"""The one table that changes: leases, and calls under way. All else in the file is a fact, or folds from facts."""
 
 from __future__ import annotations
 

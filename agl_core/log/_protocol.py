@@ -5,15 +5,18 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from types import MappingProxyType
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from agl_core.log._in_flight import InFlight
 from agl_core.record import Draft, Record
 
-__all__ = ["Decide", "EventLog", "Expected", "Projection", "View", "Work"]
+__all__ = ["NOTHING", "Decide", "EventLog", "Expected", "Projection", "View", "Work"]
 
 Expected = Mapping[str, int]
 """Stream to the version it must be at; 0 for a stream that must not exist yet."""
+NOTHING: Expected = MappingProxyType({})
+"""Any version will do."""
 
 
 class View(Protocol):
@@ -56,7 +59,7 @@ class EventLog(Protocol):
 
     url: str
 
-    def append(self, drafts: Sequence[Draft], *, expected: Expected = {}) -> Sequence[Record]:
+    def append(self, drafts: Sequence[Draft], *, expected: Expected = NOTHING) -> Sequence[Record]:
         """All of `drafts` or none; they are durable when this returns.
 
         Raises `VersionConflict` when a stream is not at its expected version, `KeyReused` when a key is
@@ -64,7 +67,7 @@ class EventLog(Protocol):
         """
         ...
 
-    def submit(self, work: Work, *, expected: Expected = {}) -> Future[Sequence[Record]]:
+    def submit(self, work: Work, *, expected: Expected = NOTHING) -> Future[Sequence[Record]]:
         """`append` or `transact` without waiting: the future resolves after commit."""
         ...
 

@@ -41,6 +41,13 @@ create trigger events_stay before update on events
   begin select raise(abort, 'events are facts: they are never updated'); end;
 create trigger events_last before delete on events
   begin select raise(abort, 'events are facts: they are never deleted'); end;
+-- `insert or replace` deletes without asking the trigger above, by any of the unique columns.
+create trigger events_next before insert on events
+  when new.position is not (select coalesce(max(position), 0) + 1 from events)
+    or exists (select 1 from events where id = new.id)
+    or exists (select 1 from events where key = new.key)
+    or exists (select 1 from events where stream = new.stream and version = new.version)
+  begin select raise(abort, 'events are facts: each takes the next position, and the place of no other'); end;
 create table blobs (
   id text primary key,
   content blob not null
@@ -211,6 +218,4 @@ def _refuse_network(path: Path) -> None:
     under = [(len(m[1]), m[2]) for m in mounts if at.is_relative_to(m[1])]
     kind = max(under, default=(0, ""))[1]
     if kind in _NETWORK:
-        raise LogUnsupported(
-            str(path), why=f"it lies on a network file system ({kind})", cure="Put it on a local disk"
-        )
+        raise LogUnsupported(str(path), why=f"it lies on a network file system ({kind})", cure="Put it on a local disk")

@@ -10,14 +10,14 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from agl_core.clock import Clock, System
 from agl_core.codec import Codec
 from agl_core.errors import LogCorrupt, LogReadOnly
 from agl_core.log import _schema
 from agl_core.log._follow import Follower, Heard, Subscription
-from agl_core.log._protocol import Decide, Expected, Projection, Work
+from agl_core.log._protocol import NOTHING, Decide, Expected, Projection, Work
 from agl_core.log._write import Writer, stamped
 from agl_core.record import Draft, Record
 
@@ -100,7 +100,7 @@ class SqliteLog:
 
     # --- writing
 
-    def append(self, drafts: Sequence[Draft], *, expected: Expected = {}) -> Sequence[Record]:
+    def append(self, drafts: Sequence[Draft], *, expected: Expected = NOTHING) -> Sequence[Record]:
         """All of `drafts` or none; they are durable when this returns."""
         return self.submit(drafts, expected=expected).result()
 
@@ -108,7 +108,7 @@ class SqliteLog:
         """Let `decide` look and write in one transaction."""
         return self.submit(decide).result()
 
-    def submit(self, work: Work, *, expected: Expected = {}) -> Future[Sequence[Record]]:
+    def submit(self, work: Work, *, expected: Expected = NOTHING) -> Future[Sequence[Record]]:
         """Write without waiting: the future resolves after commit."""
         if self._writer is None:
             raise LogReadOnly(str(self.path), why="it was opened that way", cure="Open it without `readonly`")
@@ -222,7 +222,7 @@ class SqliteLog:
         if self._temporary:
             shutil.rmtree(self._temporary, ignore_errors=True)
 
-    def __enter__(self) -> SqliteLog:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_exc: object) -> None:

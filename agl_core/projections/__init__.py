@@ -10,7 +10,19 @@ from agl_core.projections._runs import Runs
 from agl_core.projections._trace import Trace, TraceReward, traces
 from agl_core.projections._workers import Workers
 
-__all__ = ["CORE", "Calls", "Resources", "Rewards", "Rollouts", "Runs", "Trace", "TraceReward", "Workers", "exit_to_status", "traces"]
+__all__ = [
+    "CORE",
+    "Calls",
+    "Resources",
+    "Rewards",
+    "Rollouts",
+    "Runs",
+    "Trace",
+    "TraceReward",
+    "Workers",
+    "exit_to_status",
+    "traces",
+]
 
 CORE = (Rollouts(), Calls(), Rewards(), Resources(), Runs(), Workers())
 """In the order they are applied; none looks at another's tables."""

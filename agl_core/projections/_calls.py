@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from agl_core.events import CallRecorded
 from agl_core.record import Record
+
+if TYPE_CHECKING:
+    import sqlite3
 
 __all__ = ["Calls"]
 

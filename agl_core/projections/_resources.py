@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
 
 from agl_core.events import ResourcesPublished
 from agl_core.record import Record
+
+if TYPE_CHECKING:
+    import sqlite3
 
 __all__ = ["Resources"]
 

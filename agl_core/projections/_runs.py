@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
 
@@ -19,6 +18,9 @@ from agl_core.events import (
     RunStarted,
 )
 from agl_core.record import Record
+
+if TYPE_CHECKING:
+    import sqlite3
 
 __all__ = ["Runs"]
 

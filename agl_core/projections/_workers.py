@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from agl_core.events import WorkerJoined, WorkerLeft
 from agl_core.record import Record
+
+if TYPE_CHECKING:
+    import sqlite3
 
 __all__ = ["Workers"]
 
@@ -38,6 +40,4 @@ class Workers:
                     (event.worker_id, event.host, event.pid, record.recorded_at),
                 )
             case WorkerLeft() as event:
-                db.execute(
-                    "update workers set left_at = ? where worker_id = ?", (record.recorded_at, event.worker_id)
-                )
+                db.execute("update workers set left_at = ? where worker_id = ?", (record.recorded_at, event.worker_id))

@@ -24,9 +24,7 @@ def describe(folder: Path, *, base: Path | None = None, metadata: Mapping[str, A
     if not folder.is_dir():
         raise ModelNotFound(str(folder), why="there is no such folder")
     files = hashes(folder)
-    return Checkpoint(
-        digest=content_id(canonical(files)), folder=folder.absolute(), base=base, metadata=metadata or {}
-    )
+    return Checkpoint(digest=content_id(canonical(files)), folder=folder.absolute(), base=base, metadata=metadata or {})
 
 
 def hashes(folder: Path) -> dict[str, str]:

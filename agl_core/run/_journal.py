@@ -61,9 +61,7 @@ class Journal:
 
     def draft(self, event: Event, key: str | None) -> Draft:
         """The event as a fact of this run."""
-        return Draft(
-            stream=f"run/{self.run_id}", event=event, key=key, correlation_id=self.run_id, actor=self.actor
-        )
+        return Draft(stream=f"run/{self.run_id}", event=event, key=key, correlation_id=self.run_id, actor=self.actor)
 
     def append(self, *drafts: Draft) -> Record:
         """Write; the first record."""

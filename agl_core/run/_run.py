@@ -54,7 +54,7 @@ class Run:
     def __init__(
         self,
         *,
-        id: str,  # noqa: A002 - it is the run's id
+        id: str,
         store: Store,
         plugins: Plugins,
         serving: Serving,
@@ -142,9 +142,7 @@ class Run:
                 movement.check(canonical(then).decode(), canonical(asked).decode())
                 found = self.store.ask.resources(event.resources_id, event.version)
             else:
-                found = await self.store.publish(
-                    changes, parent=parent, why=why, run_id=self.id, key=movement.key
-                )
+                found = await self.store.publish(changes, parent=parent, why=why, run_id=self.id, key=movement.key)
         self.resources = found
         return found
 
@@ -205,8 +203,8 @@ class Run:
                 raise ReplayDiverged(
                     key,
                     position=0,
-                    recorded=f"{len(rows)} rollouts, number {first}: {rows[first:first + 1]}",
-                    asked=f"{len(asked)} rollouts, number {first}: {asked[first:first + 1]}",
+                    recorded=f"{len(rows)} rollouts, number {first}: {rows[first : first + 1]}",
+                    asked=f"{len(asked)} rollouts, number {first}: {asked[first : first + 1]}",
                 )
 
     def _is_all_done(self, key: str, count: int) -> bool:

@@ -85,7 +85,9 @@ class Weights:
         if checkpoint.folder.is_dir():
             return checkpoint
         if checkpoint.digest not in self._recipes:
-            raise ModelNotFound(str(checkpoint.folder), why="its files are gone, and the log does not say how it was made")
+            raise ModelNotFound(
+                str(checkpoint.folder), why="its files are gone, and the log does not say how it was made"
+            )
         made = await self._recipes[checkpoint.digest]()
         if made.digest != checkpoint.digest:
             _log.warning("%s was made again and came out as %s: floats differ here", checkpoint.digest, made.digest)

@@ -50,6 +50,12 @@ async def run_agent(agent: LitAgent[Any], rollout: AttemptedRollout, resources: 
         if limit.expired():
             return Ended("timeout", error=f"it took longer than {rollout.config.timeout_seconds:g} s")
         return _failed(raised)
+    except asyncio.CancelledError as raised:
+        # Only who cancels the worker stops it. An agent may cancel itself, and that is its own end.
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        return _failed(raised)
     except Exception as raised:  # noqa: BLE001 - a guest: what it raises becomes an exit status
         return _failed(raised)
     return Ended("completed", result=result)

@@ -35,5 +35,5 @@ async def call(hooks: Sequence[Hook], name: str, **arguments: Any) -> None:
             answer = getattr(hook, name)(**arguments)
             if inspect.isawaitable(answer):
                 await answer
-        except Exception:
+        except Exception:  # noqa: BLE001 - a guest; it is told with its traceback
             _log.exception("hook %s.%s raised; the rollout goes on", type(hook).__name__, name)

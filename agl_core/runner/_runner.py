@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from agl_core.agents import LitAgent
 from agl_core.emit import rewards_of
@@ -86,7 +86,12 @@ class Runner(Generic[T]):
 
     @contextmanager
     def run_context(
-        self, *, agent: LitAgent[T], store: Store, hooks: Sequence[Hook] | None = None, worker_id: int | str | None = None
+        self,
+        *,
+        agent: LitAgent[T],
+        store: Store,
+        hooks: Sequence[Hook] | None = None,
+        worker_id: int | str | None = None,
     ) -> Iterator[Runner[T]]:
         """A runner ready for `step` and `iter`, without a Trainer."""
         self.init(agent, hooks)
@@ -107,7 +112,7 @@ class Runner(Generic[T]):
 
     async def step(
         self,
-        input: T,  # noqa: A002 - v0.3's name
+        input: T,
         *,
         resources: NamedResources | None = None,
         mode: str | None = None,
@@ -154,9 +159,7 @@ class Runner(Generic[T]):
         ended = await self._keep(ended, rollout, scope)
         spans = self.store.ask.traces([rollout.rollout_id])[0].spans if self._hooks else ()
         await _hooks.call(self._hooks, "on_rollout_end", spans=spans, **arguments)
-        finished = await self.store.finish_attempt(
-            rollout.attempt, self._explained(ended, rollout), error=ended.error
-        )
+        finished = await self.store.finish_attempt(rollout.attempt, self._explained(ended, rollout), error=ended.error)
         _log.log(
             logging.WARNING if ended.error else logging.DEBUG,
             "%s: attempt %s finished: %s%s%s",
@@ -215,7 +218,9 @@ class Runner(Generic[T]):
             return {}
         bundle = await self.store.get_resources_by_id(rollout.resources_id, rollout.resources_version)
         _log.debug("%s: resources %s@%d fetched", self.worker_id, bundle.resources_id, bundle.version)
-        return {name: self._bound(name, bundle.resources_id, inner, rollout) for name, inner in bundle.resources.items()}
+        return {
+            name: self._bound(name, bundle.resources_id, inner, rollout) for name, inner in bundle.resources.items()
+        }
 
     def _bound(self, name: str, resources_id: str, resource: Resource, rollout: AttemptedRollout) -> Resource:
         """The resource as this attempt uses it: its own URL and key, the sampling its rollout asks for."""
@@ -250,4 +255,3 @@ _ENDPOINT_DOWN = ("endpoint_down", "upstream_unreachable", "upstream_timeout", "
 
 class LitAgentRunner(Runner[T]):
     """Agent Lightning's name for it."""
-

@@ -40,6 +40,7 @@ from agl_core.store._waiting import Claims, Ends
 
 __all__ = ["Store"]
 
+
 class Store:
     """What runners and algorithms share. Methods await the log's commit; `ask` answers without waiting.
 
@@ -233,7 +234,12 @@ class Store:
         return True
 
     async def query_rollouts(
-        self, *, status_in: Sequence[str] = (), rollout_id_in: Sequence[str] | None = None, limit: int = -1, offset: int = 0
+        self,
+        *,
+        status_in: Sequence[str] = (),
+        rollout_id_in: Sequence[str] | None = None,
+        limit: int = -1,
+        offset: int = 0,
     ) -> list[Rollout]:
         """Rollouts in the order they were enqueued."""
         return self.ask.rollouts(ids=rollout_id_in, status_in=status_in, limit=limit, offset=offset)
@@ -309,13 +315,18 @@ class Store:
         key: str | None = None,
     ) -> ResourcesUpdate:
         """A new immutable version: the parent's resources with these in their places; once, when it has a key."""
-        dumped = {name: kinds.dump(resource) for name, resource in {**(parent.resources if parent else {}), **resources}.items()}
+        dumped = {
+            name: kinds.dump(resource)
+            for name, resource in {**(parent.resources if parent else {}), **resources}.items()
+        }
         name = resources_id or (parent.resources_id if parent else new_id("rs"))
 
         def published(view: View) -> list[Draft]:
             if key is not None and view.rows("select 1 from events where key = ?", (key,)):
                 return []
-            known = view.rows("select resources_id, version from resources where resources_id = ? order by version", (name,))
+            known = view.rows(
+                "select resources_id, version from resources where resources_id = ? order by version", (name,)
+            )
             event = ResourcesPublished(
                 resources_id=name,
                 version=len(known) + 1,

@@ -16,7 +16,7 @@ from typing import Any
 
 from agl_core.agents import LitAgent
 from agl_core.algorithm import Baseline, FastAlgorithm, Legacy, is_durable
-from agl_core.errors import AglError, BadValue, NoRunnersLeft, NoTrainingData, NotFast, RunNotResumable
+from agl_core.errors import AglError, BadValue, NoRunnersLeft, NotFast, NoTrainingData, RunNotResumable
 from agl_core.events import (
     Event,
     PluginFailed,
@@ -172,8 +172,10 @@ class Trainer:
                 bundle = store.ask.resources(first, 1) if first else None
                 await _note(log, run_id, RunResumed(run_id=run_id, after=log.head()))
             for loaded in self.plugins.loaded:
-                fact = PluginLoaded(name=loaded.name, version=loaded.version) if not loaded.error else PluginFailed(
-                    name=loaded.name, why=loaded.error
+                fact = (
+                    PluginLoaded(name=loaded.name, version=loaded.version)
+                    if not loaded.error
+                    else PluginFailed(name=loaded.name, why=loaded.error)
                 )
                 await _note(log, run_id, fact, stream="log")
             for tracer in self.plugins.tracers(recorder):
@@ -335,7 +337,9 @@ def _find(log: SqliteLog, run_id: str) -> RunStarted:
     return record.event
 
 
-async def _note(log: SqliteLog, run_id: str, event: Event, *, key: str | None = None, stream: str | None = None) -> None:
+async def _note(
+    log: SqliteLog, run_id: str, event: Event, *, key: str | None = None, stream: str | None = None
+) -> None:
     draft = Draft(stream=stream or f"run/{run_id}", event=event, key=key, correlation_id=run_id)
     await asyncio.wrap_future(log.submit([draft]))
 

@@ -44,6 +44,7 @@ class Counted:
         self.kind, self.left, self.having = kind, number, having
 
     def __call__(self, record: Record) -> bool:
+        """Whether the moment has come."""
         if isinstance(record.event, self.kind) and self.having in str(record.event):
             self.left -= 1
         return self.left <= 0
@@ -53,7 +54,7 @@ class Counted:
 
 
 MOMENTS = [
-    Counted(MetricsLogged, 2, having="warm_start/loss"),
+    Counted(MetricsLogged, 1, having="warm_start/loss"),
     Counted(CallRecorded, 20),
     Counted(StepRecorded, 1, having="label='update'"),
     Counted(RolloutFinished, 40),
@@ -109,8 +110,12 @@ def _kill_at(command: list[str], path: Path, moment: Callable[[Record], bool]) -
 
 def _check(log) -> None:
     assert not list(verify(log))
-    groups = log.rows("select grp, count(*), count(distinct task_id || repeat), min(status), max(status) from rollouts group by 1")
-    assert all(count == distinct for _, count, distinct, _, _ in groups), "every task once, as often as it was asked for"
+    groups = log.rows(
+        "select grp, count(*), count(distinct task_id || repeat), min(status), max(status) from rollouts group by 1"
+    )
+    assert all(count == distinct for _, count, distinct, _, _ in groups), (
+        "every task once, as often as it was asked for"
+    )
     assert {status for *_, low, high in groups for status in (low, high)} == {"succeeded"}
     assert sorted(count for _, count, *_ in groups) == sorted([32] * 4 + [4] * 2 + [24] * 2)
     started: Counter[str] = Counter()

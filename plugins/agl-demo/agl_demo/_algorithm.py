@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Demo", "DemoConfig"]
 
+_EVERY = 25
+"""Steps of the warm start between two numbers in the log."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoConfig:
@@ -54,4 +57,5 @@ class _Teacher:
         return warm_start(checkpoint.folder, out, seed=self._run.seed, progress=self._progress, **settings)
 
     def _progress(self, step: int, loss: float) -> None:
-        self._run.log(step=step, **{"warm_start/loss": loss})
+        if step % _EVERY == 0:
+            self._run.log(step=step, **{"warm_start/loss": loss})

@@ -53,6 +53,9 @@ class Job:
 
         # Before torch is imported: threads that wait in a spin take the core that the work needs.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()  # it would draw over ours
         splits = tasks(self.seed, **self.preset.tasks)
         options = dict(self.preset.engine) | ({"threads": 1} if self.deterministic else {})
         url = f"transformers:{self._folder()}" + (f"?{urlencode(options)}" if options else "")

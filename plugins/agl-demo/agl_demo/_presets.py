@@ -28,9 +28,19 @@ PRESETS: Mapping[str, Preset] = {
     "tiny": Preset(
         title="a Llama of half a million weights, born in this run",
         warm_start={},
-        grpo={"steps": 30, "tasks_per_step": 16, "group_size": 8, "learning_rate": 1e-3, "max_tokens": 48},
-        tasks={"train": 256, "val": 32, "test": 200},
+        grpo={
+            "steps": 40,
+            "tasks_per_step": 16,
+            "group_size": 8,
+            "learning_rate": 5e-4,
+            "beta2": 0.95,
+            "minibatch": 64,
+            "max_tokens": 48,
+            "eval_every": 10,
+        },
+        tasks={"train": 1024, "val": 32, "test": 200},
         n_runners=128,
+        engine={"threads": 1},
     ),
     "smollm2": Preset(
         title="SmolLM2-135M-Instruct, with LoRA",

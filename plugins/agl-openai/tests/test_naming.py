@@ -10,8 +10,8 @@ from agl_openai._naming import naming
 
 from agl_core.events import CallRecorded, TracerAttached
 from agl_core.gateway import Gateway
-from agl_core.projections import CORE
 from agl_core.log import SqliteLog
+from agl_core.projections import CORE
 from agl_core.recorder import Recorder, Scope, agent, attributed
 from agl_core.store import Store
 from agl_core.testing import ScriptedModel
@@ -19,6 +19,7 @@ from agl_core.testing import ScriptedModel
 
 @pytest.fixture
 def log():
+    """A log in memory, with the core's tables."""
     with SqliteLog(":memory:", projections=CORE) as log:
         yield log
 
@@ -54,9 +55,7 @@ def test_calls_carry_the_name_of_the_agent_under_way(log):
         with ScriptedModel("hello") as model, naming(recorder):
             gateway.register(model.endpoint)
             rollout = await store.start_rollout({"q": 1})
-            scope = Scope(
-                recorder=recorder, run_id=None, rollout_id=rollout.rollout_id, attempt_id=rollout.attempt_id
-            )
+            scope = Scope(recorder=recorder, run_id=None, rollout_id=rollout.rollout_id, attempt_id=rollout.attempt_id)
             url = f"{base}/rollout/{rollout.rollout_id}/attempt/{rollout.attempt_id}/v1"
             key = store.ask.attempt_key(rollout.attempt_id)
             question = {"model": model.endpoint.model, "messages": [{"role": "user", "content": "hi"}]}

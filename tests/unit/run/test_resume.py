@@ -42,12 +42,12 @@ class Engine(ScriptedEngine):
         self.folder, self.seen = folder, loaded
 
     async def start(self) -> Endpoint:
+        """Listen, and say where the weights are."""
         endpoint = await super().start()
-        return Endpoint(
-            url=endpoint.url, model=endpoint.model, max_len=endpoint.max_len, folder=self.folder
-        )
+        return Endpoint(url=endpoint.url, model=endpoint.model, max_len=endpoint.max_len, folder=self.folder)
 
     async def load(self, checkpoint: Checkpoint, *, version: int) -> None:
+        """Remember what was asked for."""
         assert (checkpoint.folder / "weights").exists(), "an engine is only ever given files that are there"
         self.seen.append(((checkpoint.folder / "weights").read_text(), version))
         await super().load(checkpoint, version=version)
@@ -67,6 +67,7 @@ class World:
         """The weights that were served when an agent ran."""
 
     def trainer(self, algorithm, **options) -> Trainer:
+        """As a process would make it."""
         plugins = Plugins.load()
 
         class Opens:
@@ -81,6 +82,8 @@ class World:
         )
 
     def fit(self, algorithm, *, resume=None, run_id="run-1", **options):
+        """One life of the run."""
+
         @agl.rollout
         async def agent(task) -> float:
             self.ran.append(task["n"])
@@ -88,11 +91,14 @@ class World:
             return float(task["n"])
 
         tasks = [{"n": n} for n in range(4)]
-        return self.trainer(algorithm, **options).fit(agent, tasks, test_dataset=[{"n": 9}], resume=resume, run_id=run_id)
+        return self.trainer(algorithm, **options).fit(
+            agent, tasks, test_dataset=[{"n": 9}], resume=resume, run_id=run_id
+        )
 
 
 @pytest.fixture
 def world(tmp_path, monkeypatch):
+    """A fresh one, with no plugin but ours."""
     monkeypatch.setenv("AGL_LOAD_PLUGINS", "")
     return World(tmp_path)
 
@@ -118,6 +124,7 @@ class Learns:
         return {"rewards": sum(rewards)}
 
     async def run(self, run) -> None:
+        """Every kind of movement there is."""
         theta = first = run.policy()
         for step in range(3):
             picked = run.rng("tasks").sample(run.train, 2)
@@ -133,6 +140,7 @@ class Learns:
         await run.examine(before=first, after=theta)
 
     def note(self, step: int) -> int:
+        """An effect without a state."""
         self._at(f"note-{step}")
         return step * 10
 
@@ -335,4 +343,5 @@ class Nothing:
     name = "nothing"
 
     def __call__(self, traces):
+        """No row, whatever the traces."""
         return Adapted(rows=(), kept=0)

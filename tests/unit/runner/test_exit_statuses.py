@@ -23,6 +23,7 @@ from agl_core.testing import Refusal, ScriptedModel
 
 @pytest.fixture
 def store():
+    """A store over a log of its own."""
     with SqliteLog(":memory:", projections=CORE) as log:
         store = Store(log)
         yield store
@@ -43,9 +44,12 @@ def settle(store, agent, *, task: object = None, resources: Mapping[str, object]
         (rollout,) = await store.enqueue_many_rollouts(
             [EnqueueRolloutRequest(input=task or {"q": 1}, config=agl.RolloutConfig(**config))]
         )
-        runner = Runner(max_rollouts=config.get("max_attempts", 1), gateway=base)
+        runner = Runner(gateway=base)
         with runner.run_context(agent=agent, store=store):
-            await runner.iter()
+            work = asyncio.ensure_future(runner.iter())
+            await store.wait([rollout.rollout_id])
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
         await gateway.stop()
         return store.ask.rollout(rollout.rollout_id)
 

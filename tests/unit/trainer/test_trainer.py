@@ -40,6 +40,7 @@ TASKS = [{"n": 0}, {"n": 1}]
 
 @pytest.fixture
 def log(tmp_path):
+    """Where the run of a test is to write."""
     return str(tmp_path / "log.db")
 
 
