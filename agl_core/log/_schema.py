@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,9 @@ from agl_core.log._protocol import Projection
 
 __all__ = ["connect", "install", "is_damage", "prepare", "refuse_foreign", "statements"]
 
+_ESCAPE = re.compile(r"\\(\d{3})")
+"""How the kernel writes a blank in the name of a mount."""
+_LEAST = 512
 _PLACE = "Choose a file you may read and write, on a local disk"
 
 APPLICATION = 0x41474C31  # "AGL1"
@@ -81,6 +85,9 @@ def prepare(path: Path, *, readonly: bool) -> None:
         if readonly:
             raise LogNotFound(str(path))
         _create_private(path)
+    elif path.is_file() and (size := path.stat().st_size) < _LEAST:
+        # SQLite takes it for an empty database, and a new log would be written over what is left.
+        raise LogCorrupt(str(path), why=f"it has {size} bytes, and the first page alone has {_LEAST}")
     _refuse_network(path)
     try:
         _check_and_migrate(path, readonly=readonly)
@@ -215,7 +222,8 @@ def _refuse_network(path: Path) -> None:
     except OSError:
         return
     at = path.resolve()
-    under = [(len(m[1]), m[2]) for m in mounts if at.is_relative_to(m[1])]
+    places = [(_ESCAPE.sub(lambda found: chr(int(found[1], 8)), mount[1]), mount[2]) for mount in mounts]
+    under = [(len(place), kind) for place, kind in places if at.is_relative_to(place)]
     kind = max(under, default=(0, ""))[1]
     if kind in _NETWORK:
         raise LogUnsupported(str(path), why=f"it lies on a network file system ({kind})", cure="Put it on a local disk")

@@ -213,12 +213,13 @@ class SqliteLog:
         if self._writer is not None:
             self._writer.close()
         self._follower.close()
-        if self._writer is not None:
-            self._writer.disconnect()
         with self._lock:
             for db in self._readers:
                 db.close()
             self._readers.clear()
+        # Last, because it may write: then SQLite leaves one file, without its `-wal` and `-shm`.
+        if self._writer is not None:
+            self._writer.disconnect()
         if self._temporary:
             shutil.rmtree(self._temporary, ignore_errors=True)
 

@@ -102,7 +102,8 @@ class Writer:
         try:
             outcomes = self._write(group)
         except BaseException as error:  # noqa: BLE001 - a waiter must hear of it, or wait for ever
-            self._abandon()
+            with contextlib.suppress(Exception):  # of a damaged file; what went wrong first is told
+                self._abandon()
             for item in group:
                 item.future.set_exception(self._explained(error))
             return
@@ -133,8 +134,7 @@ class Writer:
 
     def _abandon(self) -> None:
         if self._db.in_transaction:
-            with contextlib.suppress(sqlite3.Error):  # of a damaged file; what went wrong first is told
-                self._db.execute("rollback")
+            self._db.execute("rollback")
         self._transaction.forget()
 
     def _explained(self, error: BaseException) -> BaseException:
@@ -169,13 +169,12 @@ class _Transaction:
     def begin(self) -> None:
         """Look where the log is; refuse to write past tables that another process has brought or changed since."""
         _schema.refuse_foreign(self._db, self._projections)
-        self._head = self._db.execute("select coalesce(max(position), 0) from events").fetchone()[0]
+        self._head = self.rows("select coalesce(max(position), 0) from events")[0][0]
 
     def forget(self) -> None:
         """Something was rolled back: what we believed about the file may be wrong."""
         self._blobs.clear()
-        with contextlib.suppress(sqlite3.Error):  # of a damaged file: the next statement says so
-            self.begin()
+        self._head = self.rows("select coalesce(max(position), 0) from events")[0][0]
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
         return self._db.execute(sql, parameters).fetchall()
