@@ -39,7 +39,7 @@ def test_the_tests_that_the_page_names_are_there():
     """Elsewhere or here."""
     tests = "".join(path.read_text() for path in (PAGE.parents[2] / "tests").glob("**/test_*.py"))
 
-    assert [name for name in re.findall(r"`(test_\w+)`", PAGE.read_text()) if f"def {name}(" not in tests] == []
+    assert [name for name in re.findall(r"\(`(test_\w+)`\)", PAGE.read_text()) if f"def {name}(" not in tests] == []
 
 
 def test_names_that_are_said_to_be_the_same_are_there():
