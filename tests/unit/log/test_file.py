@@ -15,7 +15,6 @@ from agl_core.log import SqliteLog, _schema
 from agl_core.projections import CORE
 from agl_core.record import Draft
 
-
 INSERT = "insert into events values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
