@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from agl_core.testing import strategies
+    from agl_core.testing._engine_contract import EngineContract
     from agl_core.testing._log_contract import LogContract
     from agl_core.testing._scripted_engine import ScriptedEngine
     from agl_core.testing._scripted_model import Answer, Asked, Refusal, ScriptedModel
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Answer",
     "Asked",
+    "EngineContract",
     "LogContract",
     "Refusal",
     "ScriptedEngine",
@@ -27,6 +29,7 @@ __all__ = [
 _HOMES = {
     "Answer": "_scripted_model",
     "Asked": "_scripted_model",
+    "EngineContract": "_engine_contract",
     "LogContract": "_log_contract",
     "Refusal": "_scripted_model",
     "ScriptedEngine": "_scripted_engine",

@@ -139,6 +139,8 @@ class ScriptedModel:
         if asked.body.get("model") != self.model:
             said = f"no model {asked.body.get('model')!r}; there is {self.model!r}"
             return _refused(Refusal(status=404, code="model_not_found", message=said))
+        if not isinstance(asked.messages, list) or not asked.messages:
+            return _refused(Refusal(status=400, code="invalid_value", message="`messages` is a list, and not empty"))
         prompt = _prompt(asked.messages)
         if len(prompt) >= self.max_len:
             said = f"the prompt has {len(prompt)} tokens and this model takes {self.max_len}"

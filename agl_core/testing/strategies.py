@@ -6,7 +6,7 @@ import types
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
-from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from hypothesis import strategies as st
 
@@ -26,7 +26,7 @@ def events() -> st.SearchStrategy[Event]:
 def event(cls: type[Event]) -> st.SearchStrategy[Any]:
     """Any event of a class: every field drawn from its type."""
     hint: Any = cls
-    return cast("st.SearchStrategy[Any]", _value(hint))
+    return _value(hint)
 
 
 def unknowns() -> st.SearchStrategy[Unknown]:
