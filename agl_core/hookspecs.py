@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from agl_core.engine import Engine
     from agl_core.events import Event, Upcast
     from agl_core.executors import Executor
-    from agl_core.log import EventLog, Projection
+    from agl_core.log import EventLog
     from agl_core.record import Draft, Record
     from agl_core.recorder import Recorder
     from agl_core.run import Run
@@ -52,12 +52,6 @@ def agl_register_adapters() -> Mapping[str, type[Adapter[Any]]]:
 @hookspec
 def agl_register_algorithms() -> Mapping[str, type[Algorithm]]:
     """Name to algorithm class; its `config` dataclass becomes the options of `agl train`. Import heavy things late."""
-    raise AssertionError
-
-
-@hookspec
-def agl_register_projections() -> Iterable[type[Projection]]:
-    """More read models. They follow after commit and catch up before they answer."""
     raise AssertionError
 
 

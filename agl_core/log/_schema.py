@@ -202,7 +202,7 @@ def statements(script: str) -> list[str]:
 
 
 def _has_tables(db: sqlite3.Connection) -> bool:
-    return db.execute("select count(*) from sqlite_master").fetchone()[0] > 0
+    return bool(db.execute("select count(*) from sqlite_master").fetchone()[0])
 
 
 def _name(db: sqlite3.Connection) -> str:

@@ -271,7 +271,10 @@ def _settle(view: View, rollout_id: str, attempt_id: str, exit_status: ExitStatu
     ]
 
 
-_EXITS = "select exit_status from attempts where rollout_id = ? and attempt_id <> ? and exit_status is not null order by sequence"
+_EXITS = (
+    "select exit_status from attempts "
+    "where rollout_id = ? and attempt_id <> ? and exit_status is not null order by sequence"
+)
 
 
 def _is_tried_again(exits: list[str], config: RolloutConfig) -> bool:
@@ -301,4 +304,5 @@ def _rollout(view: View, rollout_id: str) -> tuple[str | None, str, str | None, 
     found = view.rows(sql, (rollout_id,))
     if not found:
         raise UnknownId("rollout", rollout_id)
-    return found[0]
+    row: tuple[str | None, str, str | None, str] = found[0]
+    return row

@@ -15,7 +15,7 @@ from agl_core.events import RolloutConfig, RolloutEnqueued
 from agl_core.log import SqliteLog
 from agl_core.projections import Trace, traces
 from agl_core.resources import ResourcesUpdate
-from agl_core.store._types import Admission, Attempt, AttemptedRollout, Outcome, Rollout
+from agl_core.store._types import Admission, Attempt, AttemptedRollout, Outcome, Rollout, Worker
 
 __all__ = ["REWARD", "Queries"]
 
@@ -180,6 +180,17 @@ class Queries:
         )
         return _bundle(found[0]) if found else None
 
+    def workers(self) -> list[Worker]:
+        """Workers that joined and did not leave."""
+        rows = self.log.rows(
+            "select w.worker_id, w.host, w.pid, a.attempt_id from workers w left join attempts a "
+            "on a.worker_id = w.worker_id and a.ended_at is null where w.left_at is null order by w.joined_at"
+        )
+        return [
+            Worker(worker_id=name, host=host, pid=pid, status="busy" if attempt else "idle", current_attempt_id=attempt)
+            for name, host, pid, attempt in rows
+        ]
+
     def admission(self, rollout_id: str, attempt_id: str) -> Admission:
         """What the gateway must know of an attempt. One indexed read."""
         found = self.log.rows(
@@ -194,7 +205,8 @@ class Queries:
         run_id, task_id, repeat, mode, metadata, seed, status, is_current = found[0]
         return Admission(
             run_id=run_id, rollout_id=rollout_id, attempt_id=attempt_id, task_id=task_id, repeat=repeat, mode=mode,
-            seed=seed, key=self.attempt_key(attempt_id), is_open=bool(is_current) and status in {"preparing", "running"},
+            seed=seed, key=self.attempt_key(attempt_id),
+            is_open=bool(is_current) and status in {"preparing", "running"},
             sampling=msgspec.json.decode(metadata).get("sampling", {}),
         )  # fmt: skip
 

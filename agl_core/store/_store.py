@@ -377,14 +377,7 @@ class Store:
 
     async def query_workers(self) -> list[Worker]:
         """Workers that joined and did not leave."""
-        rows = self.log.rows(
-            "select w.worker_id, w.host, w.pid, a.attempt_id from workers w left join attempts a "
-            "on a.worker_id = w.worker_id and a.ended_at is null where w.left_at is null order by w.joined_at"
-        )
-        return [
-            Worker(worker_id=name, host=host, pid=pid, status="busy" if attempt else "idle", current_attempt_id=attempt)
-            for name, host, pid, attempt in rows
-        ]
+        return self.ask.workers()
 
     async def hold_run(self, run_id: str) -> None:
         """Take the run for this process, or raise `RunHeld` while another living one has it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import functools
 import logging
 import threading
@@ -39,6 +40,7 @@ from agl_core.run import Run
 from agl_core.runner import Hook, Runner
 from agl_core.store import Store
 from agl_core.trainer._components import agent_component, algorithm_component, build_component, find_agent
+from agl_core.trainer._plugin_hooks import PluginHooks
 from agl_core.trainer._serving import Models
 
 __all__ = ["RunSummary", "Trainer"]
@@ -97,11 +99,15 @@ class Trainer:
         self.seed, self.deterministic = seed, deterministic
         self.rollout_config = rollout_config or RolloutConfig(max_attempts=3)
         self.hooks = [hooks] if isinstance(hooks, Hook) else list(hooks or ())
+        if PluginHooks.are_wanted(self.plugins):
+            self.hooks.append(PluginHooks(self.plugins))
         self.algorithm = build_component(algorithm, kind="algorithm", find=self.plugins.algorithm)
         self.adapter = build_component(adapter, kind="adapter", find=self.plugins.adapter)
         self._runner = build_component(runner, kind="runner", max_rollouts=max_rollouts)
         self._strategy, self._store, self._tracer, self._llm_proxy = strategy, store, tracer, llm_proxy
         self._on_records, self._is_dev = on_records, dev
+        if tracer is not None and not isinstance(tracer, Recorder):
+            raise BadValue("tracer", tracer, why="it is an agl_core.recorder.Recorder; plugins bring their own tracers")
         if self.n_runners < 1:
             raise BadValue("n_runners", n_runners, why="at least one runner is needed")
 
@@ -156,7 +162,7 @@ class Trainer:
                 self.seed = started.seed
             await store.hold_run(run_id)
             closing.push_async_callback(store.release_run, run_id)
-            recorder = self._tracer if isinstance(self._tracer, Recorder) else Recorder(log)
+            recorder = self._tracer or Recorder(log)
             gateway = Gateway(recorder, store.ask, port=self.port)
             base = await gateway.start()
             closing.push_async_callback(gateway.stop)
@@ -261,7 +267,8 @@ class Trainer:
         left = set(names)
 
         async def work(worker_id: str) -> None:
-            runner = self._runner if isinstance(self._runner, Runner) else Runner(max_rollouts=self.max_rollouts)
+            # A copy for each worker: they must not take each other's name.
+            runner = copy.copy(self._runner) if self._runner else Runner(max_rollouts=self.max_rollouts)
             runner.gateway, runner.tracer = gateway, recorder
             try:
                 with runner.run_context(agent=agent, store=store, hooks=self.hooks, worker_id=worker_id):

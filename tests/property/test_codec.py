@@ -28,7 +28,7 @@ def decoded(encoded, codec=None):
 def test_decoding_gives_the_event_back(cls):
     """Whatever its fields hold, also what looks like the codec's own references."""
 
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=25)
     @given(strategies.event(cls))
     def holds(fact):
         encoded = Codec().encode(fact)
@@ -39,7 +39,6 @@ def test_decoding_gives_the_event_back(cls):
     holds()
 
 
-@settings(deadline=None)
 @given(strategies.events())
 def test_encoding_is_stable(fact):
     """Equal events give equal bytes, and an event read back is written as it was."""
@@ -50,7 +49,7 @@ def test_encoding_is_stable(fact):
     assert (again.data, again.blobs) == (first.data, first.blobs)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(strategies.events(), max_size=5))
 def test_any_event_lands_or_is_refused_by_a_code(facts):
     """What one accepted event leaves in the tables is what folding it again gives."""

@@ -157,4 +157,4 @@ class LogMachine(RuleBasedStateMachine):
 
 
 TestLogMachine = LogMachine.TestCase
-TestLogMachine.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
+TestLogMachine.settings = settings(max_examples=25, stateful_step_count=25)

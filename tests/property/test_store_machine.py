@@ -277,4 +277,4 @@ def _keeper_sleeps(monkeypatch):
 class TestStoreMachine(StoreMachine.TestCase):
     """With a keeper that sleeps."""
 
-    settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+    settings = settings(max_examples=40, stateful_step_count=30)

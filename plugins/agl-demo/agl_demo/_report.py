@@ -50,9 +50,13 @@ def show(summary: RunSummary, model: str) -> None:
         f"{found['rollouts']} rollouts, {found['calls']} model calls, {found['steps']} GRPO steps "
         f"in {duration(found['seconds'])}\nlog  {found['log']}\n"
     )
-    console.print("next", f"  agl runs show {found['run_id']} --log {found['log']}", sep="\n", soft_wrap=True)
-    console.print(f"  agl rollouts list --run {found['run_id']} --log {found['log']}", soft_wrap=True)
-    console.print(f'  agl log query "select type, count(*) from events group by 1" --log {found["log"]}', soft_wrap=True)
+    console.print("next")
+    for command in (
+        f"runs show {found['run_id']}",
+        f"rollouts list --run {found['run_id']}",
+        'log query "select type, count(*) from events group by 1"',
+    ):
+        console.print(f"  agl {command} --log {found['log']}", soft_wrap=True)
 
 
 def _estimate(found: Mapping[str, Any]) -> tuple[str, str, str]:

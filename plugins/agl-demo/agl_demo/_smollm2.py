@@ -44,7 +44,7 @@ _FORMAT = "smollm2-135m-instruct-1"
 
 
 def folder(cache: Path | None = None) -> Path:
-    """The model's folder in `cache` ($XDG_CACHE_HOME/agl by default), converted on first use: half a minute, 270 MB.
+    """The model's folder in `cache` (`$XDG_CACHE_HOME/agl`), converted on first use: half a minute, 270 MB.
 
     Nothing is downloaded and no code of the package runs. A missing package raises `MissingExtra` with the install line.
     """
@@ -76,10 +76,10 @@ def _convert(weights: Path, into: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     words = AutoTokenizer.from_pretrained(weights.parent, gguf_file=weights.name)
-    words.eos_token = words.pad_token = "<|im_end|>"
+    words.eos_token = words.pad_token = "<|im_end|>"  # noqa: S105 - the end of a turn
     words.bos_token = None
     words.chat_template = CHAT_TEMPLATE
-    model = AutoModelForCausalLM.from_pretrained(weights.parent, gguf_file=weights.name, dtype=torch.float32)
+    model: Any = AutoModelForCausalLM.from_pretrained(weights.parent, gguf_file=weights.name, dtype=torch.float32)
     for config in (model.config, model.generation_config):
         config.eos_token_id = config.pad_token_id = words.eos_token_id
         config.bos_token_id = None

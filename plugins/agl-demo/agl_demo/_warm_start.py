@@ -80,7 +80,7 @@ def warm_start(
 
     began = time.monotonic()
     recipe = Recipe(**settings)
-    words = AutoTokenizer.from_pretrained(folder_in)
+    words: Any = AutoTokenizer.from_pretrained(folder_in)
     model = AutoModelForCausalLM.from_pretrained(folder_in, dtype=torch.float32).train()
     examples = _examples(words, list(demonstrations(seed, recipe)))
     batches = _batches(examples, size=recipe.batch, rng=random.Random(f"{seed}/batches"))
@@ -126,7 +126,7 @@ _TOOLS = [{"type": "function", "function": {"name": "calculator"}}]
 _BUCKET = 16
 
 
-def _examples(words: PreTrainedTokenizerFast, transcripts: Sequence[list[Message]]) -> list[Example]:
+def _examples(words: Any, transcripts: Sequence[list[Message]]) -> list[Example]:
     """Token ids of each transcript, and for each id whether the assistant said it."""
     texts = words.apply_chat_template(transcripts, tools=_TOOLS, tokenize=False)
     opening = words("<|im_start|>assistant\n")["input_ids"]
@@ -137,10 +137,8 @@ def _said(ids: list[int], opening: list[int], end: int) -> list[bool]:
     said, speaking = [], False
     for place, token in enumerate(ids):
         said.append(speaking)
-        if speaking:
-            speaking = token != end
-        else:
-            speaking = ids[max(0, place + 1 - len(opening)) : place + 1] == opening
+        begins = ids[max(0, place + 1 - len(opening)) : place + 1] == opening
+        speaking = token != end if speaking else begins
     return said
 
 

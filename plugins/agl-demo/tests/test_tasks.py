@@ -18,7 +18,11 @@ SEEDS = st.integers(min_value=0, max_value=10_000)
 def test_no_split_of_any_seed_shares_its_numbers_with_another_split_of_any_seed(first, second, easy):
     """What is in a test split is in nobody's training split, in no other words either."""
     numbers = {
-        split: {tuple(sorted(p.numbers)) for seed in (first, second) for p in islice(problems(seed, split, easy=easy), 60)}
+        split: {
+            tuple(sorted(problem.numbers))
+            for seed in (first, second)
+            for problem in islice(problems(seed, split, easy=easy), 60)
+        }
         for split in ("train", "val", "test")
     }
 

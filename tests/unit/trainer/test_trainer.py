@@ -227,3 +227,37 @@ def test_fit_works_where_a_loop_is_running(log):
         return Trainer(store=log).fit(agent, TASKS)
 
     assert asyncio.run(cell()).status == "finished"
+
+
+def test_plugins_hear_of_rollouts_too(log):
+    """The four runner hooks; what one returns to be awaited is awaited, and what it raises becomes a fact."""
+    heard = []
+
+    class Listens:
+        @hookimpl
+        def on_rollout_start(self, rollout):
+            heard.append(("start", rollout.input["n"]))
+
+        @hookimpl
+        def on_trace_start(self, tracer):
+            async def later():
+                heard.append(("trace", type(tracer).__name__))
+
+            return later()
+
+        @hookimpl
+        def on_trace_end(self):
+            raise RuntimeError("guest")
+
+        @hookimpl
+        def on_rollout_end(self, spans):
+            heard.append(("end", len(spans)))
+
+    plugins = Plugins.load()
+    plugins.register(Listens(), name="listens")
+
+    Trainer(store=log, plugins=plugins).fit(agent, TASKS[:1])
+
+    assert heard == [("start", 0), ("trace", "Recorder"), ("end", 0)]
+    with agl.open_log(log, readonly=True) as found:
+        assert found.rows("select count(*) from events where type = 'plugin.failed'") == [(1,)]

@@ -1,6 +1,6 @@
 """An agent that solves arithmetic word tasks with a calculator, written with the OpenAI SDK and nothing else.
 
-`@agl.rollout` is all that it knows of the trainer: take the decorator away and it runs against any OpenAI-compatible server.
+`@agl.rollout` is all that it knows of the trainer: without it, the agent runs against any OpenAI-compatible server.
 """
 
 from __future__ import annotations
@@ -51,8 +51,9 @@ async def calculator_agent(task: Mapping[str, Any], llm: agl.LLM) -> float:
         messages.append(message.to_dict())
         if not message.tool_calls:
             break
-        for call in message.tool_calls:
-            messages.append({"role": "tool", "tool_call_id": call.id, "content": _used(call.to_dict())})
+        messages += [
+            {"role": "tool", "tool_call_id": call.id, "content": _used(call.to_dict())} for call in message.tool_calls
+        ]
     return reward(task, messages)
 
 
@@ -74,8 +75,8 @@ def reward(task: Mapping[str, Any], messages: list[Any]) -> float:
 def calculator(expression: str) -> str:
     """The value as text, exact where it is whole; what cannot be worked out comes back as `error: ...`.
 
-    Nothing is executed: the text is parsed and only numbers, + - * / and parentheses are walked. There are no powers and
-    the text is short, so neither is any number on the way large.
+    Nothing is executed: the text is parsed, and only numbers, + - * / and parentheses are walked. There are no powers
+    and the text is short, so neither is any number on the way large.
     """
     if len(expression) > _LONGEST:
         return f"error: longer than {_LONGEST} characters"
@@ -101,8 +102,8 @@ _OPERATIONS: dict[type[ast.AST], Callable[..., Fraction]] = {
 
 def _value(node: ast.AST) -> Fraction:
     match node:
-        # Not `int() | float()`: True is an int.
-        case ast.Constant(value=number) if type(number) in (int, float):
+        # True is an int, and no number of anybody's.
+        case ast.Constant(value=int() | float() as number) if not isinstance(number, bool):
             return Fraction(number)
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATIONS:
             return _OPERATIONS[type(op)](_value(left), _value(right))

@@ -1,7 +1,8 @@
 """Arithmetic word tasks, generated from a seed, in splits that share nothing.
 
-A problem belongs to one split for ever: the set of numbers in it is hashed, and the hash names the split. So no seed can
-put a problem of the test split among the tasks or the demonstrations that a model learns from, in no other words either.
+A problem belongs to one split for ever: the set of numbers in it is hashed, and the hash names the split. So no seed
+can put a problem of the test split among the tasks or the demonstrations that a model learns from, in no other words
+either.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ class Problem:
 
     @property
     def answer(self) -> int:
+        """What the calculator says to it."""
         value = worked_out(self.operators, self.numbers)
         assert value is not None, self.expression
         return value
@@ -59,7 +61,10 @@ STORIES = (
     Story(text="{who} packs {a} {things}, {b} to a bag. How many bags?", operators="/"),
     Story(text="{who} buys {a} bags of {b} {things} and finds {c} more. How many {things}?", operators="*+"),
     Story(text="{who} had {a} {things}, lost {b}, then found {c}. How many now?", operators="-+"),
-    Story(text="{who} and a friend put {a} and {b} {things} together and fill {c} equal bags. How many in a bag?", operators="+/"),
+    Story(
+        text="{who} and a friend put {a} and {b} {things} together and fill {c} equal bags. How many in a bag?",
+        operators="+/",
+    ),
 )
 EASY = (
     Story(text="What is {a} plus {b}?", operators="+"),
@@ -71,7 +76,9 @@ _PEOPLE = ("Ada", "Alan", "Emmy", "Grace", "Kurt", "Mary", "Noam", "Rosa", "Sofi
 _THINGS = ("apples", "books", "cards", "coins", "eggs", "marbles", "pens", "plums", "shells", "stamps")
 
 
-def tasks(seed: int, *, train: int = 256, val: int = 32, test: int = 200, easy: bool = False) -> dict[Split, list[Task]]:
+def tasks(
+    seed: int, *, train: int = 256, val: int = 32, test: int = 200, easy: bool = False
+) -> dict[Split, list[Task]]:
     """That many different tasks for each split: `question`, `answer`, and `partial` where partial credit is given."""
     wanted: dict[Split, int] = {"train": train, "val": val, "test": test}
     extra = {"partial": True} if easy else {}
@@ -106,7 +113,7 @@ def problems(seed: int, split: Split, *, easy: bool = False) -> Iterator[Problem
 
 
 def split_of(numbers: tuple[int, ...]) -> Split:
-    """The one split where these numbers may appear, whatever the story and their order: four fifths are for training."""
+    """The one split where these numbers may appear, whatever story and order: four fifths are for training."""
     match blake2b(repr(sorted(numbers)).encode()).digest()[0] % 10:
         case 0:
             return "val"
