@@ -324,4 +324,4 @@ def test_a_golden_says_more_than_the_defaults():
 
 if __name__ == "__main__":
     for path in write_missing():
-        print(path.name)  # noqa: T201 - what was asked for
+        print(path.name)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import Any
 
 from agl_core.errors import MissingExtra
 
@@ -46,7 +47,7 @@ _FORMAT = "smollm2-135m-instruct-1"
 def folder(cache: Path | None = None) -> Path:
     """The model's folder in `cache` (`$XDG_CACHE_HOME/agl`), converted on first use: half a minute, 270 MB.
 
-    Nothing is downloaded and no code of the package runs. A missing package raises `MissingExtra` with the install line.
+    Nothing is downloaded, and no code of the package runs. A missing package raises `MissingExtra`, with its cure.
     """
     place = (cache or _cache()) / _FORMAT
     if not place.is_dir():

@@ -16,7 +16,6 @@ from agl_demo.calculator.tasks import mistaken, problems
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from transformers import PreTrainedTokenizerFast
 
 __all__ = ["Recipe", "demonstrations", "warm_start"]
 
