@@ -53,8 +53,8 @@ class Queries:
         parameters: list[Any] = []
         for column, wanted in (("rollout_id", ids), ("status", status_in or None)):
             if wanted is not None:
-                where.append(f"{column} in ({', '.join('?' * len(wanted))})")
-                parameters += wanted
+                where.append(f"{column} in (select value from json_each(?))")  # SQLite takes so many marks and no more
+                parameters.append(msgspec.json.encode(list(wanted)).decode())
         for column, value in (("run_id", run_id), ("grp", group)):
             if value is not None:
                 where.append(f"{column} = ?")

@@ -53,7 +53,8 @@ class Expected:
             return False
         if exit_status == "worker_lost":
             return True
-        asked = exit_status in self.config.retry_condition
+        names = {exit_status, "timeout"} if exit_status == "stalled" else {exit_status}
+        asked = bool(names & set(self.config.retry_condition))
         if exit_status in POLICY and not asked:
             return False
         if self.config.retry_condition and not asked:

@@ -273,3 +273,12 @@ async def test_the_last_primary_reward_of_the_attempt_that_counts_is_the_reward(
     (outcome,) = store.ask.outcomes([second.rollout_id])
 
     assert outcome.reward == 0.5
+
+
+async def test_any_number_may_be_asked_for_at_once(store):
+    """SQLite takes 32,766 parameters; people do not count."""
+    ids = await store.enqueue([EnqueueRolloutRequest(input=0) for _ in range(3)])
+
+    found = await store.query_rollouts(rollout_id_in=[*ids, *(f"ro-{n}" for n in range(40_000))])
+
+    assert [rollout.rollout_id for rollout in found] == ids
