@@ -29,11 +29,12 @@ PRESETS: Mapping[str, Preset] = {
         title="a Llama of half a million weights, born in this run",
         warm_start={},
         grpo={
-            "steps": 60,
+            "steps": 50,
             "tasks_per_step": 16,
             "group_size": 8,
             "learning_rate": 3e-4,
             "minibatch": 32,
+            "normalise_std": False,
             "max_tokens": 48,
             "eval_every": 20,
         },

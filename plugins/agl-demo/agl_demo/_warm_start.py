@@ -28,7 +28,7 @@ class Recipe:
     """How the demonstrations are made and how long the model looks at them."""
 
     demonstrations: int = 16_000
-    mistakes: float = 0.55
+    mistakes: float = 0.6
     """Share of demonstrations in which the demonstrator picks a wrong operator, as people in a hurry do."""
     steps: int = 500
     batch: int = 32

@@ -94,7 +94,7 @@ def tasks(
 def problems(seed: int, split: Split, *, easy: bool = False) -> Iterator[Problem]:
     """Different problems of one split, in an order the seed decides, until the stories run dry."""
     rng = random.Random(f"{seed}/{split}/{easy}")
-    stories, largest = (EASY, 20) if easy else (STORIES, 99)
+    stories, largest = (EASY, 20) if easy else (STORIES, 60)
     seen: set[str] = set()
     barren = 0
     while barren < 10_000:
@@ -182,7 +182,7 @@ def _numbers(operators: str, largest: int, rng: random.Random) -> tuple[int, ...
                 first, second = rng.randint(2, min(largest, 20)), rng.randint(2, few)
             case "/":
                 second = rng.randint(2, few)
-                first = second * rng.randint(2, min(largest, 20))
+                first = second * rng.randint(2, 9)
         numbers = (first, second, *(rng.randint(2, few) for _ in operators[1:]))
         if all((worked_out(operators[:end], numbers[: end + 1]) or 0) > 0 for end in range(1, len(operators) + 1)):
             return numbers
