@@ -21,8 +21,10 @@ answers with the code in OpenAI's error shape.
 def reference() -> str:
     """Every code, a table a family. Markdown."""
     parts = [HEAD.strip()]
-    for family in errors.AglError.__subclasses__():
-        rows = [_row(leaf) for leaf in (family, *family.__subclasses__())]
+    for family in (cls for cls in errors.AglError.__subclasses__() if cls.__module__ == errors.__name__):
+        # Others may subclass them; the page is of the core's own tree, whatever else is imported.
+        leaves = [leaf for leaf in family.__subclasses__() if leaf.__module__ == errors.__name__]
+        rows = [_row(leaf) for leaf in (family, *leaves)]
         parts += [
             f"## {family.__name__}",
             cleandoc(family.__doc__ or ""),
