@@ -74,19 +74,25 @@ def _convert(weights: Path, into: Path) -> None:
         if find_spec(module) is None:
             raise MissingExtra(module, install=_INSTALL)
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
     words = AutoTokenizer.from_pretrained(weights.parent, gguf_file=weights.name)
     words.eos_token = words.pad_token = "<|im_end|>"  # noqa: S105 - the end of a turn
     words.bos_token = None
     words.chat_template = CHAT_TEMPLATE
-    model: Any = AutoModelForCausalLM.from_pretrained(weights.parent, gguf_file=weights.name, dtype=torch.float32)
-    for config in (model.config, model.generation_config):
-        config.eos_token_id = config.pad_token_id = words.eos_token_id
-        config.bos_token_id = None
+    read: Any = AutoModelForCausalLM.from_pretrained(weights.parent, gguf_file=weights.name, dtype=torch.float32)
+    settings = {key: value for key, value in read.config.to_dict().items() if key not in _ABOUT_THE_FILE}
+    ends = {"eos_token_id": words.eos_token_id, "pad_token_id": words.pad_token_id, "bos_token_id": None}
+    config = AutoConfig.for_model(**{**settings, **ends})
+    # A model of its own: what was read counts as quantised, and transformers refuses to save such a one. The weights
+    # have four bits each in the package, so sixteen lose nothing that was there.
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
+    model.load_state_dict(read.state_dict())
+    model.save_pretrained(into)
     words.save_pretrained(into)
-    # The weights have four bits each in the package, so sixteen lose nothing that was there.
-    model.to(torch.bfloat16).save_pretrained(into)
+
+
+_ABOUT_THE_FILE = {"quantization_config", "_name_or_path", "transformers_version", "dtype"}
 
 
 @contextmanager
