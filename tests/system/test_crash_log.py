@@ -13,9 +13,6 @@ from agl_core.log import SqliteLog, verify
 from agl_core.projections import CORE
 from agl_core.store import Store
 
-pytestmark = pytest.mark.slow
-
-KILLS = 30
 PATIENCE = 60.0
 
 WRITER = """
@@ -96,14 +93,20 @@ class Writer:
         return self.told[1:]
 
 
-@pytest.mark.parametrize("seed", [20260701])
-def test_what_was_acknowledged_survives_every_kill(tmp_path, seed):
+@pytest.mark.parametrize(
+    ("seed", "kills"),
+    [
+        pytest.param(20260701, 30, marks=pytest.mark.slow),
+        pytest.param(20260702, 500, marks=pytest.mark.soak),
+    ],
+)
+def test_what_was_acknowledged_survives_every_kill(tmp_path, seed, kills):
     """Positions have no gap, no batch is torn, tables fold from the facts, no rollout is lost or held twice."""
     chance = random.Random(seed)
     path = tmp_path / "log.db"
     acknowledged = set()
 
-    for kill in range(1, KILLS + 1):
+    for kill in range(1, kills + 1):
         writers = [Writer(path) for _ in range(chance.choice([1, 1, 2]))]
         # One line is told before the file is opened: some die there, while they make it or mend it.
         for writer in writers:
@@ -112,8 +115,8 @@ def test_what_was_acknowledged_survives_every_kill(tmp_path, seed):
             acknowledged.update(writer.kill())
         _check(path, acknowledged, fully=kill % 10 == 0)
 
-    print(f"seed {seed}: {KILLS} rounds of kills, {len(acknowledged)} facts acknowledged, all there")
-    assert len(acknowledged) > 10 * KILLS
+    print(f"seed {seed}: {kills} rounds of kills, {len(acknowledged)} facts acknowledged, all there")
+    assert len(acknowledged) > 10 * kills
     _check_that_the_rest_can_be_done(path)
 
 

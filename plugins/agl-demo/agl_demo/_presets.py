@@ -29,10 +29,11 @@ PRESETS: Mapping[str, Preset] = {
         title="a Llama of half a million weights, born in this run",
         warm_start={},
         grpo={
-            "steps": 50,
+            "steps": 40,
             "tasks_per_step": 16,
             "group_size": 8,
             "learning_rate": 3e-4,
+            "learning_rate_decay": 0.9,
             "minibatch": 32,
             "normalise_std": False,
             "max_tokens": 48,

@@ -30,7 +30,7 @@ class Recipe:
     demonstrations: int = 16_000
     mistakes: float = 0.6
     """Share of demonstrations in which the demonstrator picks a wrong operator, as people in a hurry do."""
-    steps: int = 500
+    steps: int = 800
     batch: int = 32
     matrix_learning_rate: float = 0.02
     """For the weights inside the layers, under Muon, which learns to copy digits in a third of AdamW's steps."""

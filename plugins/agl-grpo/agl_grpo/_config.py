@@ -35,7 +35,10 @@ class GrpoConfig:
     max_tokens: int = 256
     """Longest answer to one call."""
     learning_rate: float = 1e-6
-    """Of AdamW, constant. For all weights of a large model; a LoRA takes 1e-4, a model of a million weights 1e-3."""
+    """Of AdamW. For all weights of a large model; a LoRA takes 1e-4, a model of a million weights 1e-3."""
+    learning_rate_decay: float = 0.0
+    """Share of the learning rate that is gone by the last step; it falls in a line. AdamW takes steps of one size
+    however small the gradient, so without decay the last rounds, nearly all of whose groups agree, shake the policy."""
     beta2: float = 0.999
     """Of AdamW: how long it remembers the size of gradients. A short run learns faster with 0.95."""
     clip: float = 0.2
@@ -72,5 +75,11 @@ class GrpoConfig:
         for name in _ABOVE_ZERO:
             if not getattr(self, name) > 0:
                 raise BadValue(name, getattr(self, name), why="it must be above 0")
+        if not 0 <= self.learning_rate_decay <= 1:
+            raise BadValue("learning_rate_decay", self.learning_rate_decay, why="it is a share: from 0 to 1")
         if not 0 <= self.beta2 < 1:
             raise BadValue("beta2", self.beta2, why="it must be from 0 to below 1")
+
+    def learning_rate_at(self, step: int) -> float:
+        """Of a step, the first being 1."""
+        return self.learning_rate * (1 - self.learning_rate_decay * (step - 1) / self.steps)

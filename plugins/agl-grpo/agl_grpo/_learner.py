@@ -51,6 +51,8 @@ class Learner:
         started = time.perf_counter()
         student, self._memory = self._recall(checkpoint), None  # none, until all of the step is done
         sums: Sums = defaultdict(float)
+        for group in student.optimizer.param_groups:
+            group["lr"] = self._config.learning_rate_at(step)
         with _threads(1 if self._deterministic else torch.get_num_threads()):
             for epoch in range(self._config.epochs):
                 dice = random.Random(f"{self._seed}/{step}/{epoch}")
