@@ -29,7 +29,7 @@ PRESETS: Mapping[str, Preset] = {
         title="a Llama of half a million weights, born in this run",
         warm_start={},
         grpo={
-            "steps": 40,
+            "steps": 60,
             "tasks_per_step": 16,
             "group_size": 8,
             "learning_rate": 3e-4,
