@@ -41,7 +41,8 @@ def curve(folder, seed: int) -> dict[str, object]:
             "metrics": log.rows(
                 "select step, name, value from metrics where name not like '%per_second' order by name, step"
             ),
-            "weights": log.rows("select version, checkpoint from policies order by position"),
+            # The file of the weights: what lies beside it names the rollouts it came from, and those have ids.
+            "weights": [saved.event.files["model.safetensors"] for saved in log.read(types=["checkpoint.saved"])],
         }
 
 
@@ -52,4 +53,5 @@ def test_the_same_seed_gives_the_same_run(tmp_path):
     assert first["tokens"] == second["tokens"]
     assert first["metrics"] == second["metrics"]
     assert first["weights"] == second["weights"]
+    assert len(first["weights"]) == 2, "of the warm start, and of the last step"
     assert curve(tmp_path / "c", 6)["tokens"] != first["tokens"]
