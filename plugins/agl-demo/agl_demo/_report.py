@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from agl_core.cli.commands import duration
 from agl_demo._job import counted
+from agl_demo._presets import PRESETS
 
 if TYPE_CHECKING:
     from agl_core.trainer import RunSummary
@@ -39,7 +40,9 @@ def show(summary: RunSummary, model: str) -> None:
     from rich.table import Table
 
     found = as_object(summary, model)
-    table = Table(title="reward on the sealed test split, sampled as in training", title_justify="left")
+    note = PRESETS[model].note
+    title = "reward on the sealed test split, sampled as in training" + (f"\n({note})" if note else "")
+    table = Table(title=title, title_justify="left")
     for column in ("policy", "mean reward", "95 % interval", "tasks"):
         table.add_column(column, justify="left" if column == "policy" else "right")
     for title, key in (("first", "reward_before"), ("last", "reward_after"), ("difference, paired", "difference")):
