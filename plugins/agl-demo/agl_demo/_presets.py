@@ -28,7 +28,7 @@ class Preset:
 
 PRESETS: Mapping[str, Preset] = {
     "tiny": Preset(
-        title="a Llama of half a million weights, born in this run",
+        title="a Llama of 0.4 million weights, born in this run",
         warm_start={},
         grpo={
             "steps": 60,
