@@ -38,7 +38,7 @@ class GrpoConfig:
     """Of AdamW. For all weights of a large model; a LoRA takes 1e-4, a model of a million weights 1e-3."""
     learning_rate_decay: float = 0.0
     """Share of the learning rate that is gone by the last step; it falls in a line. AdamW takes steps of one size
-    however small the gradient, so without decay the last rounds, whose groups nearly all agree, may shake the policy."""
+    however small the gradient, so without decay the last rounds, where groups mostly agree, may shake the policy."""
     beta2: float = 0.999
     """Of AdamW: how long it remembers the size of gradients. A short run learns faster with 0.95."""
     clip: float = 0.2
