@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 import sqlite3
 import tempfile
@@ -163,6 +164,14 @@ class SqliteLog:
         with self._reading() as db:
             row = db.execute("select * from events where key = ?", (key,)).fetchone()
             return self._record(row, _blobs_of(db)) if row else None
+
+    def at(self, positions: Sequence[int]) -> dict[int, Record]:
+        """The records at those positions, in one read."""
+        sql = "select * from events where position in (select value from json_each(?))"
+        with self._reading() as db:
+            get = _blobs_of(db)
+            found = db.execute(sql, (json.dumps(list(positions)),)).fetchall()
+            return {row[0]: self._record(row, get) for row in found}
 
     def head(self) -> int:
         """Position of the last record."""
