@@ -63,7 +63,7 @@ docs: .venv/.dev ## write the generated pages, then follow every page
 	$(BIN)/pytest tests/docs
 
 bench: .venv/.dev ## ratios to peers and to bare limits
-	for bench in $(filter-out bench/_%,$(wildcard bench/*.py)); do $(BIN)/python $$bench || exit 1; echo; done
+	$(BIN)/python -m bench --all
 
 wheels: .venv/.dev ## every distribution into dist/, extras by version
 	rm -rf dist

@@ -3,21 +3,25 @@
 The call is durable in the log before it leaves, and with its answer before the answer comes back.
 """
 
+from __future__ import annotations
+
 import asyncio
 import json
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from statistics import median
 from time import perf_counter
 from urllib.parse import urlsplit
 
-ROUNDS = 7
+from bench._harness import Comparison, Figures, Measure, Options, Report, interleaved
+
+ROOT = Path(__file__).parents[1]
 SERIAL, PARALLEL, AT_ONCE = 300, 1600, 16
-ADDED_GOAL = 1.0
-"""Milliseconds at the median, one call at a time."""
+_DIRECT, _BARE, _OURS = "model, no proxy", "bare proxy", "gateway"
 MESSAGES = [
     {"role": "system", "content": "You solve word problems. " * 10},
     {"role": "user", "content": "A baker has six trays of seven rolls. How many rolls? " * 5},
@@ -27,11 +31,42 @@ MESSAGES = [
 BODY = json.dumps({"model": "policy", "messages": MESSAGES, "temperature": 1.0, "max_tokens": 256}).encode()
 
 
+def run(options: Options) -> Report:
+    """Row 17 of the goals."""
+    calls = {"serial": options.scaled(SERIAL), "parallel": options.scaled(PARALLEL, least=AT_ONCE)}
+    with ExitStack() as closing:
+        model = closing.enter_context(serving("model"))
+        places = {
+            _DIRECT: model,
+            _BARE: closing.enter_context(serving("bare", model)),
+            _OURS: closing.enter_context(serving("gateway", model)),
+        }
+        contestants = {name: partial(measured, place, **calls) for name, place in places.items()}
+        rounds = interleaved("proxy", contestants, rounds=options.rounds_or(7))
+    alone = rounds.measure("one call at a time, p50", "ms")
+    at_once = rounds.measure("sixteen at a time", "requests/s", Comparison(of=_OURS, over=_BARE))
+    return Report.of((rounds, [alone, added(alone), at_once]))
+
+
+def added(alone: Measure) -> Measure:
+    """What a proxy adds to the model's own time, in each round."""
+    direct = alone.figures[_DIRECT]
+    return Measure(
+        name="added to a call at p50",
+        unit="ms",
+        figures={
+            name: tuple(own - other for own, other in zip(alone.figures[name], direct, strict=True))
+            for name in (_BARE, _OURS)
+        },
+        comparisons=(Comparison(of=_OURS, at_most=1.0, row=17),),
+    )
+
+
 @contextmanager
 def serving(name: str, upstream: str = "") -> Iterator[str]:
     """A program of `_proxies.py` in a process of its own; where it listens, and its key if it has one."""
-    command = [sys.executable, str(Path(__file__).with_name("_proxies.py")), name, upstream]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as program:
+    command = [sys.executable, "-m", "bench._proxies", name, upstream]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as program:
         assert program.stdout is not None
         try:
             yield program.stdout.readline().strip()
@@ -64,39 +99,13 @@ class Client:
         return seconds
 
 
-async def measured(place: str) -> tuple[float, float]:
+def measured(place: str, *, serial: int, parallel: int) -> Figures:
     """Milliseconds of a call at the median, one at a time; calls a second, sixteen at a time."""
-    client = Client(place)
-    alone = await client.ask(SERIAL)
+    return asyncio.run(_measured(Client(place), serial, parallel))
+
+
+async def _measured(client: Client, serial: int, parallel: int) -> Figures:
+    alone = await client.ask(serial)
     before = perf_counter()
-    await asyncio.gather(*(client.ask(PARALLEL // AT_ONCE) for _ in range(AT_ONCE)))
-    return median(alone) * 1000, PARALLEL / (perf_counter() - before)
-
-
-def main() -> None:
-    """Print the table."""
-    with ExitStack() as closing:
-        model = closing.enter_context(serving("model"))
-        places = {
-            "model, no proxy": model,
-            "bare proxy": closing.enter_context(serving("bare", model)),
-            "gateway": closing.enter_context(serving("gateway", model)),
-        }
-        rounds = [{name: asyncio.run(measured(place)) for name, place in places.items()} for _ in range(ROUNDS + 1)]
-    del rounds[0]  # caches fill, connections open
-
-    direct = [one["model, no proxy"] for one in rounds]
-    bare = [one["bare proxy"] for one in rounds]
-    print(f"a model call, medians of {ROUNDS} interleaved rounds\n")
-    print(f"{'':18}{'p50 ms':>8}{'added':>8}{'goal':>8}{'req/s at 16':>14}{'/ bare':>8}")
-    for name in places:
-        mine = [one[name] for one in rounds]
-        alone, rate = (median(values) for values in zip(*mine, strict=True))
-        added = median(own[0] - other[0] for own, other in zip(mine, direct, strict=True))
-        ratio = median(own[1] / other[1] for own, other in zip(mine, bare, strict=True))
-        goal = f"{ADDED_GOAL:.1f}" if name == "gateway" else ""
-        print(f"{name:18}{alone:8.2f}{added:8.2f}{goal:>8}{rate:14.0f}{ratio:8.2f}")
-
-
-if __name__ == "__main__":
-    main()
+    await asyncio.gather(*(client.ask(parallel // AT_ONCE) for _ in range(AT_ONCE)))
+    return {"ms": median(alone) * 1000, "requests/s": parallel // AT_ONCE * AT_ONCE / (perf_counter() - before)}

@@ -1,19 +1,21 @@
-"""What it costs to have AGL at hand: time, memory and packages, next to a bare interpreter and a bare web stack."""
+"""What it costs to have AGL at hand: time, memory and packages, next to a bare interpreter and a bare web stack.
+
+Each figure is of a fresh interpreter whose bytecode is written, as an installed copy has it. Memory is the peak.
+"""
+
+from __future__ import annotations
 
 import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from statistics import median
 from time import perf_counter
 
+from bench._harness import Comparison, Options, Report, interleaved
+
 ROOT = Path(__file__).parents[1]
-ROUNDS = 21
-GOALS = {"import agl_core": 0.15, "agl --help": 0.3}
-MEMORY_GOAL = 45.0
-PACKAGES_GOAL = 45
 PROGRAMS = {
     "pass": "pass",
     "web stack": "import httpx, sqlite3, starlette.applications, uvicorn",
@@ -47,13 +49,33 @@ def megabytes(program: str) -> float:
     return int(done.stderr.split()[-1]) / 1024
 
 
-def medians(measure: Callable[[str], float], *, rounds: int) -> dict[str, float]:
-    """The median of each program, all measured in turn: what slows the machine for a while slows them all."""
-    samples: dict[str, list[float]] = {name: [] for name in PROGRAMS}
-    for _ in range(rounds):
-        for name, program in PROGRAMS.items():
-            samples[name].append(measure(program))
-    return {name: median(values) for name, values in samples.items()}
+def run(options: Options) -> Report:
+    """Row 12 of the goals."""
+    for program in PROGRAMS.values():
+        seconds(program)
+    timed = {
+        name: partial(lambda program: {"ms": seconds(program) * 1000}, program) for name, program in PROGRAMS.items()
+    }
+    weighed = {name: partial(lambda program: {"MB": megabytes(program)}, program) for name, program in PROGRAMS.items()}
+    time = interleaved("start-up", timed, rounds=options.rounds_or(21), warm=False)
+    memory = interleaved("start-up, memory", weighed, rounds=options.rounds_or(3), warm=False)
+    count = interleaved("start-up, packages", {"agl-core": lambda: {"packages": packages()}}, rounds=1, warm=False)
+    return Report.of(
+        (time, [time.measure("wall time", "ms", *_TIME)]),
+        (memory, [memory.measure("peak resident memory", "MB", *_MEMORY)]),
+        (count, [count.measure("distributions that come with the core", "packages", *_PACKAGES)]),
+    )
+
+
+_TIME = (
+    Comparison(of="import agl_core", at_most=150, row=12),
+    Comparison(of="agl --help", at_most=300),
+    Comparison(of="web stack", over="pass"),
+    Comparison(of="import agl_core", over="pass"),
+    Comparison(of="agl --help", over="pass"),
+)
+_MEMORY = (Comparison(of="import agl_core", at_most=45, row=12),)
+_PACKAGES = (Comparison(of="agl-core", at_most=45, row=12),)
 
 
 def packages() -> int:
@@ -63,24 +85,3 @@ def packages() -> int:
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed"]
         subprocess.run([*pip, "--report", str(report), str(ROOT)], stderr=subprocess.DEVNULL, check=True)
         return len(json.loads(report.read_text())["install"])
-
-
-def main() -> None:
-    """Print the table."""
-    for program in PROGRAMS.values():
-        seconds(program)  # writes the bytecode, which an installed copy has
-
-    time, memory = medians(seconds, rounds=ROUNDS), medians(megabytes, rounds=3)
-
-    print(f"start-up, medians of {ROUNDS} interleaved runs\n")
-    print(f"{'':18}{'ms':>8}{'/ pass':>8}{'goal':>8}{'MB':>8}{'goal':>8}")
-    for name in PROGRAMS:
-        goal = f"{GOALS[name] * 1000:.0f}" if name in GOALS else ""
-        memory_goal = f"{MEMORY_GOAL:.0f}" if name == "import agl_core" else ""
-        ratio = time[name] / time["pass"]
-        print(f"{name:18}{time[name] * 1000:8.1f}{ratio:8.2f}{goal:>8}{memory[name]:8.1f}{memory_goal:>8}")
-    print(f"\npackages for the core alone: {packages()} (goal {PACKAGES_GOAL})")
-
-
-if __name__ == "__main__":
-    main()
