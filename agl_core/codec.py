@@ -17,7 +17,7 @@ from agl_core.errors import BadPayload, BadValue
 from agl_core.events import CORE_EVENTS, CORE_UPCASTS, Event, Packing, Unknown, Vocabulary
 from agl_core.ids import canonical, content_id
 
-__all__ = ["Codec", "Encoded", "parents"]
+__all__ = ["Codec", "Encoded", "before", "references"]
 
 CHUNK = 256
 """Token ids a blob: short enough that prompts with a common start share most of it."""
@@ -129,11 +129,34 @@ class Codec:
             at = link[0]
 
 
-def parents(content: bytes) -> str | None:
-    """The link before this one in its chain, if `content` is a link."""
-    if content.startswith(b'{"parent":"b2:'):
-        return _read_link(content)[0]
-    return None
+def references(data: str | bytes) -> Iterator[tuple[str, str]]:
+    """Mark and blob id of each reference in an event's `data`, whether its type is known or not."""
+    if (b'"b2:' if isinstance(data, bytes) else '"b2:') in data:  # type: ignore[operator]  # both are what data is
+        yield from _references(msgspec.json.decode(data))
+
+
+def _references(value: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict):
+        mark = _mark(value)
+        if mark is not None and mark != "$as_is":
+            yield mark, value[mark]
+            return
+        for inner in (value["$as_is"] if mark else value).values():
+            yield from _references(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _references(inner)
+
+
+def before(mark: str, content: bytes) -> str | None:
+    """The link before this one, when `mark` says that it is a link of a chain."""
+    match mark:
+        case "$chat":
+            return _read_link(content)[0]
+        case "$u32":
+            return _read_chunk(content)[0]
+        case _:
+            return None
 
 
 # --- packing: which fields leave the event, found once from its type

@@ -2,9 +2,9 @@
 
     AglError
     ├── LogError        VersionConflict KeyReused LogCorrupt LogTooNew LogReadOnly LogNotFound LogUnsupported
-    │                   LogBusy BadQuery
+    │                   LogBusy LogExists BadQuery
     ├── CodecError      UpcastGap BadPayload
-    ├── StoreError      UnknownId BadValue LeaseLost RunHeld OutsideAttempt
+    ├── StoreError      UnknownId BadValue LeaseLost RunHeld OutsideAttempt AlreadySettled
     ├── PluginError     MissingExtra PluginBroken UnknownName
     ├── RunError        ReplayDiverged AmbiguousLabel RunNotImportable RunNotResumable NoTrainingData NotFast
     │                   NotImportable NoRunnersLeft RewardMissing CaptureNone StepFailed
@@ -22,6 +22,7 @@ from typing import Any, ClassVar
 
 __all__ = [
     "AglError",
+    "AlreadySettled",
     "AmbiguousLabel",
     "BadPayload",
     "BadQuery",
@@ -35,6 +36,7 @@ __all__ = [
     "LogBusy",
     "LogCorrupt",
     "LogError",
+    "LogExists",
     "LogNotFound",
     "LogReadOnly",
     "LogTooNew",
@@ -179,6 +181,15 @@ class LogNotFound(LogError):
         super().__init__(f"no log at {url}: check the path, or start a run with `--log {url}`", url=url)
 
 
+class LogExists(LogError):
+    """A copy would be written over something."""
+
+    code = "LOG_EXISTS"
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"{path} is there already: choose another name, or remove it first", path=path)
+
+
 class LogUnsupported(LogError):
     """No plugin opens this URL, or a live run must not write there."""
 
@@ -304,6 +315,20 @@ class OutsideAttempt(StoreError):
             f"{what} belongs to an attempt, and none is under way here: call it inside an agent that a Runner or "
             "Trainer runs, or pass propagate=False",
             what=what,
+        )
+
+
+class AlreadySettled(StoreError):
+    """It has come to its end, and ends are final."""
+
+    code = "ALREADY_SETTLED"
+
+    def __init__(self, kind: str, id_: str, *, status: str) -> None:
+        super().__init__(
+            f"{kind} {id_} is {status}, and that is final: enqueue the task again for another try",
+            kind=kind,
+            id=id_,
+            status=status,
         )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from agl_core.cli._logs import open_log
+from agl_core.cli._logs import busy_is_said, open_log, where
 from agl_core.cli._options import as_json, log_level, log_path
 from agl_core.cli._tables import facts, print_json, print_json_rows, print_table
 from agl_core.cli._words import here, iso, size
@@ -114,29 +114,21 @@ def verify(*, log_path: str | None, as_json: bool) -> None:
 @as_json
 @log_level
 def rebuild(*, log_path: str | None, as_json: bool) -> None:
-    """Drop the tables of the log, and fold them from its events again; the result is identical."""
+    """Bring the log to this release, drop its tables, and fold them from its events again."""
+    from agl_core.errors import LogNotFound
     from agl_core.log import rebuild as fold_again
     from agl_core.projections import CORE
 
-    with open_log(log_path) as log:
-        _refuse_while_driven(log)
-        count = fold_again(log, CORE, progress=_progress("folded"))
-        tables = sorted(table for projection in CORE for table in projection.tables)
+    path, _ = where(log_path)
+    if not path.exists():
+        raise LogNotFound(str(path))
+    with busy_is_said(path):
+        count = fold_again(path, CORE, progress=_progress("folded"))
+    tables = sorted(table for projection in CORE for table in projection.tables)
     if as_json:
-        print_json({"log": str(log.path), "events": count, "tables": tables})
+        print_json({"log": str(path), "events": count, "tables": tables})
     else:
         click.echo(f"{len(tables)} tables folded from {count} events")
-
-
-def _refuse_while_driven(log: Any) -> None:
-    """A process that lives keeps its statements and its meaning of the tables: it must be gone first."""
-    from agl_core.errors import RunHeld
-    from agl_core.log import Owner, is_alive
-
-    for run_id, holder in log.rows("select id, owner from in_flight where kind = 'run'"):
-        owner = Owner.parse(holder)
-        if is_alive(owner) is not False:
-            raise RunHeld(run_id, holder=f"process {owner.pid} on {owner.host}")
 
 
 def _progress(done: str) -> Any:

@@ -15,7 +15,7 @@ from agl_core.errors import BadValue, LogBusy, LogCorrupt, LogNotFound, LogUnsup
 if TYPE_CHECKING:
     from agl_core.log import SqliteLog
 
-__all__ = ["DEFAULT", "find", "open_log", "store_url", "where"]
+__all__ = ["DEFAULT", "busy_is_said", "find", "open_log", "store_url", "where"]
 
 DEFAULT = ".agl/log.db"
 _SHOWN = 5

@@ -22,7 +22,18 @@ create table if not exists in_flight (
   primary key (kind, id)
 ) strict, without rowid;
 create index if not exists in_flight_deadline on in_flight (kind, deadline);
+create index if not exists in_flight_owner on in_flight (kind, owner);
 """
+
+
+DUE = "kind = ? and deadline >= ? and deadline < ? and owner = ? and deadline < ifnull(data ->> 'until', ~(1 << 63))"
+"""What `InFlight.renew` would move on: kind, now, before, owner."""
+_RENEW = f"""
+update in_flight indexed by in_flight_deadline
+set deadline = min(? + ifnull(data ->> 'silence', 30000000000), ifnull(data ->> 'until', ~(1 << 63))),
+    data = json_set(data, '$.beat', ?)
+where {DUE}
+"""  # noqa: S608 - our own words
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +41,7 @@ class Flight:
     """Something under way."""
 
     kind: str
-    """`lease`, `call` or `run`."""
+    """`lease`, `call`, `run`, `worker` (its heartbeat) or `sequence` (the span numbers of a rollout)."""
     id: str
     owner: Owner
     deadline: int | None
@@ -56,10 +67,12 @@ class InFlight:
         """End; false when it was not under way."""
         return self._db.execute("delete from in_flight where kind = ? and id = ?", (kind, id)).rowcount > 0
 
-    def renew(self, kind: str, owner: Owner, deadline: int) -> int:
-        """Move the deadline of all that `owner` holds; how many there are."""
-        sql = "update in_flight set deadline = ? where kind = ? and owner = ?"
-        return self._db.execute(sql, (deadline, kind, str(owner))).rowcount
+    def renew(self, kind: str, owner: Owner, *, now: int, before: int) -> int:
+        """Move on what `owner` holds with a deadline from `now` until `before`; how many there were.
+
+        Each by the `silence` in its own data, and not past the `until` there.
+        """
+        return self._db.execute(_RENEW, (now, now, kind, now, before, str(owner))).rowcount
 
     def get(self, kind: str, id: str) -> Flight | None:
         """What is under way by that name."""
@@ -69,6 +82,11 @@ class InFlight:
     def of(self, kind: str) -> list[Flight]:
         """All of a kind."""
         return [_flight(row) for row in self._db.execute("select * from in_flight where kind = ? order by id", (kind,))]
+
+    def held_by(self, kind: str, owner: Owner) -> list[Flight]:
+        """All of a kind that a process holds."""
+        sql = "select * from in_flight where kind = ? and owner = ? order by id"
+        return [_flight(row) for row in self._db.execute(sql, (kind, str(owner)))]
 
     def overdue(self, kind: str, now: int) -> list[Flight]:
         """All of a kind whose deadline has passed."""

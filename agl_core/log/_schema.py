@@ -1,18 +1,20 @@
-"""The file: made and migrated with sqlite-utils, refused when it is damaged, foreign or from a later release."""
+"""The file: made and brought up to date, refused when it is damaged, foreign or from a later release."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from agl_core.errors import LogCorrupt, LogNotFound, LogReadOnly, LogTooNew, LogUnsupported
-from agl_core.log import _in_flight
+from agl_core.log._failures import is_damage
+from agl_core.log._layout import LAYOUT, bring_up, statements
 from agl_core.log._protocol import Projection
 
-__all__ = ["connect", "install", "is_damage", "prepare", "refuse_foreign", "statements"]
+__all__ = ["check", "connect", "install", "make", "refuse_foreign", "transaction"]
 
 _ESCAPE = re.compile(r"\\(\d{3})")
 """How the kernel writes a blank in the name of a mount."""
@@ -20,51 +22,7 @@ _LEAST = 512
 _PLACE = "Choose a file you may read and write, on a local disk"
 
 APPLICATION = 0x41474C31  # "AGL1"
-SCHEMA = 1
 BUSY_MS = 60_000
-
-_EVENTS = """
-create table events (
-  position integer primary key,
-  id text not null unique,
-  stream text not null,
-  version integer not null,
-  type text not null,
-  schema integer not null,
-  data text not null check (json_valid(data)),
-  key text unique,
-  causation_id text,
-  correlation_id text,
-  actor text not null,
-  occurred_at integer not null,
-  recorded_at integer not null,
-  unique (stream, version)
-) strict;
-create index events_type on events (type, position);
-create trigger events_stay before update on events
-  begin select raise(abort, 'events are facts: they are never updated'); end;
-create trigger events_last before delete on events
-  begin select raise(abort, 'events are facts: they are never deleted'); end;
--- `insert or replace` deletes without asking the trigger above, by any of the unique columns.
-create trigger events_next before insert on events
-  when new.position is not (select coalesce(max(position), 0) + 1 from events)
-    or exists (select 1 from events where id = new.id)
-    or exists (select 1 from events where key = new.key)
-    or exists (select 1 from events where stream = new.stream and version = new.version)
-  begin select raise(abort, 'events are facts: each takes the next position, and the place of no other'); end;
-create table blobs (
-  id text primary key,
-  content blob not null
-) strict, without rowid;
-create table projections (
-  name text primary key,
-  version integer not null
-) strict;
-create table secrets (
-  name text primary key,
-  value blob not null
-) strict;
-"""
 
 _NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "lustre", "fuse.sshfs", "9p", "afs", "beegfs", "gpfs", "glusterfs"}
 
@@ -79,13 +37,38 @@ def connect(path: Path, *, readonly: bool = False) -> sqlite3.Connection:
     return db
 
 
-def prepare(path: Path, *, readonly: bool) -> None:
-    """Make the file if it is to be made, bring it up to date, and refuse what cannot be trusted."""
-    if not path.exists() or path.stat().st_size == 0:
-        if readonly:
-            raise LogNotFound(str(path))
-        _create_private(path)
-    elif path.is_file() and (size := path.stat().st_size) < _LEAST:
+@contextlib.contextmanager
+def transaction(db: sqlite3.Connection) -> Iterator[None]:
+    """All of what is written while it lasts, or nothing."""
+    db.execute("begin immediate")
+    try:
+        yield
+    except BaseException:
+        if db.in_transaction:  # SQLite itself ends it on some errors
+            db.execute("rollback")
+        raise
+    db.execute("commit")
+
+
+def make(path: Path) -> None:
+    """The file and its folder, private and empty, unless they are there."""
+    _refuse_network(path)
+    if path.exists() and path.stat().st_size > 0:
+        return
+    try:
+        if not path.parent.exists():
+            path.parent.mkdir(parents=True, mode=0o700)
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as error:
+        raise LogUnsupported(str(path), why=str(error.strerror), cure=_PLACE) from None
+
+
+def check(path: Path, *, readonly: bool = False) -> None:
+    """Bring the file up to date, and refuse what cannot be trusted."""
+    size = path.stat().st_size if path.is_file() else None
+    if readonly and (size == 0 or not path.exists()):
+        raise LogNotFound(str(path))
+    if size and size < _LEAST:
         # SQLite takes it for an empty database, and a new log would be written over what is left.
         raise LogCorrupt(str(path), why=f"it has {size} bytes, and the first page alone has {_LEAST}")
     _refuse_network(path)
@@ -97,15 +80,6 @@ def prepare(path: Path, *, readonly: bool) -> None:
         raise LogUnsupported(str(path), why=str(error), cure=_PLACE) from None
 
 
-def _create_private(path: Path) -> None:
-    try:
-        if not path.parent.exists():
-            path.parent.mkdir(parents=True, mode=0o700)
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    except OSError as error:
-        raise LogUnsupported(str(path), why=str(error.strerror), cure=_PLACE) from None
-
-
 def _check_and_migrate(path: Path, *, readonly: bool) -> None:
     db = connect(path, readonly=readonly)
     try:
@@ -113,40 +87,24 @@ def _check_and_migrate(path: Path, *, readonly: bool) -> None:
         found = db.execute("pragma user_version").fetchone()[0]
         if application not in (0, APPLICATION) or (application == 0 and _has_tables(db)):
             raise LogCorrupt(str(path), why="it is an SQLite file, and not a log of ours")
-        if found > SCHEMA:
-            raise LogTooNew(str(path), what="the file layout", found=found, known=SCHEMA)
-        if found < SCHEMA:
+        if found > LAYOUT:
+            raise LogTooNew(str(path), what="the file layout", found=found, known=LAYOUT)
+        if found < LAYOUT:
             if readonly:
-                raise LogReadOnly(str(path), why="its layout is older", cure="Open it once for writing to bring it up")
+                raise LogReadOnly(str(path), why="its layout is older", cure="Run `agl log rebuild` to bring it up")
             _migrate(db)
     finally:
         db.close()
 
 
 def _migrate(db: sqlite3.Connection) -> None:
-    from sqlite_utils import Database, Migrations
-
-    migrations = Migrations("agl-core")
-
-    @migrations()
-    def m001_events_blobs_and_what_is_in_flight(database: Database) -> None:
-        """The first layout."""
-        for statement in statements(_EVENTS + _in_flight.DDL):
-            database.execute(statement)
-        database.execute("insert into secrets values ('log', ?)", [os.urandom(32)])
-
     # WAL is a property of the file; 4 KiB pages suit the single inserts of live runs.
     db.execute("pragma journal_mode = wal")
     # Two processes may open a new file at once: the second waits here and finds the work done.
-    db.execute("begin immediate")
-    try:
-        migrations.apply(Database(db, execute_plugins=False))
+    with transaction(db):
+        bring_up(db)
         db.execute(f"pragma application_id = {APPLICATION}")
-        db.execute(f"pragma user_version = {SCHEMA}")
-    except BaseException:
-        db.execute("rollback")
-        raise
-    db.execute("commit")
+        db.execute(f"pragma user_version = {LAYOUT}")
 
 
 def install(db: sqlite3.Connection, projections: Sequence[Projection]) -> list[Projection]:
@@ -179,26 +137,6 @@ def refuse_foreign(db: sqlite3.Connection, projections: Sequence[Projection]) ->
                 why=f"its tables of {name!r} are at version {found}, this release makes {ours[name]}",
                 cure="Run `agl log rebuild` with this release, when no other process uses the log",
             )
-
-
-def is_damage(error: BaseException) -> bool:
-    """Whether SQLite says that the file itself is broken; a refused row, or a busy file, is not that."""
-    code = int(getattr(error, "sqlite_errorcode", 0)) & 0xFF  # the extended codes are in the upper bytes
-    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-
-
-def statements(script: str) -> list[str]:
-    """The statements of a script; a trigger's body holds semicolons of its own."""
-    found, pending = [], ""
-    for part in script.split(";"):
-        pending += part
-        if sqlite3.complete_statement(pending + ";"):
-            if pending.strip():
-                found.append(pending.strip())
-            pending = ""
-        else:
-            pending += ";"
-    return found
 
 
 def _has_tables(db: sqlite3.Connection) -> bool:

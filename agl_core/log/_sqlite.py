@@ -17,9 +17,14 @@ from agl_core.clock import Clock, System
 from agl_core.codec import Codec
 from agl_core.errors import LogCorrupt, LogReadOnly
 from agl_core.log import _schema
+from agl_core.log._blobs import fetch
+from agl_core.log._checkpointing import Checkpointer
+from agl_core.log._failures import is_damage
 from agl_core.log._follow import Follower, Heard, Subscription
 from agl_core.log._protocol import NOTHING, Decide, Expected, Projection, Work
-from agl_core.log._write import Writer, stamped
+from agl_core.log._transaction import Transaction, stamped
+from agl_core.log._turns import Turns
+from agl_core.log._write import Writer
 from agl_core.record import Draft, Record
 
 __all__ = ["SqliteLog"]
@@ -56,34 +61,45 @@ class SqliteLog:
         self._readers: list[sqlite3.Connection] = []
         self._lock = threading.Lock()
         self._closed = False
-        _schema.prepare(self.path, readonly=readonly)
+        if readonly:
+            _schema.check(self.path, readonly=True)
         self._follower = Follower(self._connect, lambda after, until: self.read(after=after, until=until))
         self._writer = None if readonly else self._start_writing(durability)
 
     def _start_writing(self, durability: str) -> Writer:
-        db = _schema.connect(self.path)
+        _schema.make(self.path)
+        turns = Turns(self.path)
+        with turns.mine():
+            _schema.check(self.path)
+            db = _schema.connect(self.path)
+            try:
+                self._bring_tables(db, durability)
+            except BaseException:
+                db.close()
+                raise
+        transaction = Transaction(
+            db, codec=self.codec, clock=self._clock, projections=self.projections, prepare=self._prepare
+        )
+        return Writer(
+            db,
+            path=str(self.path),
+            transaction=transaction,
+            codec=self.codec,
+            prepare=self._prepare,
+            turns=turns,
+            checkpointer=Checkpointer(lambda: _schema.connect(self.path)),
+            committed=self._follower.push,
+        )
+
+    def _bring_tables(self, db: sqlite3.Connection, durability: str) -> None:
         db.execute(f"pragma synchronous = {'full' if durability == 'full' else 'normal'}")
-        db.execute("begin immediate")
-        try:
+        db.execute("pragma wal_autocheckpoint = 0")  # the checkpointer's work
+        with _schema.transaction(db):
             _schema.refuse_foreign(db, self.projections)
             new = _schema.install(db, self.projections)
             for record in self.read() if new else ():
                 for projection in new:
                     projection.apply(record, db)
-        except BaseException:
-            db.execute("rollback")
-            db.close()
-            raise
-        db.execute("commit")
-        return Writer(
-            db,
-            path=str(self.path),
-            codec=self.codec,
-            clock=self._clock,
-            projections=self.projections,
-            prepare=self._prepare,
-            committed=self._follower.push,
-        )
 
     def _prepare(self, draft: Draft) -> Draft:
         draft = stamped(draft, self._clock)
@@ -96,24 +112,27 @@ class SqliteLog:
 
     def secret(self) -> bytes:
         """The log's own key, for tokens and redaction marks; it never leaves the file."""
-        with self._reading() as db:
+        with self.reading() as db:
             return bytes(db.execute("select value from secrets where name = 'log'").fetchone()[0])
 
     # --- writing
 
     def append(self, drafts: Sequence[Draft], *, expected: Expected = NOTHING) -> Sequence[Record]:
         """All of `drafts` or none; they are durable when this returns."""
-        return self.submit(drafts, expected=expected).result()
+        return self._writing().write(drafts, expected)
 
     def transact(self, decide: Decide) -> Sequence[Record]:
         """Let `decide` look and write in one transaction."""
-        return self.submit(decide).result()
+        return self._writing().write(decide, NOTHING)
 
     def submit(self, work: Work, *, expected: Expected = NOTHING) -> Future[Sequence[Record]]:
         """Write without waiting: the future resolves after commit."""
+        return self._writing().submit(work, expected)
+
+    def _writing(self) -> Writer:
         if self._writer is None:
             raise LogReadOnly(str(self.path), why="it was opened that way", cure="Open it without `readonly`")
-        return self._writer.submit(work, expected)
+        return self._writer
 
     # --- reading
 
@@ -147,8 +166,8 @@ class SqliteLog:
         if types:
             where.append(f"type in ({', '.join('?' * len(types))})")
         sql = f"select * from events where {' and '.join(where)} order by position limit ?"  # noqa: S608 - only marks
-        with self._reading() as db:
-            get = _blobs_of(db)
+        with self.reading() as db:
+            get = fetch(db)
             return [self._record(row, get) for row in db.execute(sql, parameters).fetchall()]
 
     def _record(self, row: Any, get: Callable[[str], bytes]) -> Record:
@@ -161,15 +180,15 @@ class SqliteLog:
 
     def get(self, key: str) -> Record | None:
         """The record that carries an idempotency key."""
-        with self._reading() as db:
+        with self.reading() as db:
             row = db.execute("select * from events where key = ?", (key,)).fetchone()
-            return self._record(row, _blobs_of(db)) if row else None
+            return self._record(row, fetch(db)) if row else None
 
     def at(self, positions: Sequence[int]) -> dict[int, Record]:
         """The records at those positions, in one read."""
         sql = "select * from events where position in (select value from json_each(?))"
-        with self._reading() as db:
-            get = _blobs_of(db)
+        with self.reading() as db:
+            get = fetch(db)
             found = db.execute(sql, (json.dumps(list(positions)),)).fetchall()
             return {row[0]: self._record(row, get) for row in found}
 
@@ -179,18 +198,19 @@ class SqliteLog:
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
         """Rows of a query over events and projections, as of the last commit."""
-        with self._reading() as db:
+        with self.reading() as db:
             return db.execute(sql, parameters).fetchall()
 
     @contextlib.contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """A connection that only reads, while it lasts."""
         with self._lock:
             db = self._readers.pop() if self._readers else None
         db = db or self._connect()
         try:
             yield db
         except sqlite3.DatabaseError as error:
-            if _schema.is_damage(error):
+            if is_damage(error):
                 raise LogCorrupt(str(self.path), why=str(error)) from None
             raise
         finally:
@@ -241,13 +261,3 @@ class SqliteLog:
 
 def _given(value: Any) -> list[Any]:
     return [] if value is None else [value]
-
-
-def _blobs_of(db: sqlite3.Connection) -> Callable[[str], bytes]:
-    def get(id_: str) -> bytes:
-        found = db.execute("select content from blobs where id = ?", (id_,)).fetchone()
-        if found is None:
-            raise LogCorrupt("the log", why=f"blob {id_} is missing")
-        return bytes(found[0])
-
-    return get

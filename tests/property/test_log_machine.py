@@ -124,7 +124,7 @@ class LogMachine(RuleBasedStateMachine):
         tables = [table for projection in CORE for table in projection.tables]
         before = [self.log.rows(f"select * from {table}") for table in tables]  # noqa: S608
 
-        rebuild(self.log, CORE)
+        rebuild(self.log.path, CORE)
 
         assert [self.log.rows(f"select * from {table}") for table in tables] == before  # noqa: S608
 

@@ -11,7 +11,7 @@ import pytest
 
 from agl_core.errors import BadPayload, LogCorrupt, LogNotFound, LogReadOnly, LogTooNew, LogUnsupported
 from agl_core.events import NoteTaken
-from agl_core.log import SqliteLog, _schema
+from agl_core.log import SqliteLog, _layout
 from agl_core.projections import CORE
 from agl_core.record import Draft
 
@@ -189,7 +189,7 @@ def test_a_layout_of_a_later_release_is_refused(path, bare):
     with pytest.raises(LogTooNew, match="upgrade agl-core") as refused:
         SqliteLog(path, projections=CORE)
 
-    assert (refused.value.found, refused.value.known) == (99, _schema.SCHEMA)
+    assert (refused.value.found, refused.value.known) == (99, _layout.LAYOUT)
 
 
 @pytest.mark.parametrize("kept", [100, 5000, 20_000])

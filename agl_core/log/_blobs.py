@@ -1,0 +1,67 @@
+"""Where blobs lie in the file: in the order of the events that needed them first."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Collection, Iterator
+from itertools import groupby
+
+from agl_core.codec import before, references
+from agl_core.errors import LogCorrupt
+
+__all__ = ["fetch", "fresh", "needed", "place", "unplaced"]
+
+_PLACES = 1 << 20
+"""Blobs an event may bring: a million, which is 256 million token ids."""
+
+Blob = tuple[str, bytes]
+
+
+def place(position: int, number: int) -> int:
+    """Row number of an event's `number`th fresh blob: appended in order, and found by the event's position."""
+    return position * _PLACES + number
+
+
+def fetch(db: sqlite3.Connection) -> Callable[[str], bytes]:
+    """How the codec finds a blob by its id."""
+
+    def get(id_: str) -> bytes:
+        found = db.execute("select content from blobs where id = ?", (id_,)).fetchone()
+        if found is None:
+            raise LogCorrupt("the log", why=f"blob {id_} is missing")
+        return bytes(found[0])
+
+    return get
+
+
+def fresh(db: sqlite3.Connection, *, after: int, until: int) -> dict[int, list[Blob]]:
+    """Position to the blobs that no event before it needed, for a stretch of the log."""
+    sql = "select place, id, content from blobs where place >= ? and place < ? order by place"
+    rows = db.execute(sql, (place(after + 1, 0), place(until + 1, 0)))
+    return {position: [row[1:] for row in group] for position, group in groupby(rows, lambda row: row[0] // _PLACES)}
+
+
+def needed(data: str | bytes, get: Callable[[str], bytes | None], known: Collection[str]) -> Iterator[Blob]:
+    """The blobs an event is made of, without those in `known` and what those are made of; missing ones are left out."""
+    for mark, tip in references(data):
+        at: str | None = tip
+        while at is not None and at not in known:
+            content = get(at)
+            if content is None:
+                break
+            yield at, content
+            at = before(mark, content)
+
+
+def unplaced(db: sqlite3.Connection) -> Iterator[tuple[int, list[Blob]]]:
+    """For a file whose blobs lie by hash: each position with the blobs that no event before it needed."""
+
+    def get(id_: str) -> bytes | None:
+        found = db.execute("select content from blobs where id = ?", (id_,)).fetchone()
+        return found[0] if found else None
+
+    known: set[str] = set()
+    for position, data in db.execute("select position, data from events where data like '%\"b2:%' order by position"):
+        new = dict(needed(data, get, known))
+        known.update(new)
+        yield position, list(new.items())

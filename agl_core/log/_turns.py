@@ -1,0 +1,51 @@
+"""Whose turn it is to write: processes queue for the file, and are woken, instead of asking again and again.
+
+SQLite lets a waiting writer sleep, for up to a tenth of a second, and look again: among many of them some wait long,
+and the file idles meanwhile. Here they queue in the kernel; a dead process leaves the queue, and its lock dies with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+__all__ = ["Turns"]
+
+try:
+    import fcntl
+except ImportError:  # not POSIX: SQLite's own waiting has to do
+    fcntl = None  # type: ignore[assignment]  # asked for below
+
+
+class Turns:
+    """The queue of the processes that write to one file, at a lock beside it."""
+
+    def __init__(self, path: Path) -> None:
+        self._lock = threading.Lock()
+        self._file = -1
+        if fcntl is not None:
+            with contextlib.suppress(OSError):  # a folder that takes no more files: SQLite's own waiting has to do
+                # A file of its own: to close a second handle on the log's would drop the locks SQLite has on it.
+                self._file = os.open(path.with_name(path.name + "-turn"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+
+    @contextlib.contextmanager
+    def mine(self) -> Iterator[None]:
+        """It is the caller's turn while it lasts."""
+        with self._lock:
+            if self._file >= 0:
+                fcntl.flock(self._file, fcntl.LOCK_EX)
+            try:
+                yield
+            finally:
+                if self._file >= 0:
+                    fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        """Queue no more."""
+        with self._lock:
+            if self._file >= 0:
+                os.close(self._file)
+            self._file = -1
