@@ -13,7 +13,8 @@ from typing import Any
 
 __all__ = ["Call", "Step", "calls", "steps"]
 
-PROMPT, SAMPLED, VOCABULARY = 256, 64, 32_000
+PROMPT, SAMPLED = 256, 64
+_IDS = range(32_000)
 SYSTEM = "You solve word problems. Think step by step, then answer with one number on a line of its own. " * 2
 _WORDS = ("tray", "roll", "baker", "apple", "train", "station", "hour", "mile", "price", "basket", "seven", "how many")
 
@@ -67,8 +68,8 @@ def calls(count: int, *, seed: int = 0) -> Iterator[Call]:
     for number in range(count):
         yield Call(
             number=number,
-            prompt_ids=[chance.randrange(VOCABULARY) for _ in range(PROMPT)],
-            sampled_ids=[chance.randrange(VOCABULARY) for _ in range(SAMPLED)],
+            prompt_ids=chance.choices(_IDS, k=PROMPT),
+            sampled_ids=chance.choices(_IDS, k=SAMPLED),
             logprobs=[round(-chance.expovariate(2.0), 4) for _ in range(SAMPLED)],
             system=SYSTEM,
             question=f"Question {number}: " + " ".join(chance.choices(_WORDS, k=12)),

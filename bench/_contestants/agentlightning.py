@@ -3,54 +3,211 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import socket
+from statistics import median
 from time import perf_counter
 from typing import Any
 
+from agentlightning.store.client_server import LightningStoreClient, LightningStoreServer
 from agentlightning.store.memory import InMemoryLightningStore
-from agentlightning.types import Span
+from agentlightning.types import EnqueueRolloutRequest, Span
 
-from bench._contestants._serve import serve
+from bench._contestants._serve import megabytes, serve
 from bench._workload import calls
 
-
-def append(count: int, batch: int, event: str) -> dict[str, float]:
-    """`add_span`, or `add_many_spans` of a batch; nothing becomes durable."""
-    return asyncio.run(_append(count, batch, event))
+TASK = {"question": "A baker has six trays of seven rolls. How many rolls?"}
 
 
-async def _append(count: int, batch: int, event: str) -> dict[str, float]:
+class Stores:
+    """Stores that stay from round to round, by what is in them, and a server that others ask."""
+
+    def __init__(self) -> None:
+        self._queued: dict[int, InMemoryLightningStore] = {}
+        self._running: dict[int, InMemoryLightningStore] = {}
+        self._loop = asyncio.new_event_loop()
+        self._server: LightningStoreServer | None = None
+
+    def serve(self) -> str:
+        """Begin to serve a store over HTTP; its address."""
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self._server = LightningStoreServer(InMemoryLightningStore(thread_safe=True), host="127.0.0.1", port=port)
+        self._loop.run_until_complete(self._server.start())
+        return f"http://127.0.0.1:{port}"
+
+    def append(self, count: int, batch: int, event: str) -> dict[str, float]:
+        """`add_span`, or `add_many_spans` of a batch; nothing becomes durable."""
+        return {"events/s": count / self._loop.run_until_complete(_append(count, batch, event))}
+
+    def cycle(self, count: int, at_once: int, url: str | None = None) -> dict[str, float]:
+        """Enqueue, claim, finish, by so many at a time."""
+        return {"cycles/s": count / self._loop.run_until_complete(_cycle(count, at_once, url))}
+
+    def claim(self, queued: int, count: int) -> dict[str, float]:
+        """One claim after the other; what was taken is finished and put back afterwards, untimed."""
+        return {"us": self._loop.run_until_complete(_claim(self._with_queued(queued), count)) * 1e6}
+
+    def list(self, queued: int, count: int) -> dict[str, float]:
+        """The first hundred that wait."""
+        return {"ms": self._loop.run_until_complete(_list(self._with_queued(queued), count)) * 1e3}
+
+    def watchdog(self, running: int) -> dict[str, float]:
+        """A look for attempts that are overdue, which it does inside a call of its API."""
+        return {"ms": self._loop.run_until_complete(_watch(self._with_running(running))) * 1e3}
+
+    def wait(self, pending: int, timeout: float, count: int) -> dict[str, float]:
+        """For rollouts of which none ends."""
+        return {"ms": self._loop.run_until_complete(_wait(self._with_queued(pending), timeout, count)) * 1e3}
+
+    def grow(self, count: int) -> dict[str, float]:
+        """Resident memory that so many spans take, for a hundred thousand of them."""
+        return {"MB/100k events": self._loop.run_until_complete(_grow(count)) * 100_000 / count}
+
+    def _with_queued(self, count: int) -> InMemoryLightningStore:
+        if count not in self._queued:
+            self._queued[count] = InMemoryLightningStore()
+            self._loop.run_until_complete(_enqueue(self._queued[count], count))
+        return self._queued[count]
+
+    def _with_running(self, count: int) -> InMemoryLightningStore:
+        if count not in self._running:
+            self._running[count] = InMemoryLightningStore()
+            self._loop.run_until_complete(_enqueue(self._running[count], count))
+            self._loop.run_until_complete(_take(self._running[count], count))
+            # What its constructor would set; from the beginning, each claim would look at all before it.
+            self._running[count]._scan_debounce_seconds = 0.0  # noqa: SLF001
+        return self._running[count]
+
+
+async def _enqueue(store: Any, count: int) -> None:
+    for start in range(0, count, 1000):
+        await store.enqueue_many_rollouts([EnqueueRolloutRequest(input=TASK)] * min(1000, count - start))
+
+
+async def _take(store: Any, count: int) -> None:
+    for _ in range(count):
+        assert await store.dequeue_rollout("worker")
+
+
+async def _append(count: int, batch: int, event: str) -> float:
     store = InMemoryLightningStore()
-    await store.enqueue_rollout({"question": "6*7"})
-    rollout = await store.dequeue_rollout("bench")
-    spans = _spans(count, event, rollout)
+    await store.enqueue_rollout(TASK)
+    spans = _spans(range(count), event, await store.dequeue_rollout("worker"))
     before = perf_counter()
+    await _add(store, spans, batch)
+    return perf_counter() - before
+
+
+async def _add(store: InMemoryLightningStore, spans: list[Span], batch: int) -> None:
     if batch == 1:
         for span in spans:
             await store.add_span(span)
     else:
-        for start in range(0, count, batch):
+        for start in range(0, len(spans), batch):
             await store.add_many_spans(spans[start : start + batch])
-    return {"events/s": count / (perf_counter() - before)}
 
 
-def _spans(count: int, event: str, rollout: Any) -> list[Span]:
-    made = ({"text": f"note {number}"} for number in range(count))
-    attributes = made if event == "tiny" else (call.attributes() for call in calls(count))
+def _spans(numbers: range, event: str, rollout: Any) -> list[Span]:
+    made = ({"text": f"note {number}"} for number in numbers)
+    attributes = made if event == "tiny" else (call.attributes() for call in calls(len(numbers), seed=numbers.start))
     return [
         Span.from_attributes(
             attributes=each,
             rollout_id=rollout.rollout_id,
             attempt_id=rollout.attempt.attempt_id,
-            sequence_id=number,
+            sequence_id=number + 1,
             name="chat",
             trace_id=f"{1:032x}",
-            span_id=f"{number:016x}",
+            span_id=f"{number + 1:016x}",
             start_time=1.0,
             end_time=1.25,
         )
-        for number, each in enumerate(attributes, 1)
+        for number, each in zip(numbers, attributes, strict=True)
     ]
 
 
+async def _cycle(count: int, at_once: int, url: str | None) -> float:
+    store: Any = LightningStoreClient(url) if url else InMemoryLightningStore()
+
+    async def work(worker: str) -> None:
+        for _ in range(count // at_once):
+            await store.enqueue_rollout(TASK)
+            taken = await store.dequeue_rollout(worker)
+            await store.update_attempt(taken.rollout_id, taken.attempt.attempt_id, status="succeeded")
+
+    before = perf_counter()
+    await asyncio.gather(*(work(f"worker-{number}") for number in range(at_once)))
+    seconds = perf_counter() - before
+    if url:
+        await store.close()
+    return seconds
+
+
+async def _claim(store: InMemoryLightningStore, count: int) -> float:
+    taken, seconds = [], []
+    for _ in range(count):
+        before = perf_counter()
+        taken.append(await store.dequeue_rollout("worker"))
+        seconds.append(perf_counter() - before)
+    for rollout in taken:
+        assert rollout is not None
+        await store.update_attempt(rollout.rollout_id, rollout.attempt.attempt_id, status="succeeded")
+    await _enqueue(store, count)
+    return median(seconds)
+
+
+async def _list(store: InMemoryLightningStore, count: int) -> float:
+    seconds = []
+    for _ in range(count):
+        before = perf_counter()
+        found = await store.query_rollouts(status_in=["queuing"], limit=100)
+        seconds.append(perf_counter() - before)
+        assert len(found) == 100
+    return median(seconds)
+
+
+async def _watch(store: InMemoryLightningStore) -> float:
+    before = perf_counter()
+    await store.get_rollout_by_id("ro-none")
+    return perf_counter() - before
+
+
+async def _wait(store: InMemoryLightningStore, timeout: float, count: int) -> float:
+    ids = [rollout.rollout_id for rollout in await store.query_rollouts()]
+    seconds = []
+    for _ in range(count):
+        before = perf_counter()
+        assert await store.wait_for_rollouts(rollout_ids=ids, timeout=timeout) == []
+        seconds.append(perf_counter() - before)
+    return median(seconds)
+
+
+async def _grow(count: int) -> float:
+    store = InMemoryLightningStore()
+    await store.enqueue_rollout(TASK)
+    rollout = await store.dequeue_rollout("worker")
+    await _add(store, _spans(range(500), "call", rollout), 100)
+    gc.collect()
+    before = megabytes()
+    for start in range(500, 500 + count, 100):
+        await _add(store, _spans(range(start, start + 100), "call", rollout), 100)
+    gc.collect()
+    return megabytes() - before
+
+
 if __name__ == "__main__":
-    serve({"append": append})
+    stores = Stores()
+    serve(
+        {
+            "append": stores.append,
+            "claim": stores.claim,
+            "cycle": stores.cycle,
+            "grow": stores.grow,
+            "list": stores.list,
+            "serve": stores.serve,
+            "wait": stores.wait,
+            "watchdog": stores.watchdog,
+        }
+    )
