@@ -15,9 +15,18 @@ from typing import Any, Self
 from bench._harness import Measure, Options, Report, Rounds, progress
 from bench._peers import Peer, PeerMissing, python_of
 
-__all__ = ["Field", "Process"]
+__all__ = ["Field", "Process", "environment"]
 
 ROOT = Path(__file__).parents[1]
+
+
+def environment() -> dict[str, str]:
+    """What a contestant is started with: this folder on its path, whichever interpreter it has."""
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # otherwise Agent Lightning's import asks the network
+    }
 
 
 class Process:
@@ -25,17 +34,10 @@ class Process:
 
     def __init__(self, module: str, *, python: str = sys.executable) -> None:
         self.module = module
-        # The answers of a peer come from its own environment; what this process has on its path stays out of it.
-        paths = [str(ROOT), *(sys.path[1:] if python == sys.executable else ())]
-        environment = {
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(paths),
-            "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # otherwise Agent Lightning's import asks the network
-        }
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         self._program = subprocess.Popen(
             [python, "-P", "-m", f"bench._contestants.{module}"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, env=environment, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, env=environment(), text=True,
         )  # fmt: skip
 
     @property

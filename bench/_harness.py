@@ -13,7 +13,19 @@ from statistics import median
 from time import perf_counter
 from typing import Any
 
-__all__ = ["Comparison", "Measure", "Options", "Report", "Rounds", "Spread", "calibrate", "interleaved", "progress"]
+__all__ = [
+    "Comparison",
+    "Contestant",
+    "Figures",
+    "Measure",
+    "Options",
+    "Report",
+    "Rounds",
+    "Spread",
+    "calibrate",
+    "interleaved",
+    "progress",
+]
 
 Figures = Mapping[str, float]
 """What a contestant gave in one round: figures by unit."""

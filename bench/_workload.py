@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Call", "Step", "calls", "steps"]
+__all__ = ["Call", "calls"]
 
 PROMPT, SAMPLED = 256, 64
 _IDS = range(32_000)
@@ -75,43 +75,3 @@ def calls(count: int, *, seed: int = 0) -> Iterator[Call]:
             question=f"Question {number}: " + " ".join(chance.choices(_WORDS, k=12)),
             answer=" ".join(chance.choices(_WORDS, k=12)),
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """One thing the agent of Agent Lightning's own benchmark does."""
-
-    kind: str
-    """`span`, or `reward`."""
-    seconds: float = 0.0
-    """How long it sleeps first, as a model would keep it waiting."""
-    attributes: dict[str, Any] | None = None
-    value: float = 0.0
-
-
-def steps(task: int, *, rounds: int, sleep: float) -> Iterator[Step]:
-    """What the agent does with a task: the same for whoever runs it.
-
-    Up to `rounds` rounds of three spans, two of which sleep up to `sleep` seconds; a reward after every other round, by
-    chance; at the end a span that names the task, and a reward between 1 and 2.
-    """
-    chance = random.Random(task)
-    for _ in range(chance.randint(1, rounds)):
-        for seconds in (chance.uniform(0, sleep), chance.uniform(0, sleep), 0.0):
-            yield Step(kind="span", seconds=seconds, attributes=_attributes(chance, depth=3))
-        if chance.random() < 0.5:
-            yield Step(kind="reward", value=chance.random())
-    yield Step(kind="span", seconds=chance.uniform(0, sleep), attributes={"task": task})
-    yield Step(kind="reward", value=1 + chance.random())
-
-
-def _attributes(chance: random.Random, *, depth: int) -> dict[str, Any]:
-    """Random names to random text, up to six and three deep, flattened with dots as spans want it."""
-    found: dict[str, Any] = {}
-    for number in range(chance.randint(1, 6)):
-        name = f"field_{number}"
-        if depth > 1 and chance.random() < 0.3:
-            found.update({f"{name}.{inner}": text for inner, text in _attributes(chance, depth=depth - 1).items()})
-        else:
-            found[name] = "".join(chance.choices("abcdefghijklmnopqrstuvwxyz ", k=chance.randint(5, 300)))
-    return found

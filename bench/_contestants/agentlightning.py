@@ -14,8 +14,11 @@ from agentlightning.store.memory import InMemoryLightningStore
 from agentlightning.types import EnqueueRolloutRequest, Span
 
 from bench._contestants._serve import megabytes, serve
+from bench._scenario import Scenario, algorithm, run, runners
 from bench._workload import calls
 
+IDLE = 0.05
+"""Seconds until a runner without work asks again; its own default is five."""
 TASK = {"question": "A baker has six trays of seven rolls. How many rolls?"}
 
 
@@ -61,6 +64,19 @@ class Stores:
         """For rollouts of which none ends."""
         return {"ms": self._loop.run_until_complete(_wait(self._with_queued(pending), timeout, count)) * 1e3}
 
+    def scenario(self, spec: dict[str, Any]) -> dict[str, float]:
+        """Algorithm and runners in this process, over a store in its memory."""
+        return self._loop.run_until_complete(run(Board(InMemoryLightningStore()), Scenario(**spec)))
+
+    def algorithm(self, spec: dict[str, Any]) -> dict[str, float]:
+        """The algorithm alone, over the store that is served to runners."""
+        assert self._server is not None
+        return self._loop.run_until_complete(algorithm(Board(self._server), Scenario(**spec)))
+
+    def runners(self, spec: dict[str, Any], url: str) -> int:
+        """The runners alone, over HTTP."""
+        return self._loop.run_until_complete(_runners(Scenario(**spec), url))
+
     def grow(self, count: int) -> dict[str, float]:
         """Resident memory that so many spans take, for a hundred thousand of them."""
         return {"MB/100k events": self._loop.run_until_complete(_grow(count)) * 100_000 / count}
@@ -79,6 +95,50 @@ class Stores:
             # What its constructor would set; from the beginning, each claim would look at all before it.
             self._running[count]._scan_debounce_seconds = 0.0  # noqa: SLF001
         return self._running[count]
+
+
+class Board:
+    """Its store, for the scenarios. Numbers of spans are its runners' own, so that none has to be asked for."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+
+    async def enqueue(self, tasks: list[int]) -> list[str]:
+        """One call for all."""
+        requests = [EnqueueRolloutRequest(input=task) for task in tasks]
+        return [rollout.rollout_id for rollout in await self._store.enqueue_many_rollouts(requests)]
+
+    async def claim(self, worker: str) -> tuple[int, Any] | None:
+        """It has no way to wait for one."""
+        rollout = await self._store.dequeue_rollout(worker)
+        if rollout is None:
+            await asyncio.sleep(IDLE)
+            return None
+        return rollout.input, rollout
+
+    async def span(self, claim: Any, number: int, attributes: dict[str, Any]) -> None:
+        """One call each, as its tracer makes them."""
+        await self._store.add_span(_span(claim, number, "work", attributes))
+
+    async def reward(self, claim: Any, number: int, value: float) -> None:
+        """A span of its kind for rewards."""
+        attributes = {"agentlightning.reward.0.name": "primary", "agentlightning.reward.0.value": value}
+        await self._store.add_span(_span(claim, number, "agentlightning.annotation", attributes))
+
+    async def finish(self, claim: Any) -> None:
+        """The attempt, and with it the rollout."""
+        await self._store.update_attempt(claim.rollout_id, claim.attempt.attempt_id, status="succeeded")
+
+    async def finished(self, ids: list[str]) -> set[str]:
+        """By status: its own wait takes a thread an id."""
+        wanted = set(ids)
+        return {one.rollout_id for one in await self._store.query_rollouts(status_in=["succeeded"])} & wanted
+
+    async def trace(self, rollout_id: str) -> tuple[list[dict[str, Any]], list[float]]:
+        """In the order of their numbers."""
+        found = [span.attributes for span in await self._store.query_spans(rollout_id)]
+        name = "agentlightning.reward.0.value"
+        return found, [attributes[name] for attributes in found if name in attributes]
 
 
 async def _enqueue(store: Any, count: int) -> None:
@@ -112,20 +172,21 @@ async def _add(store: InMemoryLightningStore, spans: list[Span], batch: int) -> 
 def _spans(numbers: range, event: str, rollout: Any) -> list[Span]:
     made = ({"text": f"note {number}"} for number in numbers)
     attributes = made if event == "tiny" else (call.attributes() for call in calls(len(numbers), seed=numbers.start))
-    return [
-        Span.from_attributes(
-            attributes=each,
-            rollout_id=rollout.rollout_id,
-            attempt_id=rollout.attempt.attempt_id,
-            sequence_id=number + 1,
-            name="chat",
-            trace_id=f"{1:032x}",
-            span_id=f"{number + 1:016x}",
-            start_time=1.0,
-            end_time=1.25,
-        )
-        for number, each in zip(numbers, attributes, strict=True)
-    ]
+    return [_span(rollout, number + 1, "chat", each) for number, each in zip(numbers, attributes, strict=True)]
+
+
+def _span(rollout: Any, number: int, name: str, attributes: dict[str, Any]) -> Span:
+    return Span.from_attributes(
+        attributes=attributes,
+        rollout_id=rollout.rollout_id,
+        attempt_id=rollout.attempt.attempt_id,
+        sequence_id=number,
+        name=name,
+        trace_id=f"{1:032x}",
+        span_id=f"{number:016x}",
+        start_time=1.0,
+        end_time=1.25,
+    )
 
 
 async def _cycle(count: int, at_once: int, url: str | None) -> float:
@@ -143,6 +204,14 @@ async def _cycle(count: int, at_once: int, url: str | None) -> float:
     if url:
         await store.close()
     return seconds
+
+
+async def _runners(scenario: Scenario, url: str) -> int:
+    client = LightningStoreClient(url)
+    try:
+        return await runners(Board(client), scenario)
+    finally:
+        await client.close()
 
 
 async def _claim(store: InMemoryLightningStore, count: int) -> float:
@@ -201,11 +270,14 @@ if __name__ == "__main__":
     stores = Stores()
     serve(
         {
+            "algorithm": stores.algorithm,
             "append": stores.append,
             "claim": stores.claim,
             "cycle": stores.cycle,
             "grow": stores.grow,
             "list": stores.list,
+            "runners": stores.runners,
+            "scenario": stores.scenario,
             "serve": stores.serve,
             "wait": stores.wait,
             "watchdog": stores.watchdog,

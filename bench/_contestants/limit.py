@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from collections.abc import Callable
+from contextlib import ExitStack, closing
 from functools import cache
+from time import perf_counter
+
+import msgspec
 
 from agl_core import Store
+from agl_core.events import CallRecorded
 from agl_core.log import SqliteLog
 from bench._contestants._drafts import batches, drafts
 from bench._contestants._replaying import Recording, record, replay
+from bench._contestants._replays import Files
 from bench._contestants._serve import serve
 from bench._contestants.store import cycles
 
@@ -23,6 +31,29 @@ def cycle(count: int, at_once: int) -> dict[str, float]:
     """The writes of so many rollouts that were enqueued, claimed and finished, grouped as the log grouped them."""
     seconds, _ = replay(_cycled(count, at_once))
     return {"cycles/s": count / seconds}
+
+
+class Decoding:
+    """Reads of a table that holds events as whole JSON."""
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+
+    def decode(self, count: int) -> dict[str, float]:
+        """Rows out of SQLite, each decoded into the same event by msgspec alone."""
+        decoder = msgspec.json.Decoder(CallRecorded)
+        return {"events/s": self._read(count, decoder.decode)}
+
+    def scan(self, count: int) -> dict[str, float]:
+        """Rows out of SQLite, and nothing done with them."""
+        return {"events/s": self._read(count, len)}
+
+    def _read(self, count: int, look: Callable[[bytes], object]) -> float:
+        with closing(sqlite3.connect(self._files.table(count))) as db:
+            before = perf_counter()
+            for (data,) in db.execute("select data from events order by position"):
+                look(data)
+            return count / (perf_counter() - before)
 
 
 @cache
@@ -45,4 +76,6 @@ def _cycled(count: int, at_once: int) -> Recording:
 
 
 if __name__ == "__main__":
-    serve({"append": append, "cycle": cycle})
+    with ExitStack() as ending:
+        decoding = Decoding(Files(ending))
+        serve({"append": append, "cycle": cycle, "decode": decoding.decode, "scan": decoding.scan})
