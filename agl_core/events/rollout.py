@@ -15,6 +15,7 @@ __all__ = [
     "AttemptExpired",
     "AttemptFinished",
     "AttemptStarted",
+    "AttemptUpdated",
     "ExitStatus",
     "Mode",
     "RolloutCancelled",
@@ -22,6 +23,7 @@ __all__ = [
     "RolloutDeleted",
     "RolloutEnqueued",
     "RolloutFinished",
+    "RolloutUpdated",
     "owner",
 ]
 
@@ -99,6 +101,23 @@ class RolloutEnqueued(Event):
     """The rollout this one was forked from."""
 
 
+@event("rollout.updated", schema=1)
+class RolloutUpdated(Event):
+    """Somebody changed what was asked for: the fields in `changed` are so from here on."""
+
+    rollout_id: str
+    changed: tuple[Literal["input", "mode", "resources", "config", "metadata"], ...]
+    """The other fields say nothing."""
+    input: Pooled[Any] = None
+    task_id: str | None = None
+    """Of the new input."""
+    mode: Mode | None = None
+    resources_id: str | None = None
+    resources_version: int | None = None
+    config: RolloutConfig | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
 @event("rollout.finished", schema=1)
 class RolloutFinished(Event):
     """No further attempt will be made."""
@@ -159,3 +178,17 @@ class AttemptExpired(Event):
     attempt_id: str
     exit_status: ExitStatus
     why: str
+
+
+@event("attempt.updated", schema=1)
+class AttemptUpdated(Event):
+    """Somebody said more about an attempt: the fields in `changed` are so from here on."""
+
+    rollout_id: str
+    attempt_id: str
+    changed: tuple[Literal["status", "worker_id", "metadata"], ...]
+    """The other fields say nothing."""
+    status: Literal["running"] | None = None
+    """Its worker says that it has begun; an end is `attempt.finished` or `attempt.expired`."""
+    worker_id: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)

@@ -30,5 +30,7 @@ class SpanRecorded(Event):
     """`unset`, `ok` or `error`."""
     status_message: str | None = None
     agent: str | None = None
+    sequence_id: int | None = None
+    """Its place among the spans of the rollout, when the sender had asked for one; else it is the next."""
     started_at: int
     ended_at: int

@@ -6,7 +6,7 @@ with a default is no new schema, but it changes the bytes: then a second file of
 
 import base64
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from agl_core.events import (
     AttemptExpired,
     AttemptFinished,
     AttemptStarted,
+    AttemptUpdated,
     BatchFormed,
     BlobsErased,
     CallRecorded,
@@ -45,6 +46,7 @@ from agl_core.events import (
     RolloutDeleted,
     RolloutEnqueued,
     RolloutFinished,
+    RolloutUpdated,
     RunConfig,
     RunFailed,
     RunFinished,
@@ -77,6 +79,16 @@ MEANINGS: dict[tuple[str, int], Event] = {
         (1, AttemptExpired(**OF_ATTEMPT, exit_status="worker_lost", why="process 7 on host is dead")),
         (1, AttemptFinished(**OF_ATTEMPT, exit_status="agent_raised", error="ValueError: no", late=True)),
         (1, AttemptStarted(**OF_ATTEMPT, sequence=2, worker_id="wk-1", token=2)),
+        (
+            1,
+            AttemptUpdated(
+                **OF_ATTEMPT,
+                changed=("status", "worker_id", "metadata"),
+                status="running",
+                worker_id="wk-2",
+                metadata={"k": "v"},
+            ),
+        ),
         (
             1,
             BatchFormed(
@@ -208,6 +220,22 @@ MEANINGS: dict[tuple[str, int], Event] = {
             ),
         ),
         (1, RolloutFinished(rollout_id=ROLLOUT, status="failed", exit_status="timeout", attempt_id=ATTEMPT)),
+        (
+            1,
+            RolloutUpdated(
+                rollout_id=ROLLOUT,
+                changed=("input", "mode", "resources", "config", "metadata"),
+                input={"question": "2 + 2"},
+                task_id="ta-2",
+                mode="val",
+                resources_id="rs-1",
+                resources_version=3,
+                config=RolloutConfig(
+                    timeout_seconds=60.0, unresponsive_seconds=9.0, max_attempts=2, retry_condition=("stalled",)
+                ),
+                metadata={"k": "w"},
+            ),
+        ),
         (1, RunFailed(**OF_RUN, code="STEP_FAILED", why="no")),
         (1, RunFinished(**OF_RUN, result={"reward": 1.0})),
         (1, RunResumed(**OF_RUN, after=12)),
@@ -242,6 +270,7 @@ MEANINGS: dict[tuple[str, int], Event] = {
                 status="error",
                 status_message="no",
                 agent="solver",
+                sequence_id=7,
                 started_at=AT,
                 ended_at=AT + 1,
             ),
@@ -255,12 +284,15 @@ MEANINGS: dict[tuple[str, int], Event] = {
 }
 """What each schema that was ever written means today."""
 
+BEFORE: dict[str, dict[str, object]] = {"span.recorded.v1": {"sequence_id": None}}
+"""Golden to the fields that came after it was written, with the default they have in it."""
+
 
 def read(path: Path) -> Encoded:
     """The event as the file keeps it."""
     kept = json.loads(path.read_text())
     blobs = {id_: base64.b64decode(content) for id_, content in kept["blobs"].items()}
-    meaning = MEANINGS[kept["type"], kept["schema"]]
+    meaning = replace(MEANINGS[kept["type"], kept["schema"]], **BEFORE.get(path.stem, {}))
     return Encoded(kept["type"], kept["schema"], kept["data"].encode(), meaning, blobs)
 
 
