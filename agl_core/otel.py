@@ -6,15 +6,12 @@ to the host's other processors.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
-from opentelemetry.trace import format_span_id, format_trace_id
 
 from agl_core.errors import OutsideAttempt
 from agl_core.events import SpanRecorded
 from agl_core.recorder import Scope, current
+from agl_core.store import from_otel
 
 __all__ = ["Processor", "recorded"]
 
@@ -33,28 +30,4 @@ class Processor(SpanProcessor):
 
 def recorded(span: ReadableSpan, scope: Scope) -> SpanRecorded:
     """The fact that a span stands for, its attributes as they came."""
-    context, status = span.get_span_context(), span.status
-    assert context is not None, "a span that ended has a context"
-    return SpanRecorded(
-        rollout_id=scope.rollout_id,
-        attempt_id=scope.attempt_id,
-        span_id=format_span_id(context.span_id),
-        trace_id=format_trace_id(context.trace_id),
-        parent_id=format_span_id(span.parent.span_id) if span.parent else None,
-        name=span.name,
-        kind=span.kind.name.lower(),
-        attributes=_plain(span.attributes or {}),
-        events=tuple(
-            {"name": event.name, "timestamp": event.timestamp, "attributes": _plain(event.attributes or {})}
-            for event in span.events
-        ),
-        status=status.status_code.name.lower(),
-        status_message=status.description,
-        agent=scope.agent,
-        started_at=span.start_time or 0,
-        ended_at=span.end_time or 0,
-    )
-
-
-def _plain(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in attributes.items()}
+    return from_otel(span, rollout_id=scope.rollout_id, attempt_id=scope.attempt_id, agent=scope.agent)

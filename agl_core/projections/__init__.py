@@ -7,6 +7,7 @@ from agl_core.projections._resources import Resources
 from agl_core.projections._rewards import Rewards
 from agl_core.projections._rollouts import Rollouts, exit_to_status
 from agl_core.projections._runs import Runs
+from agl_core.projections._spans import Spans
 from agl_core.projections._trace import Trace, TraceReward, traces
 from agl_core.projections._workers import Workers
 
@@ -17,6 +18,7 @@ __all__ = [
     "Rewards",
     "Rollouts",
     "Runs",
+    "Spans",
     "Trace",
     "TraceReward",
     "Workers",
@@ -24,5 +26,5 @@ __all__ = [
     "traces",
 ]
 
-CORE = (Rollouts(), Calls(), Rewards(), Resources(), Runs(), Workers())
+CORE = (Rollouts(), Calls(), Rewards(), Resources(), Runs(), Workers(), Spans())
 """In the order they are applied; none looks at another's tables."""

@@ -11,12 +11,14 @@ from agl_core.events import (
     AttemptExpired,
     AttemptFinished,
     AttemptStarted,
+    AttemptUpdated,
     CallRecorded,
     RewardGiven,
     RolloutCancelled,
     RolloutDeleted,
     RolloutEnqueued,
     RolloutFinished,
+    RolloutUpdated,
     SpanRecorded,
 )
 from agl_core.record import Record
@@ -43,15 +45,16 @@ def exit_to_status(exit_status: str) -> str:
 
 
 class Rollouts:
-    """`rollouts`, `attempts` and `queue`."""
+    """`rollouts`, `attempts` and `queue`; `tallies` counts by status, so that nobody has to."""
 
     name: ClassVar[str] = "rollouts"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     tables: ClassVar[Mapping[str, str]] = {
         "rollouts": """
             create table rollouts (
               rollout_id text primary key,
               position integer not null,
+              input_position integer not null,
               run_id text,
               task_id text not null,
               grp text,
@@ -70,9 +73,24 @@ class Rollouts:
               enqueued_at integer not null,
               finished_at integer
             ) strict, without rowid;
-            create index rollouts_position on rollouts (position);
-            create index rollouts_status on rollouts (status, position);
-            create index rollouts_run on rollouts (run_id, grp, position)""",
+            create index rollouts_position on rollouts (position) where hidden = 0;
+            create index rollouts_status on rollouts (status, position) where hidden = 0;
+            create index rollouts_hidden on rollouts (rollout_id) where hidden = 1;
+            create index rollouts_run on rollouts (run_id, grp, position);
+            create trigger rollouts_come after insert on rollouts begin
+              insert into tallies values (new.status, 1) on conflict do update set rollouts = rollouts + 1;
+            end;
+            create trigger rollouts_change after update of status, hidden on rollouts
+              when (old.status, old.hidden) <> (new.status, new.hidden) begin
+              update tallies set rollouts = rollouts - (old.hidden = 0) where status = old.status;
+              insert into tallies values (new.status, new.hidden = 0)
+                on conflict do update set rollouts = rollouts + excluded.rollouts;
+            end""",
+        "tallies": """
+            create table tallies (
+              status text primary key,
+              rollouts integer not null
+            ) strict, without rowid""",
         "attempts": """
             create table attempts (
               attempt_id text primary key,
@@ -83,6 +101,7 @@ class Rollouts:
               status text not null,
               exit_status text,
               error text,
+              metadata text not null default '{}',
               started_at integer not null,
               ended_at integer
             ) strict, without rowid;
@@ -107,30 +126,25 @@ class Rollouts:
                 _end(db, record, event, error=event.error, late=event.late)
             case AttemptExpired() as event:
                 _end(db, record, event, error=event.why, late=False)
+            case AttemptUpdated() as event:
+                _update_attempt(db, event)
+            case RolloutUpdated() as event:
+                _update(db, record, event)
             case RolloutFinished() as event:
                 _settle(db, record, event.rollout_id, event.status, event.exit_status)
-            case RolloutCancelled() as event:
-                db.execute(
-                    "update attempts set status = 'failed', error = ?, ended_at = ? "
-                    "where rollout_id = ? and ended_at is null",
-                    (f"cancelled: {event.why}", record.recorded_at, event.rollout_id),
-                )
-                _settle(db, record, event.rollout_id, "cancelled", None)
-            case RolloutDeleted() as event:
-                db.execute("update rollouts set hidden = 1 where rollout_id = ?", (event.rollout_id,))
-                db.execute("delete from queue where rollout_id = ?", (event.rollout_id,))
+            case RolloutCancelled() | RolloutDeleted() as event:
+                _cancel(db, record, event)
 
 
 def _enqueue(db: sqlite3.Connection, record: Record, event: RolloutEnqueued) -> None:
     db.execute(
-        "insert into rollouts (rollout_id, position, run_id, task_id, grp, repeat, mode, status, resources_id, "
-        "resources_version, parent, config, metadata, enqueued_at) "
-        "values (?, ?, ?, ?, ?, ?, ?, 'queuing', ?, ?, ?, ?, ?, ?)",
+        "insert into rollouts (rollout_id, position, input_position, run_id, task_id, grp, repeat, mode, status, "
+        "resources_id, resources_version, parent, config, metadata, enqueued_at) "
+        "values (?, ?, ?, ?, ?, ?, ?, ?, 'queuing', ?, ?, ?, ?, ?, ?)",
         (
-            event.rollout_id, record.position, event.run_id, event.task_id, event.group, event.repeat, event.mode,
-            event.resources_id, event.resources_version, event.parent,
-            msgspec.json.encode(event.config, order="sorted").decode(),
-            msgspec.json.encode(event.metadata, order="sorted").decode(), record.recorded_at,
+            event.rollout_id, record.position, record.position, event.run_id, event.task_id, event.group, event.repeat,
+            event.mode, event.resources_id, event.resources_version, event.parent, _json(event.config),
+            _json(event.metadata), record.recorded_at,
         ),
     )  # fmt: skip
     db.execute("insert into queue values (?, ?)", (record.position, event.rollout_id))
@@ -138,7 +152,7 @@ def _enqueue(db: sqlite3.Connection, record: Record, event: RolloutEnqueued) -> 
 
 def _start(db: sqlite3.Connection, record: Record, event: AttemptStarted) -> None:
     db.execute(
-        "insert into attempts values (?, ?, ?, ?, ?, 'preparing', null, null, ?, null)",
+        "insert into attempts values (?, ?, ?, ?, ?, 'preparing', null, null, '{}', ?, null)",
         (event.attempt_id, event.rollout_id, event.sequence, event.worker_id, event.token, record.recorded_at),
     )
     db.execute(
@@ -146,6 +160,44 @@ def _start(db: sqlite3.Connection, record: Record, event: AttemptStarted) -> Non
         (event.attempt_id, event.sequence, event.rollout_id),
     )
     db.execute("delete from queue where rollout_id = ?", (event.rollout_id,))
+
+
+def _update(db: sqlite3.Connection, record: Record, event: RolloutUpdated) -> None:
+    values: dict[str, object] = {}
+    for what in event.changed:
+        match what:
+            case "input":
+                values |= {"input_position": record.position, "task_id": event.task_id}
+            case "mode":
+                values["mode"] = event.mode
+            case "resources":
+                values |= {"resources_id": event.resources_id, "resources_version": event.resources_version}
+            case "config":
+                values["config"] = _json(event.config)
+            case "metadata":
+                values["metadata"] = _json(event.metadata)
+    _set(db, "rollouts", "rollout_id", event.rollout_id, values)
+
+
+def _update_attempt(db: sqlite3.Connection, event: AttemptUpdated) -> None:
+    values: dict[str, object] = {}
+    if "worker_id" in event.changed:
+        values["worker_id"] = event.worker_id
+    if "metadata" in event.changed:
+        values["metadata"] = _json(event.metadata)
+    _set(db, "attempts", "attempt_id", event.attempt_id, values)
+    if event.status == "running":
+        _run(db, event.rollout_id, event.attempt_id)
+
+
+def _set(db: sqlite3.Connection, table: str, column: str, id_: str, values: Mapping[str, object]) -> None:
+    if values:
+        sql = f"update {table} set {', '.join(f'{name} = ?' for name in values)} where {column} = ?"  # noqa: S608 - ours
+        db.execute(sql, (*values.values(), id_))
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value, order="sorted").decode()
 
 
 def _run(db: sqlite3.Connection, rollout_id: str, attempt_id: str) -> None:
@@ -164,19 +216,32 @@ def _end(
     if late:
         return
     db.execute(
-        "update attempts set status = ?, exit_status = ?, error = ?, ended_at = ? where attempt_id = ?",
+        "update attempts set status = ?, exit_status = ?, error = ?, ended_at = ? "
+        "where attempt_id = ? and ended_at is null",
         (exit_to_status(event.exit_status), event.exit_status, error, record.recorded_at, event.attempt_id),
     )
     # Waiting again, unless the next record of the same transaction settles it.
     changed = db.execute(
-        "update rollouts set status = 'requeuing' where rollout_id = ? and status in ('preparing', 'running')",
-        (event.rollout_id,),
+        "update rollouts set status = 'requeuing' "
+        "where rollout_id = ? and status in ('preparing', 'running') and attempt_id = ?",
+        (event.rollout_id, event.attempt_id),
     )
     if changed.rowcount:
         db.execute(
             "insert or ignore into queue select position, rollout_id from rollouts where rollout_id = ?",
             (event.rollout_id,),
         )
+
+
+def _cancel(db: sqlite3.Connection, record: Record, event: RolloutCancelled | RolloutDeleted) -> None:
+    """Its open attempt ends with it."""
+    db.execute(
+        "update attempts set status = 'failed', error = ?, ended_at = ? where rollout_id = ? and ended_at is null",
+        (f"cancelled: {event.why}", record.recorded_at, event.rollout_id),
+    )
+    _settle(db, record, event.rollout_id, "cancelled", None)
+    if isinstance(event, RolloutDeleted):
+        db.execute("update rollouts set hidden = 1 where rollout_id = ?", (event.rollout_id,))
 
 
 def _settle(db: sqlite3.Connection, record: Record, rollout_id: str, status: str, exit_status: str | None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agl_core.events import (
@@ -14,8 +14,10 @@ from agl_core.events import (
     RewardGiven,
     RewardWithdrawn,
     RolloutCancelled,
+    RolloutDeleted,
     RolloutEnqueued,
     RolloutFinished,
+    RolloutUpdated,
     SpanRecorded,
 )
 from agl_core.record import Record
@@ -65,12 +67,15 @@ def _trace(records: list[Record]) -> Trace:
         match record.event:
             case AttemptStarted() as event if status in {"queuing", "requeuing"}:
                 attempt_id, status = event.attempt_id, "running"
-            case AttemptFinished(late=False) | AttemptExpired() if status == "running":
-                status = "requeuing"
+            case AttemptFinished(late=False) | AttemptExpired() as event:
+                if status == "running" and event.attempt_id == attempt_id:
+                    status = "requeuing"
             case RolloutFinished() as event if status != "cancelled":
                 attempt_id, status, exit_status = event.attempt_id, event.status, event.exit_status
-            case RolloutCancelled() if status not in {"succeeded", "failed"}:
+            case RolloutCancelled() | RolloutDeleted() if status not in {"succeeded", "failed"}:
                 status = "cancelled"
+            case RolloutUpdated() as event:
+                enqueued = _updated(enqueued, event)
     withdrawn = {record.event.reward for record in records if isinstance(record.event, RewardWithdrawn)}
     return Trace(
         rollout_id=enqueued.rollout_id,
@@ -100,3 +105,16 @@ def _trace(records: list[Record]) -> Trace:
         ),
         metadata=enqueued.metadata,
     )
+
+
+def _updated(enqueued: RolloutEnqueued, event: RolloutUpdated) -> RolloutEnqueued:
+    changes: dict[str, Any] = {}
+    for what in event.changed:
+        match what:
+            case "input":
+                changes |= {"input": event.input, "task_id": event.task_id or enqueued.task_id}
+            case "mode":
+                changes["mode"] = event.mode
+            case "metadata":
+                changes["metadata"] = event.metadata
+    return replace(enqueued, **changes)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from agl_core.store._pages import PaginatedResult
 from agl_core.store._queries import REWARD, Queries
+from agl_core.store._span import Span, TraceStatus, from_otel
 from agl_core.store._store import Store
 from agl_core.store._types import (
     FINISHED,
+    UNSET,
     Admission,
     Attempt,
     AttemptedRollout,
@@ -14,21 +17,30 @@ from agl_core.store._types import (
     Outcome,
     Rollout,
     RolloutStatus,
+    Unset,
     Worker,
+    WorkerStatus,
 )
 
 __all__ = [
     "FINISHED",
     "REWARD",
+    "UNSET",
     "Admission",
     "Attempt",
     "AttemptStatus",
     "AttemptedRollout",
     "EnqueueRolloutRequest",
     "Outcome",
+    "PaginatedResult",
     "Queries",
     "Rollout",
     "RolloutStatus",
+    "Span",
     "Store",
+    "TraceStatus",
+    "Unset",
     "Worker",
+    "WorkerStatus",
+    "from_otel",
 ]

@@ -1,49 +1,90 @@
-"""What the store decides inside a transaction: it looks, and says what happened."""
+"""What the store decides about attempts inside a transaction: it looks, and says what happened."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from agl_core.clock import Clock
-from agl_core.errors import RunHeld, UnknownId
+from agl_core.errors import UnknownId
 from agl_core.events import (
     INFRASTRUCTURE,
     AttemptExpired,
     AttemptFinished,
     AttemptStarted,
-    CallRecorded,
+    Event,
     ExitStatus,
-    ModelCall,
     RolloutCancelled,
     RolloutConfig,
     RolloutFinished,
     owner,
 )
 from agl_core.ids import new_id
-from agl_core.log import Owner, View, is_alive
+from agl_core.log import Owner, View
 from agl_core.projections import exit_to_status
 from agl_core.record import Draft
 from agl_core.store._types import FINISHED
 
+if TYPE_CHECKING:
+    from agl_core.log._in_flight import Flight
+
 __all__ = [
     "Leases",
+    "Standing",
     "begin",
     "cancel",
     "claim",
     "expire",
+    "expired",
+    "find",
     "finish",
+    "finished",
     "give_back",
-    "hold",
-    "recover_calls",
-    "release",
+    "lose",
     "renew",
+    "settle",
 ]
 
+_LEAST = 3.0
+"""Seconds of silence that are always allowed: leases are looked after once a second."""
 _MOST_ATTEMPTS = 10
 """However often workers die under it, a rollout is not tried more than this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a rollout stands, as a decision sees it."""
+
+    id: str
+    run_id: str | None
+    status: str
+    attempt_id: str | None
+    """The latest, whether it is open or not."""
+    attempts: int
+    config: RolloutConfig
+    is_hidden: bool
+
+    def draft(self, event: Event, *, key: str | None = None) -> Draft:
+        """An event of its stream, in the story of its run."""
+        return Draft(stream=f"rollout/{self.id}", event=event, key=key, correlation_id=self.run_id or self.id)
+
+
+def find(view: View, rollout_id: str, attempt_id: str | None = None) -> Standing:
+    """The rollout, deleted or not; with that attempt, if one is named."""
+    found = view.rows(
+        "select run_id, status, attempt_id, attempts, config, hidden from rollouts where rollout_id = ?", (rollout_id,)
+    )
+    if not found:
+        raise UnknownId("rollout", rollout_id)
+    of = "select 1 from attempts where attempt_id = ? and rollout_id = ?"
+    if attempt_id is not None and not view.rows(of, (attempt_id, rollout_id)):
+        raise UnknownId("attempt", attempt_id)
+    run_id, status, latest, attempts, config, hidden = found[0]
+    decoded = msgspec.json.decode(config, type=RolloutConfig)
+    return Standing(rollout_id, run_id, status, latest, attempts, decoded, bool(hidden))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,131 +100,113 @@ class Leases:
         """Leases that end before this are renewed."""
         return self.clock.now() + int(self.seconds * 2 / 3 * 1e9)
 
-    def deadline(self, config: RolloutConfig, started: int) -> int:
-        """When the attempt is lost unless something happens."""
-        silent = min(config.unresponsive_seconds or self.seconds, self.seconds)
-        ends = [self.clock.now() + int(silent * 1e9)]
+    def put(
+        self,
+        view: View,
+        rollout_id: str,
+        attempt_id: str,
+        config: RolloutConfig,
+        *,
+        started: int,
+        owner: Owner | None = None,
+    ) -> None:
+        """Hold the attempt: until nothing was heard for `silence`, and in no case past `until`."""
+        now = self.clock.now()
+        silence = int(min(max(config.unresponsive_seconds or self.seconds, _LEAST), self.seconds) * 1e9)
+        data: dict[str, Any] = {"rollout_id": rollout_id, "started": started, "beat": now, "silence": silence}
         if config.timeout_seconds is not None:
             # The runner times its agent out itself; this is for one that hangs or is gone, and leaves it the time to.
-            ends.append(started + int((config.timeout_seconds + 5.0) * 1e9))
-        return min(ends)
+            data["until"] = started + int((config.timeout_seconds + 5.0) * 1e9)
+        deadline = now + silence
+        view.in_flight.put(
+            "lease",
+            attempt_id,
+            owner=owner or self.owner,
+            deadline=min(deadline, data.get("until", deadline)),
+            data=data,
+        )
 
 
 def claim(view: View, workers: Sequence[str], leases: Leases) -> list[Draft]:
     """Give the first of the queue to `workers`, one each, under leases."""
-    waiting = view.rows(
-        "select q.rollout_id, r.attempts, r.config, r.run_id from queue q join rollouts r using (rollout_id) "
-        "order by q.position limit ?",
-        (len(workers),),
-    )
-    drafts = []
-    for (rollout_id, attempts, config, run_id), worker_id in zip(waiting, workers, strict=False):
-        drafts.append(begin(view, rollout_id, attempts, config, run_id, worker_id, leases))
-    return drafts
+    waiting = view.rows("select rollout_id from queue order by position limit ?", (len(workers),))
+    return [
+        begin(view, find(view, rollout_id), worker_id, leases)
+        for (rollout_id,), worker_id in zip(waiting, workers, strict=False)
+    ]
 
 
-def begin(
-    view: View, rollout_id: str, attempts: int, config: str, run_id: str | None, worker_id: str, leases: Leases
-) -> Draft:
+def begin(view: View, rollout: Standing, worker_id: str, leases: Leases) -> Draft:
     """One more attempt, under a lease."""
-    attempt_id, sequence = new_id("at"), attempts + 1
-    started = leases.clock.now()
-    view.in_flight.put(
-        "lease",
-        attempt_id,
-        owner=leases.owner,
-        deadline=leases.deadline(msgspec.json.decode(config, type=RolloutConfig), started),
-        data={"rollout_id": rollout_id, "started": started},
-    )
-    return Draft(
-        stream=f"rollout/{rollout_id}",
-        event=AttemptStarted(
-            rollout_id=rollout_id, attempt_id=attempt_id, sequence=sequence, worker_id=worker_id, token=sequence
-        ),
-        correlation_id=run_id or rollout_id,
+    attempt_id, sequence = new_id("at"), rollout.attempts + 1
+    leases.put(view, rollout.id, attempt_id, rollout.config, started=leases.clock.now())
+    return rollout.draft(
+        AttemptStarted(
+            rollout_id=rollout.id, attempt_id=attempt_id, sequence=sequence, worker_id=worker_id, token=sequence
+        )
     )
 
 
 def finish(view: View, rollout_id: str, attempt_id: str, exit_status: ExitStatus, error: str | None) -> list[Draft]:
     """Settle an attempt whose lease is still held; otherwise remember that its result came too late."""
-    run_id, status, *_ = _rollout(view, rollout_id)
-    if not view.rows("select 1 from attempts where attempt_id = ? and rollout_id = ?", (attempt_id, rollout_id)):
-        raise UnknownId("attempt", attempt_id)
+    rollout = find(view, rollout_id, attempt_id)
     held = view.in_flight.drop("lease", attempt_id)
-    late = not held or status in FINISHED
-    drafts = [
-        Draft(
-            stream=f"rollout/{rollout_id}",
-            event=AttemptFinished(
-                rollout_id=rollout_id, attempt_id=attempt_id, exit_status=exit_status, error=error, late=late
-            ),
-            correlation_id=run_id or rollout_id,
-        )
-    ]
-    return drafts if late else drafts + _settle(view, rollout_id, attempt_id, exit_status)
+    late = not held or rollout.status in FINISHED
+    event = AttemptFinished(
+        rollout_id=rollout_id, attempt_id=attempt_id, exit_status=exit_status, error=error, late=late
+    )
+    return [rollout.draft(event)] if late else [rollout.draft(event), *settle(view, rollout, attempt_id, exit_status)]
 
 
 def renew(view: View, leases: Leases) -> list[Draft]:
-    """Move the deadlines of this process's leases; not those already passed, nor past an attempt's time-out."""
-    now = leases.clock.now()
-    for flight in view.in_flight.of("lease"):
-        if flight.owner == leases.owner and flight.deadline is not None and flight.deadline >= now:
-            _, _, _, config = _rollout(view, flight.data["rollout_id"])
-            until = leases.deadline(msgspec.json.decode(config, type=RolloutConfig), flight.data["started"])
-            if until > flight.deadline:
-                view.in_flight.put("lease", flight.id, owner=flight.owner, deadline=until, data=flight.data)
+    """Move on this process's leases that are due; not those already passed, nor any past its attempt's time-out."""
+    view.in_flight.renew("lease", leases.owner, now=leases.clock.now(), before=leases.renewal())
     return []
 
 
-def expire(view: View, leases: Leases) -> list[Draft]:
-    """End the leases that ran out, and at once those whose process is dead."""
+def expire(view: View, leases: Leases, *, dead: Collection[Owner] = ()) -> list[Draft]:
+    """End the leases that ran out, and those that `dead` processes held. What others hold is not looked at."""
     now = leases.clock.now()
+    lost = {flight.id: flight for owner in dead for flight in view.in_flight.held_by("lease", owner)}
+    overdue = [flight for flight in view.in_flight.overdue("lease", now) if flight.id not in lost]
     drafts: list[Draft] = []
-    dead: dict[Owner, bool] = {}
-    for flight in view.in_flight.of("lease"):
-        gone = dead.setdefault(flight.owner, flight.owner != leases.owner and is_alive(flight.owner) is False)
-        overdue = flight.deadline is not None and flight.deadline < now
-        if not gone and not overdue:
-            continue
-        rollout_id = flight.data["rollout_id"]
-        run_id, status, _, config = _rollout(view, rollout_id)
-        timeout = msgspec.json.decode(config, type=RolloutConfig).timeout_seconds
-        exit_status: ExitStatus = "unresponsive"
-        why = f"no sign of life from process {flight.owner.pid} on {flight.owner.host}"
-        if gone:
-            exit_status, why = "worker_lost", f"process {flight.owner.pid} on {flight.owner.host} is dead"
-        elif timeout is not None and now > flight.data["started"] + int(timeout * 1e9):
-            exit_status, why = "timeout", f"it took longer than {timeout:g} s, and its worker did not end it"
+    for flight in [*overdue, *lost.values()]:
         view.in_flight.drop("lease", flight.id)
-        if status in FINISHED:
+        rollout = find(view, flight.data["rollout_id"])
+        if rollout.status in FINISHED:
             continue
-        event = AttemptExpired(rollout_id=rollout_id, attempt_id=flight.id, exit_status=exit_status, why=why)
-        drafts.append(
-            Draft(
-                stream=f"rollout/{rollout_id}",
-                event=event,
-                key=f"expire/{flight.id}",
-                correlation_id=run_id or rollout_id,
-            )
-        )
-        drafts += _settle(view, rollout_id, flight.id, exit_status)
+        exit_status, why = _explained(flight, rollout.config, now, is_dead=flight.id in lost)
+        drafts.append(expired(rollout, flight.id, exit_status, why))
+        drafts += settle(view, rollout, flight.id, exit_status)
     return drafts
+
+
+def _explained(flight: Flight, config: RolloutConfig, now: int, *, is_dead: bool) -> tuple[ExitStatus, str]:
+    process, timeout = f"process {flight.owner.pid} on {flight.owner.host}", config.timeout_seconds
+    if is_dead:
+        return "worker_lost", f"{process} is dead"
+    if timeout is not None and now > flight.data["started"] + int(timeout * 1e9):
+        return "timeout", f"it took longer than {timeout:g} s, and its worker did not end it"
+    return "unresponsive", f"no sign of life from {process}"
+
+
+def expired(rollout: Standing, attempt_id: str, exit_status: ExitStatus, why: str) -> Draft:
+    """The lease is gone; said once for each."""
+    event = AttemptExpired(rollout_id=rollout.id, attempt_id=attempt_id, exit_status=exit_status, why=why)
+    return rollout.draft(event, key=f"expire/{attempt_id}")
+
+
+def lose(view: View, rollout: Standing, why: str) -> list[Draft]:
+    """The attempt under way, if there is one, does not count any more; the rollout waits again, and loses no try."""
+    if rollout.attempt_id is None or not view.in_flight.drop("lease", rollout.attempt_id):
+        return []
+    return [expired(rollout, rollout.attempt_id, "worker_lost", why)]
 
 
 def give_back(view: View, attempts: Sequence[AttemptStarted]) -> list[Draft]:
     """Attempts that were claimed and never begun go back to the queue, at no cost to them."""
     return [
-        Draft(
-            stream=f"rollout/{started.rollout_id}",
-            event=AttemptExpired(
-                rollout_id=started.rollout_id,
-                attempt_id=started.attempt_id,
-                exit_status="worker_lost",
-                why="its worker stopped before it began",
-            ),
-            key=f"expire/{started.attempt_id}",
-            correlation_id=_rollout(view, started.rollout_id)[0] or started.rollout_id,
-        )
+        expired(find(view, started.rollout_id), started.attempt_id, "worker_lost", "its worker stopped before it began")
         for started in attempts
         if view.in_flight.drop("lease", started.attempt_id)
     ]
@@ -191,84 +214,33 @@ def give_back(view: View, attempts: Sequence[AttemptStarted]) -> list[Draft]:
 
 def cancel(view: View, rollout_id: str, why: str) -> list[Draft]:
     """Call it off, unless it is settled."""
-    run_id, status, attempt_id, _ = _rollout(view, rollout_id)
-    if status in FINISHED:
+    rollout = find(view, rollout_id)
+    if rollout.status in FINISHED:
         return []
-    if attempt_id:
-        view.in_flight.drop("lease", attempt_id)
-    return [
-        Draft(
-            stream=f"rollout/{rollout_id}",
-            event=RolloutCancelled(rollout_id=rollout_id, why=why),
-            correlation_id=run_id or rollout_id,
-        )
-    ]
+    if rollout.attempt_id:
+        view.in_flight.drop("lease", rollout.attempt_id)
+    return [rollout.draft(RolloutCancelled(rollout_id=rollout_id, why=why))]
 
 
-def hold(view: View, run_id: str, me: Owner) -> list[Draft]:
-    """The run is this process's, unless another one has it that lives, or may live."""
-    flight = view.in_flight.get("run", run_id)
-    if flight and flight.owner != me and is_alive(flight.owner) is not False:
-        raise RunHeld(run_id, holder=f"process {flight.owner.pid} on {flight.owner.host}")
-    view.in_flight.put("run", run_id, owner=me)
-    return []
-
-
-def release(view: View, run_id: str, me: Owner) -> list[Draft]:
-    """The run is nobody's, if it was this process's."""
-    flight = view.in_flight.get("run", run_id)
-    if flight and flight.owner == me:
-        view.in_flight.drop("run", run_id)
-    return []
-
-
-def recover_calls(view: View, leases: Leases) -> list[Draft]:
-    """Calls that dead processes had under way: nobody knows what came of them."""
-    drafts = []
-    for flight in view.in_flight.of("call"):
-        if flight.owner == leases.owner or is_alive(flight.owner) is not False:
-            continue
-        view.in_flight.drop("call", flight.id)
-        event = CallRecorded(
-            call_id=flight.id,
-            rollout_id=flight.data["rollout_id"],
-            attempt_id=flight.data["attempt_id"],
-            call=ModelCall(model=flight.data["model"]),
-            status="unknown",
-            error=f"process {flight.owner.pid} died during the call",
-            started_at=flight.data["started"],
-            latency=0.0,
-        )
-        drafts.append(
-            Draft(
-                stream=f"rollout/{event.rollout_id}",
-                event=event,
-                key=f"call/{flight.id}",
-                correlation_id=flight.data.get("run_id") or event.rollout_id,
-            )
-        )
-    return drafts
-
-
-def _settle(view: View, rollout_id: str, attempt_id: str, exit_status: ExitStatus) -> list[Draft]:
+def settle(view: View, rollout: Standing, attempt_id: str, exit_status: ExitStatus) -> list[Draft]:
     """Finished, unless it is tried again: then the projection puts it back into the queue."""
-    run_id, _, _, config = _rollout(view, rollout_id)
-    attempts = [status for (status,) in view.rows(_EXITS, (rollout_id, attempt_id))] + [exit_status]
-    if _is_tried_again(attempts, msgspec.json.decode(config, type=RolloutConfig)):
+    attempts = [status for (status,) in view.rows(_EXITS, (rollout.id, attempt_id))] + [exit_status]
+    if _is_tried_again(attempts, rollout.config):
         return []
+    return [finished(rollout, attempt_id, exit_status)]
+
+
+def finished(rollout: Standing, attempt_id: str, exit_status: ExitStatus) -> Draft:
+    """No further attempt, whatever was allowed."""
     status = "succeeded" if exit_to_status(exit_status) == "succeeded" else "failed"
-    return [
-        Draft(
-            stream=f"rollout/{rollout_id}",
-            event=RolloutFinished(
-                rollout_id=rollout_id,
-                status=status,  # type: ignore[arg-type]  # the two words it can be
-                exit_status=exit_status,
-                attempt_id=attempt_id,
-            ),
-            correlation_id=run_id or rollout_id,
+    return rollout.draft(
+        RolloutFinished(
+            rollout_id=rollout.id,
+            status=status,  # type: ignore[arg-type]  # the two words it can be
+            exit_status=exit_status,
+            attempt_id=attempt_id,
         )
-    ]
+    )
 
 
 _EXITS = (
@@ -297,12 +269,3 @@ def _is_asked_for(exit_status: str, config: RolloutConfig) -> bool:
     if exit_status in INFRASTRUCTURE:
         names.add("infrastructure")
     return bool(names & set(config.retry_condition))
-
-
-def _rollout(view: View, rollout_id: str) -> tuple[str | None, str, str | None, str]:
-    sql = "select run_id, status, attempt_id, config from rollouts where rollout_id = ?"
-    found = view.rows(sql, (rollout_id,))
-    if not found:
-        raise UnknownId("rollout", rollout_id)
-    row: tuple[str | None, str, str | None, str] = found[0]
-    return row

@@ -8,7 +8,9 @@ import threading
 
 from agl_core.errors import AglError
 from agl_core.log import SqliteLog
-from agl_core.store._decisions import Leases, expire, recover_calls, renew
+from agl_core.log._in_flight import DUE
+from agl_core.store._decisions import Leases, expire, renew
+from agl_core.store._recovering import dead, recover_calls
 
 __all__ = ["Keeper"]
 
@@ -30,6 +32,8 @@ class Keeper:
     def start(self) -> None:
         """Clear up after dead processes, then keep watch."""
         self._clear_up()
+        if self._is_overdue():
+            self._log.transact(lambda view: expire(view, self._leases))
         self._thread.start()
 
     def stop(self) -> None:
@@ -38,26 +42,32 @@ class Keeper:
         if self._thread.is_alive():
             self._thread.join()
 
-    def _clear_up(self) -> None:
-        self._log.transact(lambda view: [*recover_calls(view, self._leases), *expire(view, self._leases)])
-
     def _run(self) -> None:
         tick = 0
         while not self._stop.wait(_TICK):
             tick += 1
             try:
-                if self._is_any(self._leases.renewal()):
+                if self._is_due():
                     self._log.transact(lambda view: renew(view, self._leases))
-                if self._is_any(self._leases.clock.now()) or (tick % _NEIGHBOURS == 0 and self._has_neighbours()):
+                if self._is_overdue():
+                    self._log.transact(lambda view: expire(view, self._leases))
+                if tick % _NEIGHBOURS == 0:
                     self._clear_up()
             except (AglError, sqlite3.Error) as error:
                 # The file may be busy, or closing: the next tick tries again, and a lease lasts many of them.
                 self._logger.warning("leases could not be kept: %s", error)
 
-    def _is_any(self, before: int) -> bool:
-        sql = "select 1 from in_flight where kind = 'lease' and deadline < ? limit 1"
-        return bool(self._log.rows(sql, (before,)))
+    def _clear_up(self) -> None:
+        gone = dead(self._log) - {self._leases.owner}
+        if gone:
+            self._log.transact(
+                lambda view: [*recover_calls(view, gone), *expire(view, self._leases, dead=gone)],
+            )
 
-    def _has_neighbours(self) -> bool:
-        sql = "select 1 from in_flight where kind in ('lease', 'call') and owner <> ? limit 1"
-        return bool(self._log.rows(sql, (str(self._leases.owner),)))
+    def _is_due(self) -> bool:
+        given = ("lease", self._leases.clock.now(), self._leases.renewal(), str(self._leases.owner))
+        return bool(self._log.rows(f"select 1 from in_flight where {DUE} limit 1", given))  # noqa: S608 - our words
+
+    def _is_overdue(self) -> bool:
+        sql = "select 1 from in_flight where kind = 'lease' and deadline < ? limit 1"
+        return bool(self._log.rows(sql, (self._leases.clock.now(),)))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any, Literal
 
 from agl_core.events import RolloutConfig
 
 __all__ = [
     "FINISHED",
+    "UNSET",
     "Admission",
     "Attempt",
     "AttemptStatus",
@@ -18,13 +20,25 @@ __all__ = [
     "Outcome",
     "Rollout",
     "RolloutStatus",
+    "Unset",
     "Worker",
+    "WorkerStatus",
 ]
 
 RolloutStatus = Literal["queuing", "preparing", "running", "failed", "succeeded", "cancelled", "requeuing"]
 AttemptStatus = Literal["preparing", "running", "failed", "succeeded", "unresponsive", "timeout"]
+WorkerStatus = Literal["idle", "busy", "unknown"]
 FINISHED = frozenset({"succeeded", "failed", "cancelled"})
 """Statuses no event changes any more."""
+
+
+class Unset(Enum):
+    """Says that an argument was left out, where None would be a value."""
+
+    UNSET = "unset"
+
+
+UNSET = Unset.UNSET
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +57,7 @@ class EnqueueRolloutRequest:
     key: str | None = None
     """Idempotency key: the same request with the same key is one rollout."""
     rollout_id: str | None = None
+    """An id of the caller's own: the same request with the same id is one rollout."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +75,9 @@ class Attempt:
     exit_status: str | None = None
     error: str | None = None
     worker_id: str | None = None
+    last_heartbeat_time: float | None = None
+    """When its lease was last renewed; None when the lease is gone."""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
     token: int = 0
 
 
@@ -124,7 +142,14 @@ class Worker:
     worker_id: str
     host: str
     pid: int
-    status: Literal["idle", "busy", "unknown"] = "unknown"
+    status: WorkerStatus = "unknown"
+    """`unknown` when the lease of its last attempt ran out: it may be dead, or slow."""
+    heartbeat_stats: Mapping[str, Any] | None = None
+    last_heartbeat_time: float | None = None
+    last_dequeue_time: float | None = None
+    last_busy_time: float | None = None
+    last_idle_time: float | None = None
+    current_rollout_id: str | None = None
     current_attempt_id: str | None = None
 
 

@@ -13,6 +13,7 @@ from agl_core.events import (
     AttemptFinished,
     AttemptStarted,
     RolloutCancelled,
+    RolloutDeleted,
     RolloutEnqueued,
     RolloutFinished,
 )
@@ -182,7 +183,7 @@ class Ends:
         ended = {
             record.event.rollout_id
             for record in records
-            if isinstance(record.event, RolloutFinished | RolloutCancelled)
+            if isinstance(record.event, RolloutFinished | RolloutCancelled | RolloutDeleted)
         }
         if ended:
             self._settle(ended)

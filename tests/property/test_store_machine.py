@@ -160,10 +160,11 @@ class StoreMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.held())
     @rule(data=st.data())
     def renew(self, data):
-        """A sign of life moves every deadline on, but no further than a time-out."""
+        """A sign of life moves on every deadline that is due, but no further than a time-out."""
         self.log.transact(lambda view: _decisions.renew(view, self.store._leases))
+        due = self.clock.now() + int(LEASE * 2 / 3 * 1e9)
         for one in self.rollouts.values():
-            if one.attempt and one.deadline >= self.clock.now():
+            if one.attempt and self.clock.now() <= one.deadline < due:
                 until = self.clock.now() + int(LEASE * 1e9)
                 if one.config.timeout_seconds:
                     until = min(until, one.started + int((one.config.timeout_seconds + 5) * 1e9))

@@ -1,0 +1,27 @@
+"""What every part of the store stands on: a log to write to, and answers from its tables."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from agl_core.clock import Clock, System
+from agl_core.log import Decide, Owner, SqliteLog
+from agl_core.record import Record
+from agl_core.store._decisions import Leases
+from agl_core.store._queries import Queries
+
+__all__ = ["Base"]
+
+
+class Base:
+    """`log`, `ask`, and the leases of this process."""
+
+    def __init__(self, log: SqliteLog, *, clock: Clock | None = None, lease_seconds: float = 30.0) -> None:
+        self.log = log
+        self.ask = Queries(log)
+        self._leases = Leases(Owner.me(), clock or System(), lease_seconds)
+
+    async def _decided(self, decide: Decide) -> Sequence[Record]:
+        """What a decision wrote, once it is durable."""
+        return await asyncio.wrap_future(self.log.submit(decide))

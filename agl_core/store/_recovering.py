@@ -1,0 +1,61 @@
+"""What the store decides about processes: who holds a run, and what the dead have left."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from agl_core.errors import RunHeld
+from agl_core.events import CallRecorded, ModelCall
+from agl_core.log import Owner, SqliteLog, View, is_alive
+from agl_core.record import Draft
+
+__all__ = ["dead", "hold", "recover_calls", "release"]
+
+
+def dead(log: SqliteLog) -> set[Owner]:
+    """Processes of this host that hold something and live no more."""
+    holders = log.rows("select distinct owner from in_flight where kind in ('lease', 'call')")
+    return {owner for owner in (Owner.parse(text) for (text,) in holders) if is_alive(owner) is False}
+
+
+def hold(view: View, run_id: str, me: Owner) -> list[Draft]:
+    """The run is this process's, unless another one has it that lives, or may live."""
+    flight = view.in_flight.get("run", run_id)
+    if flight and flight.owner != me and is_alive(flight.owner) is not False:
+        raise RunHeld(run_id, holder=f"process {flight.owner.pid} on {flight.owner.host}")
+    view.in_flight.put("run", run_id, owner=me)
+    return []
+
+
+def release(view: View, run_id: str, me: Owner) -> list[Draft]:
+    """The run is nobody's, if it was this process's."""
+    flight = view.in_flight.get("run", run_id)
+    if flight and flight.owner == me:
+        view.in_flight.drop("run", run_id)
+    return []
+
+
+def recover_calls(view: View, gone: Collection[Owner]) -> list[Draft]:
+    """Calls that dead processes had under way: nobody knows what came of them."""
+    drafts = []
+    for flight in (flight for owner in gone for flight in view.in_flight.held_by("call", owner)):
+        view.in_flight.drop("call", flight.id)
+        event = CallRecorded(
+            call_id=flight.id,
+            rollout_id=flight.data["rollout_id"],
+            attempt_id=flight.data["attempt_id"],
+            call=ModelCall(model=flight.data["model"]),
+            status="unknown",
+            error=f"process {flight.owner.pid} died during the call",
+            started_at=flight.data["started"],
+            latency=0.0,
+        )
+        drafts.append(
+            Draft(
+                stream=f"rollout/{event.rollout_id}",
+                event=event,
+                key=f"call/{flight.id}",
+                correlation_id=flight.data.get("run_id") or event.rollout_id,
+            )
+        )
+    return drafts
