@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,15 +27,18 @@ from bench._scenario import Scenario
 _ONE, _TWO = "ours, one process", "ours, two processes"
 _RAM, _HTTP = "agentlightning, RAM", "agentlightning, HTTP"
 SCENARIOS = {
-    "minimal, 4096 -> 128 tasks": Scenario(tasks=128, batch=64, runners=32, rounds=6, sleep=0.5),
-    "medium, 10,000 -> 200 tasks": Scenario(tasks=200, batch=100, runners=100, rounds=10, sleep=0.1),
-    "long queue, 50,000 -> 300 tasks, 256 -> 64 runners": Scenario(
-        tasks=300, batch=1024, remaining=4096, runners=64, rounds=4, sleep=0.1
-    ),
-    "heavy trace, 10,000 -> 100 tasks, 512 -> 64 runners, sleeps / 4": Scenario(
-        tasks=100, batch=64, remaining=32, runners=64, rounds=20, sleep=0.25
-    ),
+    "minimal": Scenario(tasks=128, batch=64, runners=32, rounds=6, sleep=0.5),
+    "medium": Scenario(tasks=200, batch=100, runners=100, rounds=10, sleep=0.1),
+    "long queue": Scenario(tasks=300, batch=1024, remaining=4096, runners=64, rounds=4, sleep=0.1),
+    "heavy trace": Scenario(tasks=100, batch=64, remaining=32, runners=64, rounds=20, sleep=0.25),
 }
+UPSTREAM = {
+    "minimal": Scenario(tasks=4096, batch=256, runners=32, rounds=6, sleep=0.5),
+    "medium": Scenario(tasks=10_000, batch=1000, runners=100, rounds=10, sleep=0.1),
+    "long queue": Scenario(tasks=50_000, batch=1024, remaining=4096, runners=256, rounds=4, sleep=0.1),
+    "heavy trace": Scenario(tasks=10_000, batch=1024, remaining=256, runners=512, rounds=20, sleep=1.0),
+}
+_QUICK = {"tasks": 16, "batch": 16, "remaining": 8, "runners": 8, "sleep": 0.05}
 
 
 def run(options: Options) -> Report:
@@ -43,13 +46,24 @@ def run(options: Options) -> Report:
     with Field(options) as field:
         contest = _contest(field)
         parts: list[tuple[Rounds, list[Measure]]] = []
+        notes = []
         for name, full in SCENARIOS.items():
-            scenario = replace(full, tasks=16, batch=16, runners=8, remaining=8, sleep=0.05) if options.quick else full
+            scenario = replace(full, **_QUICK) if options.quick else full
+            notes.append(f"{name}: {_scale(scenario, UPSTREAM[name])}")
             contestants: dict[str, Contestant] = {who: partial(work, asdict(scenario)) for who, work in contest.items()}
             rounds = interleaved(f"scenarios, {name}", contestants, rounds=options.rounds_or(3), warm=False)
             goals = (Comparison(of=_ONE, over=_RAM), Comparison(of=_TWO, over=_HTTP))
             parts.append((rounds, [rounds.measure(name, unit, *goals) for unit in ("rollouts/s", "spans/s")]))
-    return field.report(*parts)
+    return field.report(*parts, notes=notes)
+
+
+def _scale(here: Scenario, there: Scenario) -> str:
+    """What is scaled, and what no store can exceed."""
+    names = [one.name for one in fields(Scenario) if getattr(here, one.name) != getattr(there, one.name)]
+    scaled = ", ".join(f"{getattr(there, name):,} -> {getattr(here, name):,} {name}" for name in names)
+    rounds = (1 + here.rounds) / 2
+    bound = here.runners / (here.sleep * (rounds + 0.5))
+    return f"{scaled}; {here.runners} runners and their sleeps allow {bound:.0f} rollouts/s"
 
 
 def _contest(field: Field) -> dict[str, Callable[[dict[str, Any]], Figures]]:
@@ -60,10 +74,14 @@ def _contest(field: Field) -> dict[str, Callable[[dict[str, Any]], Figures]]:
     }
     server, clients = field.peer(AGENT_LIGHTNING), field.peer(AGENT_LIGHTNING)
     if server and clients:
-        url = server.ask("serve")
         contest[_RAM] = lambda spec: clients.ask("scenario", spec=spec)
-        contest[_HTTP] = lambda spec: _together(server, clients, {"spec": spec}, {"spec": spec, "url": url})
+        contest[_HTTP] = lambda spec: _over_http(server, clients, spec)
     return contest
+
+
+def _over_http(server: Process, clients: Process, spec: dict[str, Any]) -> Figures:
+    url = server.ask("serve")
+    return _together(server, clients, {"spec": spec}, {"spec": spec, "url": url})
 
 
 def _over_a_file(algorithm: Process, runners: Process, spec: dict[str, Any]) -> Figures:

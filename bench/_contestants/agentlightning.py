@@ -32,7 +32,9 @@ class Stores:
         self._server: LightningStoreServer | None = None
 
     def serve(self) -> str:
-        """Begin to serve a store over HTTP; its address."""
+        """Begin to serve a new store over HTTP; its address."""
+        if self._server is not None:
+            self._loop.run_until_complete(self._server.stop())
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]

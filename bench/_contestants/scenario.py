@@ -62,7 +62,7 @@ class Board:
     async def trace(self, rollout_id: str) -> tuple[list[dict[str, Any]], list[float]]:
         """In the order they were kept."""
         (trace,) = self._store.ask.traces([rollout_id])
-        return [dict(span.attributes) for span in trace.spans], [reward.value for reward in trace.rewards]
+        return [dict(span.attributes) for span in trace.spans], [reward.given.value for reward in trace.rewards]
 
 
 def one_process(spec: dict[str, Any]) -> dict[str, float]:
