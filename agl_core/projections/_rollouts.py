@@ -73,9 +73,8 @@ class Rollouts:
               enqueued_at integer not null,
               finished_at integer
             ) strict, without rowid;
-            create index rollouts_position on rollouts (position) where hidden = 0;
-            create index rollouts_status on rollouts (status, position) where hidden = 0;
-            create index rollouts_hidden on rollouts (rollout_id) where hidden = 1;
+            create index rollouts_position on rollouts (hidden, position);
+            create index rollouts_status on rollouts (hidden, status, position);
             create index rollouts_run on rollouts (run_id, grp, position);
             create trigger rollouts_come after insert on rollouts begin
               insert into tallies values (new.status, 1) on conflict do update set rollouts = rollouts + 1;

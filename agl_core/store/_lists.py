@@ -120,31 +120,34 @@ class Lists:
         if is_by_status and status_in is not None:
             rows = self._by_status(sorted(set(status_in)), page)
         else:
-            sql = (
-                f"select {_ROLLOUT} from rollouts where hidden = 0 and {must} and {where} "  # noqa: S608 - our names
-                f"order by {page.order} limit ? offset ?"
-            )
-            rows = self.log.rows(sql, [*fixed, *given, page.limit, page.offset])
+            rows = self._page(f"hidden = 0 and {must} and {where}", [*fixed, *given], page)
         items = self.made(rows)
         if page.limit < 0 and page.offset == 0:
             return page.of(items, len(items))
         if is_by_status:
-            sql = f"select coalesce(sum(rollouts), 0) from tallies where {where}"  # noqa: S608 - the same
+            sql = f"select coalesce(sum(rollouts), 0) from tallies where {where}"  # noqa: S608 - our own names
             return page.of(items, self.log.rows(sql, given)[0][0])
-        sql = f"select count(*) from rollouts where hidden = 0 and {must} and {where}"  # noqa: S608 - the same
-        return page.of(items, self.log.rows(sql, [*fixed, *given])[0][0])
+        return page.of(items, self._count("rollouts", f"hidden = 0 and {must} and {where}", [*fixed, *given]))
 
     def _by_status(self, statuses: Sequence[str], page: Page) -> list[Any]:
         """Each status has its own stretch of an index, in order: no more of each is read than the page may need."""
         if not statuses:
             return []
+        if len(statuses) == 1:
+            return self._page("hidden = 0 and status = ?", statuses, page)
         most = -1 if page.limit < 0 else page.limit + page.offset
-        one = (
-            f"select * from (select {_ROLLOUT} from rollouts where hidden = 0 and status = ? "  # noqa: S608 - our names
-            f"order by {page.order} limit ?)"
-        )
-        sql = f"{' union all '.join([one] * len(statuses))} order by {page.order} limit ? offset ?"
+        one = f"select * from (select * from rollouts where hidden = 0 and status = ? order by {page.order} limit ?)"  # noqa: S608
+        stretches = " union all ".join([one] * len(statuses))
+        sql = f"select {_ROLLOUT} from ({stretches}) order by {page.order} limit ? offset ?"  # noqa: S608 - our names
         return self.log.rows(sql, [*(part for status in statuses for part in (status, most)), page.limit, page.offset])
+
+    def _page(self, where: str, given: Sequence[Any], page: Page) -> list[Any]:
+        """Ids first, from an index alone: what an offset skips is not looked at any closer."""
+        sql = (
+            f"select {_ROLLOUT} from rollouts where rollout_id in (select rollout_id from rollouts "  # noqa: S608 - ours
+            f"where {where} order by {page.order} limit ? offset ?) order by {page.order}"
+        )
+        return self.log.rows(sql, [*given, page.limit, page.offset])
 
     def rollout_rows(self, ids: Sequence[str]) -> list[Any]:
         """Rows of `made`, deleted ones among them."""
