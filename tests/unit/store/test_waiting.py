@@ -204,3 +204,13 @@ async def test_a_store_that_only_reads_can_wait(store, log):
 
         assert await waiting
         reader.close()
+
+
+async def test_a_time_out_of_nothing_asks_how_things_stand(store):
+    """At once, also when all have ended."""
+    done, open_ = await store.enqueue([EnqueueRolloutRequest(input=n) for n in range(2)])
+    await store.cancel_rollout(done)
+
+    assert await store.wait([done], timeout=0) is True
+    assert await store.wait([done, open_], timeout=0) is False
+    assert [one.rollout_id for one in await store.wait_for_rollouts(rollout_ids=[done, open_], timeout=0)] == [done]
