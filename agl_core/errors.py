@@ -2,7 +2,7 @@
 
     AglError
     ├── LogError        VersionConflict KeyReused LogCorrupt LogTooNew LogReadOnly LogNotFound LogUnsupported
-    │                   LogBusy LogExists BadQuery
+    │                   LogBusy LogExists LogGone LogFull ContentErased BadQuery QueryCut
     ├── CodecError      UpcastGap BadPayload
     ├── StoreError      UnknownId BadValue LeaseLost RunHeld OutsideAttempt AlreadySettled
     ├── PluginError     MissingExtra PluginBroken UnknownName
@@ -29,6 +29,7 @@ __all__ = [
     "BadValue",
     "CaptureNone",
     "CodecError",
+    "ContentErased",
     "EngineError",
     "EngineFailed",
     "KeyReused",
@@ -37,6 +38,8 @@ __all__ = [
     "LogCorrupt",
     "LogError",
     "LogExists",
+    "LogFull",
+    "LogGone",
     "LogNotFound",
     "LogReadOnly",
     "LogTooNew",
@@ -53,6 +56,7 @@ __all__ = [
     "PolicyNotLoaded",
     "PortBusy",
     "PromptTooLong",
+    "QueryCut",
     "ReplayDiverged",
     "RewardMissing",
     "RunError",
@@ -190,6 +194,45 @@ class LogExists(LogError):
         super().__init__(f"{path} is there already: choose another name, or remove it first", path=path)
 
 
+class LogGone(LogError):
+    """The file is not where it was opened any more: what would be written to it now, nobody would ever read."""
+
+    code = "LOG_GONE"
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f"{path} was removed or replaced while it was open: nothing was written. Put the file back, or open the "
+            "log again to begin a new one",
+            path=path,
+        )
+
+
+class LogFull(LogError):
+    """There is no space left for what was to be written; nothing of it was."""
+
+    code = "LOG_FULL"
+
+    def __init__(self, path: str, *, why: str) -> None:
+        super().__init__(
+            f"{path} cannot grow: {why}. Nothing was written; make space, and write again: the log goes on",
+            path=path,
+            why=why,
+        )
+
+
+class ContentErased(LogError):
+    """What was asked for was erased from the log on purpose."""
+
+    code = "CONTENT_ERASED"
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"the content of {what} was erased on purpose: `blobs.erased` in the log says when and why; only a copy "
+            "made before has it",
+            what=what,
+        )
+
+
 class LogUnsupported(LogError):
     """No plugin opens this URL, or a live run must not write there."""
 
@@ -215,6 +258,15 @@ class BadQuery(LogError):
 
     def __init__(self, why: str) -> None:
         super().__init__(f'{why.strip()}\n`agl log query "show tables"` lists what there is to ask', why=why)
+
+
+class QueryCut(LogError):
+    """A query was stopped before its answer was whole."""
+
+    code = "QUERY_CUT"
+
+    def __init__(self, at: str, *, cure: str) -> None:
+        super().__init__(f"the answer was cut at {at}, and there is more. {cure}", at=at, cure=cure)
 
 
 # --- the codec

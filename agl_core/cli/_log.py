@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-from typing import Any
-
 import click
 
+from agl_core.cli import _log_mending as mending
 from agl_core.cli._logs import busy_is_said, open_log, where
 from agl_core.cli._options import as_json, log_level, log_path
 from agl_core.cli._tables import facts, print_json, print_json_rows, print_table
@@ -85,30 +83,6 @@ def query(*, sql: str, log_path: str | None, as_json: bool) -> None:
             print_table(answer.columns, answer.rows)
 
 
-@log.command("verify")
-@log_path
-@as_json
-@log_level
-def verify(*, log_path: str | None, as_json: bool) -> None:
-    """Read every event and blob, fold every table again, and say what is not as it should be."""
-    from agl_core.log import verify as find_faults
-
-    with open_log(log_path, projections=True) as log:
-        found = [
-            {"what": finding.what, "where": finding.where, "why": finding.why}
-            for finding in find_faults(log, progress=_progress("verified"))
-        ]
-        position = log.head()
-    if as_json:
-        print_json({"log": str(log.path), "events": position, "ok": not found, "findings": found})
-    elif found:
-        print_table(("what", "where", "why"), [tuple(finding.values()) for finding in found])
-    else:
-        click.echo(f"{log.path} is sound: {position} events")
-    if found:
-        sys.exit(1)
-
-
 @log.command("rebuild")
 @log_path
 @as_json
@@ -123,7 +97,7 @@ def rebuild(*, log_path: str | None, as_json: bool) -> None:
     if not path.exists():
         raise LogNotFound(str(path))
     with busy_is_said(path):
-        count = fold_again(path, CORE, progress=_progress("folded"))
+        count = fold_again(path, CORE, progress=mending.progress("folded"))
     tables = sorted(table for projection in CORE for table in projection.tables)
     if as_json:
         print_json({"log": str(path), "events": count, "tables": tables})
@@ -131,12 +105,4 @@ def rebuild(*, log_path: str | None, as_json: bool) -> None:
         click.echo(f"{len(tables)} tables folded from {count} events")
 
 
-def _progress(done: str) -> Any:
-    """A line that is written over, on a terminal; nothing elsewhere."""
-    if not sys.stderr.isatty():
-        return lambda _position, _head: None
-
-    def say(position: int, head: int) -> None:
-        click.echo(f"\r{position} of {head} {done}", nl=position == head, err=True)
-
-    return say
+mending.register(log)

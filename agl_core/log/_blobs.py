@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator
 from itertools import groupby
 
 from agl_core.codec import before, references
-from agl_core.errors import LogCorrupt
+from agl_core.errors import ContentErased, LogCorrupt
 
 __all__ = ["fetch", "fresh", "needed", "place", "unplaced"]
 
@@ -28,6 +28,9 @@ def fetch(db: sqlite3.Connection) -> Callable[[str], bytes]:
     def get(id_: str) -> bytes:
         found = db.execute("select content from blobs where id = ?", (id_,)).fetchone()
         if found is None:
+            # Which ones were erased fills a list as long as there are; whether all that miss are on it, `verify` says.
+            if db.execute("select 1 from events where type = 'blobs.erased' limit 1").fetchone():
+                raise ContentErased(f"blob {id_}")
             raise LogCorrupt("the log", why=f"blob {id_} is missing")
         return bytes(found[0])
 

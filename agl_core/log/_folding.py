@@ -1,4 +1,4 @@
-"""Tables out of facts: folded from the log again, beside it or in its place."""
+"""Tables out of facts: folded from the log again, in the place of those that are there."""
 
 from __future__ import annotations
 
@@ -10,28 +10,16 @@ from pathlib import Path
 from agl_core.codec import Codec
 from agl_core.errors import RunHeld
 from agl_core.log import _schema
-from agl_core.log._layout import statements
+from agl_core.log._erased import foldable
 from agl_core.log._owner import Owner, is_alive
 from agl_core.log._protocol import Projection
 from agl_core.log._sqlite import SqliteLog
 from agl_core.log._turns import Turns
 
-__all__ = ["Progress", "fold", "rebuild"]
+__all__ = ["Progress", "rebuild"]
 
 Progress = Callable[[int, int], None]
 """Hears how many are done, and of how many."""
-
-
-def fold(log: SqliteLog, projections: Sequence[Projection], *, until: int | None = None) -> sqlite3.Connection:
-    """The projections as they were at a position, in a database of their own in memory."""
-    db = sqlite3.connect(":memory:", isolation_level=None)
-    for projection in projections:
-        for statement in statements(";".join(projection.tables.values())):
-            db.execute(statement)
-    for record in log.read(until=until):
-        for projection in projections:
-            projection.apply(record, db)
-    return db
 
 
 def rebuild(
@@ -59,7 +47,7 @@ def rebuild(
                 _drop(db, projection)
             _schema.install(db, projections)
             head = log.head()
-            for record in log.read(until=head):
+            for record in foldable(log, until=head):
                 for projection in projections:
                     projection.apply(record, db)
                 if record.position % 1000 == 0 or record.position == head:

@@ -14,7 +14,7 @@ from agl_core.log._failures import is_damage
 from agl_core.log._layout import LAYOUT, bring_up, statements
 from agl_core.log._protocol import Projection
 
-__all__ = ["check", "connect", "install", "make", "refuse_foreign", "transaction"]
+__all__ = ["check", "connect", "install", "make", "quoted", "refuse_foreign", "transaction"]
 
 _ESCAPE = re.compile(r"\\(\d{3})")
 """How the kernel writes a blank in the name of a mount."""
@@ -31,7 +31,7 @@ def connect(path: Path, *, readonly: bool = False) -> sqlite3.Connection:
     """A connection that commits when told to, waits for others, and may cross threads."""
     mode = "?mode=ro" if readonly else ""
     db = sqlite3.connect(
-        f"file:{_quoted(path)}{mode}", uri=True, timeout=BUSY_MS / 1000, isolation_level=None, check_same_thread=False
+        f"file:{quoted(path)}{mode}", uri=True, timeout=BUSY_MS / 1000, isolation_level=None, check_same_thread=False
     )
     db.execute("pragma foreign_keys = off")
     return db
@@ -78,6 +78,13 @@ def check(path: Path, *, readonly: bool = False) -> None:
         if is_damage(error):
             raise LogCorrupt(str(path), why=str(error)) from None
         raise LogUnsupported(str(path), why=str(error), cure=_PLACE) from None
+
+
+def quoted(path: Path) -> str:
+    """The path as a `file:` address takes it."""
+    from urllib.parse import quote
+
+    return quote(str(path))
 
 
 def _check_and_migrate(path: Path, *, readonly: bool) -> None:
@@ -145,12 +152,6 @@ def _has_tables(db: sqlite3.Connection) -> bool:
 
 def _name(db: sqlite3.Connection) -> str:
     return str(db.execute("pragma database_list").fetchone()[2])
-
-
-def _quoted(path: Path) -> str:
-    from urllib.parse import quote
-
-    return quote(str(path))
 
 
 def _refuse_network(path: Path) -> None:

@@ -19,6 +19,7 @@ from agl_core.errors import LogCorrupt, LogReadOnly
 from agl_core.log import _schema
 from agl_core.log._blobs import fetch
 from agl_core.log._checkpointing import Checkpointer
+from agl_core.log._erased import foldable, readable
 from agl_core.log._failures import is_damage
 from agl_core.log._follow import Follower, Heard, Subscription
 from agl_core.log._protocol import NOTHING, Decide, Expected, Projection, Work
@@ -97,7 +98,7 @@ class SqliteLog:
         with _schema.transaction(db):
             _schema.refuse_foreign(db, self.projections)
             new = _schema.install(db, self.projections)
-            for record in self.read() if new else ():
+            for record in foldable(self) if new else ():
                 for projection in new:
                     projection.apply(record, db)
 
@@ -174,7 +175,7 @@ class SqliteLog:
         position, id_, stream, version, type_, schema, data, key, cause, story, actor, occurred, recorded = row
         return Record(
             position=position, id=id_, stream=stream, version=version,
-            event=self.codec.decode(type_, schema, data, get), key=key, causation_id=cause, correlation_id=story,
+            event=readable(self.codec, type_, schema, data, get), key=key, causation_id=cause, correlation_id=story,
             actor=actor, occurred_at=occurred, recorded_at=recorded,
         )  # fmt: skip
 

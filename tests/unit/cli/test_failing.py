@@ -142,7 +142,7 @@ def test_a_log_that_lost_something_fails_its_check(ask, story, harm, what):
         db.execute(harm)
     db.close()
 
-    done = ask("log", "verify", "--log", story.path, "--json")
+    done = ask("log", "verify", "--deep", "--log", story.path, "--json")
 
     told = json.loads(done.stdout)
     assert done.exit_code == 1
