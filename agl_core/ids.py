@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import secrets
+import os
 import time
 from typing import Any
 
@@ -13,12 +13,14 @@ from agl_core.errors import BadValue
 __all__ = ["canonical", "content_id", "digest", "new_id", "task_id", "ulid"]
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_PAIRS = tuple(high + low for high in _ALPHABET for low in _ALPHABET)
+"""Two digits at a time: every fact gets an id, and a digit at a time takes four times as long."""
 
 
 def ulid() -> str:
     """A lower-case ULID: 48 bits of milliseconds, 80 random bits (github.com/ulid/spec)."""
-    number = (time.time_ns() // 1_000_000) << 80 | secrets.randbits(80)
-    return "".join(_ALPHABET[(number >> shift) & 31] for shift in range(125, -5, -5))
+    number = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(10), "big")
+    return "".join([_PAIRS[(number >> shift) & 1023] for shift in range(120, -10, -10)])
 
 
 def new_id(prefix: str) -> str:

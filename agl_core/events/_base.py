@@ -9,7 +9,20 @@ from typing import Annotated, Any, ClassVar, TypeVar, dataclass_transform
 
 from agl_core.errors import BadPayload, UpcastGap
 
-__all__ = ["F32", "U32", "Chat", "Event", "Packing", "Pooled", "Unknown", "Upcast", "Vocabulary", "event", "upcast"]
+__all__ = [
+    "F32",
+    "U32",
+    "Chat",
+    "Event",
+    "Once",
+    "Packing",
+    "Pooled",
+    "Unknown",
+    "Upcast",
+    "Vocabulary",
+    "event",
+    "upcast",
+]
 
 E = TypeVar("E", bound="Event")
 T = TypeVar("T")
@@ -20,15 +33,18 @@ class Packing(Enum):
 
     U32 = "u32"
     """Unsigned 32-bit integers, chained in chunks so that equal prefixes are stored once."""
+    ONCE = "once"
+    """The same for what hardly recurs: in the event while it is short, else one blob."""
     F32 = "f32"
-    """Single-precision floats, one blob."""
+    """Single-precision floats: in the event while they are few, else one blob."""
     CHAT = "chat"
     """A list of values that grows at its end, chained so that equal histories are stored once."""
     POOL = "pool"
-    """Any JSON value, one blob."""
+    """Any JSON value: in the event while it is small, else one blob."""
 
 
 U32 = Annotated[tuple[int, ...], Packing.U32]
+Once = Annotated[tuple[int, ...], Packing.ONCE]
 F32 = Annotated[tuple[float, ...], Packing.F32]
 
 

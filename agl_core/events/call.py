@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from agl_core.events._base import F32, U32, Chat, Event, Pooled, event
+from agl_core.events._base import F32, U32, Chat, Event, Once, Pooled, event
 from agl_core.events.message import Message, Tool
 
 __all__ = ["CallRecorded", "CaptureLost", "Choice", "ModelCall", "Provenance", "Role", "Sampling", "Usage"]
@@ -43,7 +43,7 @@ class Choice:
     message: Message
     finish_reason: str | None = None
     """`stop`, `length`, `tool_calls`, `content_filter`, as the provider said."""
-    token_ids: U32 = ()
+    token_ids: Once = ()
     """The ids that were sampled, the end-of-turn token included when it was sampled."""
     logprobs: F32 = ()
     """Log-probability of each sampled id, same length as `token_ids`, or empty."""

@@ -1,7 +1,8 @@
 """A chain of hashes over the facts: whoever changes one in the file has to make every later seal again.
 
-`leaf` is blake2b-256 of an event's row as a JSON array, its thirteen columns in order. A seal is blake2b-256 of the
-seal before it (32 zero bytes for the first) and the leaves of the events since; it stands at the last of them.
+The leaf of an event is blake2b-256 of its row: a JSON array of the twelve columns beside `data`, in order and without
+blanks, a line feed, and `data` as it is. A seal is blake2b-256 of the seal before it (32 zero bytes for the first) and
+of the leaves of the events since; it stands at the last of them.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ def leaf(row: Sequence[Any]) -> bytes:
     data = row[6]
     if data.startswith(_ERASED) and len(data) == len(_ERASED) + 66:
         return bytes.fromhex(data[len(_ERASED) : -2])
-    return blake2b(_encode(row), digest_size=32).digest()
+    made = blake2b(_encode((*row[:6], *row[7:])), digest_size=32)
+    made.update(b"\n" + data.encode())
+    return made.digest()
 
 
 def link(before: bytes, leaves: Iterable[bytes]) -> bytes:

@@ -19,11 +19,10 @@ from agl_core.errors import LogCorrupt, LogReadOnly
 from agl_core.log import _schema
 from agl_core.log._blobs import fetch
 from agl_core.log._checkpointing import Checkpointer
-from agl_core.log._erased import foldable, readable
 from agl_core.log._failures import is_damage
 from agl_core.log._follow import Follower, Heard, Subscription
 from agl_core.log._protocol import NOTHING, Decide, Expected, Projection, Work
-from agl_core.log._transaction import Transaction, stamped
+from agl_core.log._transaction import Transaction
 from agl_core.log._turns import Turns
 from agl_core.log._write import Writer
 from agl_core.record import Draft, Record
@@ -78,15 +77,17 @@ class SqliteLog:
             except BaseException:
                 db.close()
                 raise
+        prepare = self._redact or (lambda draft: draft)
         transaction = Transaction(
-            db, codec=self.codec, clock=self._clock, projections=self.projections, prepare=self._prepare
+            db, codec=self.codec, clock=self._clock, projections=self.projections, prepare=prepare
         )
         return Writer(
             db,
             path=str(self.path),
             transaction=transaction,
             codec=self.codec,
-            prepare=self._prepare,
+            clock=self._clock,
+            prepare=prepare,
             turns=turns,
             checkpointer=Checkpointer(lambda: _schema.connect(self.path)),
             committed=self._follower.push,
@@ -98,13 +99,9 @@ class SqliteLog:
         with _schema.transaction(db):
             _schema.refuse_foreign(db, self.projections)
             new = _schema.install(db, self.projections)
-            for record in foldable(self) if new else ():
+            for record in self.read() if new else ():
                 for projection in new:
                     projection.apply(record, db)
-
-    def _prepare(self, draft: Draft) -> Draft:
-        draft = stamped(draft, self._clock)
-        return self._redact(draft) if self._redact else draft
 
     @property
     def artefacts(self) -> Path:
@@ -175,7 +172,7 @@ class SqliteLog:
         position, id_, stream, version, type_, schema, data, key, cause, story, actor, occurred, recorded = row
         return Record(
             position=position, id=id_, stream=stream, version=version,
-            event=readable(self.codec, type_, schema, data, get), key=key, causation_id=cause, correlation_id=story,
+            event=self.codec.decode(type_, schema, data, get), key=key, causation_id=cause, correlation_id=story,
             actor=actor, occurred_at=occurred, recorded_at=recorded,
         )  # fmt: skip
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from agl_core.clock import Clock
@@ -17,7 +17,7 @@ from agl_core.log._in_flight import InFlight
 from agl_core.log._protocol import Expected, Projection, Work
 from agl_core.record import Draft, Record
 
-__all__ = ["Landed", "Prepare", "Transaction", "stamped"]
+__all__ = ["Landed", "Prepare", "Transaction"]
 
 _REMEMBERED = 65_536
 
@@ -98,18 +98,14 @@ class Transaction:
     def version(self, stream: str) -> int:
         known = self._versions.get(stream)
         if known is None:
+            if len(self._versions) > _REMEMBERED:
+                self._versions.clear()
             sql = "select coalesce(max(version), 0) from events where stream = ?"
-            known = self._remember(self._versions, stream, int(self._db.execute(sql, (stream,)).fetchone()[0]))
+            known = self._versions[stream] = int(self._db.execute(sql, (stream,)).fetchone()[0])
         return known
 
-    @staticmethod
-    def _remember(memory: dict[str, Any], name: str, value: Any) -> Any:
-        if len(memory) >= _REMEMBERED:
-            memory.clear()
-        memory[name] = value
-        return value
-
-    def land(self, work: Work, encoded: Sequence[Encoded] | None, expected: Expected) -> Landed:
+    def land(self, work: Work, encoded: Sequence[Encoded] | None, expected: Expected, *, at: int) -> Landed:
+        """Facts out of drafts; those that do not say when they occurred did so `at` the time they were submitted."""
         for stream, version in expected.items():
             if (actual := self.version(stream)) != version and not self._is_known(work):
                 raise VersionConflict(stream, expected=version, actual=actual)
@@ -120,7 +116,7 @@ class Transaction:
             drafts = list(work)
         records, fresh = [], []
         for draft, data in zip(drafts, encoded or (), strict=True):
-            record, is_fresh = self._insert(draft, data)
+            record, is_fresh = self._insert(draft, data, at)
             records.append(record)
             if is_fresh:
                 fresh.append(record)
@@ -132,9 +128,9 @@ class Transaction:
         sql = "select 1 from events where key = ?"
         return bool(drafts) and all(draft.key and self.rows(sql, (draft.key,)) for draft in drafts)
 
-    def _insert(self, draft: Draft, data: Encoded) -> tuple[Record, bool]:
+    def _insert(self, draft: Draft, data: Encoded, at: int) -> tuple[Record, bool]:
         now = self._clock.now()
-        occurred = now if draft.occurred_at is None else draft.occurred_at
+        occurred = at if draft.occurred_at is None else draft.occurred_at
         position, id_, version = self._head + 1, ulid(), self.version(draft.stream) + 1
         row = (
             position, id_, draft.stream, version, data.type, data.schema, data.data.decode(), draft.key,
@@ -184,18 +180,16 @@ class Transaction:
         )  # fmt: skip
 
     def _keep(self, position: int, blobs: Mapping[str, bytes]) -> None:
+        known = self._blobs
+        if len(known) > _REMEMBERED:
+            known.clear()
         for number, (id_, content) in enumerate(blobs.items()):
-            if id_ not in self._blobs:
-                self._db.execute(
-                    "insert into blobs values (?, ?, ?) on conflict (id) do nothing",
-                    (place(position, number), id_, content),
-                )
-                self._remember(self._blobs, id_, None)
+            if id_ not in known:
+                self._db.execute(_KEEP, (place(position, number), id_, content))
+                known[id_] = None
 
 
-def stamped(draft: Draft, clock: Clock) -> Draft:
-    """The draft with the writer's time on it."""
-    return draft if draft.occurred_at is not None else replace(draft, occurred_at=clock.now())
+_KEEP = "insert into blobs values (?, ?, ?) on conflict (id) do nothing"
 
 
 def _unfit(data: Encoded, error: Exception) -> BadPayload:

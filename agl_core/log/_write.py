@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
+from agl_core.clock import Clock
 from agl_core.codec import Codec, Encoded
 from agl_core.errors import LogError
 from agl_core.log._checkpointing import Checkpointer
@@ -31,6 +32,8 @@ class _Item:
     expected: Expected
     future: Future[Sequence[Record]]
     encoded: list[Encoded] | None
+    at: int
+    """When it was submitted."""
 
 
 class Writer:
@@ -43,12 +46,14 @@ class Writer:
         path: str,
         transaction: Transaction,
         codec: Codec,
+        clock: Clock,
         prepare: Prepare,
         turns: Turns,
         checkpointer: Checkpointer,
         committed: Callable[[Sequence[Record]], None],
     ) -> None:
-        self._db, self._path, self._transaction, self._codec, self._prepare = db, path, transaction, codec, prepare
+        self._db, self._path, self._transaction = db, path, transaction
+        self._codec, self._clock, self._prepare = codec, clock, prepare
         self._turns, self._checkpointer, self._committed = turns, checkpointer, committed
         self._items: deque[_Item] = deque()
         self._wake = threading.Condition()
@@ -88,7 +93,7 @@ class Writer:
         if not callable(work):
             work = [self._prepare(draft) for draft in work]
             encoded = [self._codec.encode(draft.event) for draft in work]
-        return _Item(work, expected, Future(), encoded)
+        return _Item(work, expected, Future(), encoded, self._clock.now())
 
     def _put(self, item: _Item) -> None:
         with self._wake:
@@ -161,7 +166,7 @@ class Writer:
             if len(group) > 1:
                 self._db.execute("savepoint item")
             try:
-                outcomes.append(self._transaction.land(item.work, item.encoded, item.expected))
+                outcomes.append(self._transaction.land(item.work, item.encoded, item.expected, at=item.at))
             except Exception as error:  # noqa: BLE001 - it belongs to the one who asked, not to its neighbours
                 if len(group) == 1:
                     self._abandon()

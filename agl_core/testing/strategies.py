@@ -95,7 +95,7 @@ def _value(hint: Any) -> st.SearchStrategy[Any]:
 
 def _packed(hint: Any, packing: Packing | None) -> st.SearchStrategy[Any]:
     match packing:
-        case Packing.U32:
+        case Packing.U32 | Packing.ONCE:
             # Long ones now and then, so that there is more than one chunk.
             short = st.lists(st.integers(0, 2**32 - 1), max_size=4)
             return (short | st.integers(0, 700).map(lambda n: [id_ % 151_643 for id_ in range(n)])).map(tuple)

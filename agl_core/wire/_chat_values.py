@@ -111,10 +111,9 @@ def token_ids(raw: Any) -> tuple[int, ...]:
     if not isinstance(raw, list):
         return ()
     try:
-        array("I", raw)  # checks every id in C: a prompt has thousands
+        return tuple(array("I", raw))  # checks every id in C: a prompt has thousands
     except (TypeError, OverflowError, ValueError):
         return ()
-    return tuple(raw)
 
 
 def numbers(raw: list[Any]) -> tuple[float, ...]:
