@@ -10,14 +10,17 @@ import tempfile
 from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
+from select import select
 from typing import Any, Self
 
 from bench._harness import Measure, Options, Report, Rounds, progress
 from bench._peers import Peer, PeerMissing, python_of
 
-__all__ = ["Field", "Process", "environment"]
+__all__ = ["Field", "Process", "answers", "environment"]
 
 ROOT = Path(__file__).parents[1]
+_PATIENCE = 10.0
+"""Seconds that a contestant has to end."""
 
 
 def environment() -> dict[str, str]:
@@ -68,9 +71,18 @@ class Process:
         return answer["result"]
 
     def close(self) -> None:
-        """Let it end by itself."""
-        self._program.communicate()
+        """Let it end by itself, if it does; what another's failure left at work does not."""
+        try:
+            self._program.communicate(timeout=_PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._program.kill()
+            self._program.communicate()
         self._errors.close()
+
+    def fileno(self) -> int:
+        """Where its answers come from, for whoever waits for the first of several."""
+        assert self._program.stdout is not None
+        return self._program.stdout.fileno()
 
     def _said(self) -> str:
         self._errors.seek(0)
@@ -81,6 +93,15 @@ class Process:
 
     def __exit__(self, *_exc: object) -> None:
         self.close()
+
+
+def answers(*processes: Process) -> list[Any]:
+    """What each answers to what it was sent; the first that fails is not kept waiting by the others."""
+    found: dict[Process, Any] = {}
+    while len(found) < len(processes):
+        ready, _, _ = select([process for process in processes if process not in found], [], [])
+        found.update((process, process.receive()) for process in ready)
+    return [found[process] for process in processes]
 
 
 class Field:

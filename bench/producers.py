@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from bench._field import Field, Process
+from bench._field import Field, Process, answers
 from bench._harness import Comparison, Figures, Options, Report, Rounds, interleaved
 
 PRODUCERS, EVENTS = 8, 3200
@@ -56,5 +56,5 @@ def _together(crowd: list[Process], count: int, window: int) -> Figures:
         start = time.monotonic() + _HEAD_START
         for process in crowd:
             process.send("produce", window=window, start=start)
-        spans = [process.receive() for process in crowd]
+        spans = answers(*crowd)
     return {"events/s": share * len(crowd) / (max(end for _, end in spans) - min(began for began, _ in spans))}

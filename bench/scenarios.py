@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench._field import Field, Process
+from bench._field import Field, Process, answers
 from bench._harness import Comparison, Contestant, Figures, Measure, Options, Report, Rounds, interleaved
 from bench._peers import AGENT_LIGHTNING
 from bench._scenario import Scenario
@@ -87,10 +87,12 @@ def _over_http(server: Process, clients: Process, spec: dict[str, Any]) -> Figur
 def _over_a_file(algorithm: Process, runners: Process, spec: dict[str, Any]) -> Figures:
     with tempfile.TemporaryDirectory(prefix="agl-bench-") as folder:
         both = {"spec": spec, "path": str(Path(folder, "log.db"))}
+        algorithm.ask("make", path=both["path"])
         return _together(algorithm, runners, both, both)
 
 
 def _together(algorithm: Process, runners: Process, first: dict[str, Any], second: dict[str, Any]) -> Figures:
     runners.send("runners", **second)
-    found = algorithm.ask("algorithm", **first)
-    return {**found, "spans/s": runners.receive() / found["seconds"]}
+    algorithm.send("algorithm", **first)
+    found, made = answers(algorithm, runners)
+    return {**found, "spans/s": made / found["seconds"]}
