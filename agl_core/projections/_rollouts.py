@@ -45,7 +45,10 @@ def exit_to_status(exit_status: str) -> str:
 
 
 class Rollouts:
-    """`rollouts`, `attempts` and `queue`; `tallies` counts by status, so that nobody has to."""
+    """`rollouts`, `attempts` and `queue`; `tallies` counts by status, so that nobody has to.
+
+    An attempt's `fence` is where its lease was lost: what it brings after that position does not count.
+    """
 
     name: ClassVar[str] = "rollouts"
     version: ClassVar[int] = 2
@@ -102,7 +105,8 @@ class Rollouts:
               error text,
               metadata text not null default '{}',
               started_at integer not null,
-              ended_at integer
+              ended_at integer,
+              fence integer
             ) strict, without rowid;
             create index attempts_rollout on attempts (rollout_id, sequence)""",
         "queue": """
@@ -151,7 +155,7 @@ def _enqueue(db: sqlite3.Connection, record: Record, event: RolloutEnqueued) -> 
 
 def _start(db: sqlite3.Connection, record: Record, event: AttemptStarted) -> None:
     db.execute(
-        "insert into attempts values (?, ?, ?, ?, ?, 'preparing', null, null, '{}', ?, null)",
+        "insert into attempts values (?, ?, ?, ?, ?, 'preparing', null, null, '{}', ?, null, null)",
         (event.attempt_id, event.rollout_id, event.sequence, event.worker_id, event.token, record.recorded_at),
     )
     db.execute(
@@ -215,10 +219,13 @@ def _end(
     if late:
         return
     db.execute(
-        "update attempts set status = ?, exit_status = ?, error = ?, ended_at = ? "
+        "update attempts set status = ?, exit_status = ?, error = ?, ended_at = ?, fence = ? "
         "where attempt_id = ? and ended_at is null",
-        (exit_to_status(event.exit_status), event.exit_status, error, record.recorded_at, event.attempt_id),
-    )
+        (
+            exit_to_status(event.exit_status), event.exit_status, error, record.recorded_at,
+            record.position if isinstance(event, AttemptExpired) else None, event.attempt_id,
+        ),
+    )  # fmt: skip
     # Waiting again, unless the next record of the same transaction settles it.
     changed = db.execute(
         "update rollouts set status = 'requeuing' "

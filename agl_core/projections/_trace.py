@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -11,6 +12,7 @@ from agl_core.events import (
     AttemptFinished,
     AttemptStarted,
     CallRecorded,
+    Event,
     RewardGiven,
     RewardWithdrawn,
     RolloutCancelled,
@@ -23,6 +25,8 @@ from agl_core.events import (
 from agl_core.record import Record
 
 __all__ = ["Trace", "TraceReward", "traces"]
+
+_NEVER = sys.maxsize
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +51,10 @@ class Trace:
     exit_status: str | None = None
     repeat: int = 0
     calls: tuple[CallRecorded, ...] = ()
-    """Of the attempt that counts, in the order they were recorded; order is not causality."""
+    """Of the attempt that counts, in the order they were recorded; order is not causality.
+
+    What came after its lease was lost is in the log, and not here; of spans and rewards too.
+    """
     spans: tuple[SpanRecorded, ...] = ()
     rewards: tuple[TraceReward, ...] = ()
     """Given and not withdrawn."""
@@ -76,6 +83,8 @@ def _trace(records: list[Record]) -> Trace:
                 status = "cancelled"
             case RolloutUpdated() as event:
                 enqueued = _updated(enqueued, event)
+    fence = next((record.position for record in records if _fences(record.event, attempt_id)), _NEVER)
+    counting = [record for record in records if _counts(record, attempt_id, fence)]
     withdrawn = {record.event.reward for record in records if isinstance(record.event, RewardWithdrawn)}
     return Trace(
         rollout_id=enqueued.rollout_id,
@@ -86,25 +95,25 @@ def _trace(records: list[Record]) -> Trace:
         status=status,
         exit_status=exit_status,
         repeat=enqueued.repeat,
-        calls=tuple(
-            record.event
-            for record in records
-            if isinstance(record.event, CallRecorded) and record.event.attempt_id == attempt_id
-        ),
-        spans=tuple(
-            record.event
-            for record in records
-            if isinstance(record.event, SpanRecorded) and record.event.attempt_id == attempt_id
-        ),
+        calls=tuple(record.event for record in counting if isinstance(record.event, CallRecorded)),
+        spans=tuple(record.event for record in counting if isinstance(record.event, SpanRecorded)),
         rewards=tuple(
             TraceReward(id=record.id, given=record.event)
-            for record in records
-            if isinstance(record.event, RewardGiven)
-            and record.event.attempt_id in {None, attempt_id}
-            and record.id not in withdrawn
+            for record in counting
+            if isinstance(record.event, RewardGiven) and record.id not in withdrawn
         ),
         metadata=enqueued.metadata,
     )
+
+
+def _fences(event: Event, attempt_id: str) -> bool:
+    return isinstance(event, AttemptExpired) and event.attempt_id == attempt_id
+
+
+def _counts(record: Record, attempt_id: str, fence: int) -> bool:
+    """Whether it is of that attempt, before its lease was lost; or of the rollout as such."""
+    of = getattr(record.event, "attempt_id", None)
+    return of is None or (of == attempt_id and record.position < fence)
 
 
 def _updated(enqueued: RolloutEnqueued, event: RolloutUpdated) -> RolloutEnqueued:

@@ -21,9 +21,13 @@ __all__ = ["REWARD", "Queries"]
 
 REWARD = (
     "(select value from rewards w where w.rollout_id = r.rollout_id and name = 'primary' and target_kind = 'rollout' "
-    "and withdrawn = 0 and (w.attempt_id is null or w.attempt_id = r.attempt_id) order by position desc limit 1)"
+    "and withdrawn = 0 and (w.attempt_id is null or w.attempt_id = r.attempt_id and w.position < "
+    "ifnull((select fence from attempts f where f.attempt_id = r.attempt_id), ~(1 << 63))) "
+    "order by position desc limit 1)"
 )
-"""The last reward of the attempt that counts, for a row `r` of `rollouts`: the one definition of a rollout's reward."""
+"""The last reward of the attempt that counts, for a row `r` of `rollouts`: the one definition of a rollout's reward.
+
+What an attempt says after its lease was lost is not its reward; a judge who comes later names no attempt."""
 
 _DELETED = "with hidden as (select rollout_id from rollouts where hidden = 1) "
 
