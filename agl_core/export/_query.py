@@ -8,31 +8,30 @@ and Arrow batches, and a live log may be asked while others write to it.
 from __future__ import annotations
 
 import json
-import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agl_core.errors import BadQuery
-from agl_core.export._views import VIEWS, Column, View
+from agl_core.errors import BadQuery, QueryCut
+from agl_core.export._copying import copy, make, opened, snapshot
+from agl_core.export._deadline import Deadline
+from agl_core.export._views import VIEWS, Column
 from agl_core.log import SqliteLog
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["Answer", "query"]
+__all__ = ["Answer", "asked", "query"]
 
 MEMORY = "1GB"
 """What is more goes to a temporary folder."""
-_BATCH = 4096
 _PAGE = 1000
-_READ = {"JSON": "{}::json", "TIMESTAMP": "make_timestamp({})", "BOOLEAN": "{} <> 0"}
 _NO_ROWS = {"desc", "describe", "show"}
 """These look at columns only."""
-_WRITE = {"TIMESTAMP": "({}) / 1000"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,31 +41,47 @@ class Answer:
     columns: tuple[str, ...]
     types: tuple[str, ...]
     rows: Iterator[tuple[Any, ...]]
-    """Once, and only while the `with` lasts."""
+    """Once, and only while the `with` lasts. Raises `QueryCut` where a limit cuts it."""
 
 
 @contextmanager
-def query(log: SqliteLog | Path | str, sql: str) -> Iterator[Answer]:
+def query(
+    log: SqliteLog | Path | str, sql: str, *, timeout: float | None = None, limit: int | None = None
+) -> Iterator[Answer]:
     """Ask one `select` of the views; all of them show the log at one position, also while others write.
 
-    Raises `BadQuery`. Nothing but the log can be read: no file, no network, no extension.
+    Nothing but the log can be read: no file, no network, no extension. `timeout` counts the seconds that are spent
+    on the answer, not those in which nobody asks for the next row. Raises `BadQuery`; `QueryCut` when there is more
+    than `limit` rows, after them, or when the time is up.
     """
+    with asked(log, sql, timeout=timeout) as (db, deadline):
+        with deadline.running():
+            result = db.execute(sql)
+        described = result.description or []
+        yield Answer(
+            columns=tuple(column[0] for column in described),
+            types=tuple(str(column[1]) for column in described),
+            rows=_limited(_pages(result, deadline), limit),
+        )
+
+
+@contextmanager
+def asked(
+    log: SqliteLog | Path | str, sql: str, *, timeout: float | None = None
+) -> Iterator[tuple[DuckDBPyConnection, Deadline]]:
+    """A DuckDB in which `sql` can be run, and nothing else be reached."""
     import duckdb
 
     if not isinstance(log, SqliteLog):
-        with SqliteLog(log, readonly=True) as opened, query(opened, sql) as answer:
-            yield answer
+        with opened(Path(log)) as found, asked(found, sql, timeout=timeout) as ready:
+            yield ready
         return
     with tempfile.TemporaryDirectory(prefix="agl-query-") as spill, closing(_locked_down(spill)) as db:
+        deadline = Deadline(timeout, db.interrupt)
         try:
-            _fill(db, log.path, sql)
-            result = db.execute(sql)
-            described = result.description or []
-            yield Answer(
-                columns=tuple(column[0] for column in described),
-                types=tuple(str(column[1]) for column in described),
-                rows=_pages(result),
-            )
+            with deadline.running():
+                _fill(db, log, sql, deadline)
+            yield db, deadline
         except duckdb.Error as error:
             raise BadQuery(str(error)) from None
 
@@ -89,26 +104,39 @@ def _locked_down(spill: str) -> DuckDBPyConnection:
     )
 
 
-def _pages(result: DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:
-    while page := result.fetchmany(_PAGE):
+def _pages(result: DuckDBPyConnection, deadline: Deadline) -> Iterator[tuple[Any, ...]]:
+    while True:
+        with deadline.running():
+            page = result.fetchmany(_PAGE)
+        if not page:
+            return
         yield from page
+
+
+def _limited(rows: Iterator[tuple[Any, ...]], limit: int | None) -> Iterator[tuple[Any, ...]]:
+    if limit is None:
+        yield from rows
+        return
+    yield from islice(rows, limit)
+    if next(rows, None) is not None:
+        raise QueryCut(f"{limit} rows", cure="Ask for fewer, or raise the limit")
 
 
 # --- which columns of which views
 
 
-def _fill(db: DuckDBPyConnection, path: Path, sql: str) -> None:
-    """Make all views, empty, and copy what `sql` reads into them, from one snapshot of the file."""
+def _fill(db: DuckDBPyConnection, log: SqliteLog, sql: str, deadline: Deadline) -> None:
+    """Make all views, empty, and copy what `sql` reads into them, from one snapshot of the log."""
     has_plan = _is_one_plan(db, sql)
     for view in VIEWS.values():
-        declared = ", ".join(f'"{column.name}" {column.type}' for column in view.columns)
-        db.execute(f"create table {view.name} ({declared})")
+        make(db, view)
     needed = _needed(db, sql, has_plan=has_plan)
     db.execute("set lock_configuration = true")
-    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=60)) as source:
-        source.execute("begin")
+    with snapshot(log) as source:
+        deadline.interrupts(source.interrupt)
         for name, columns in needed.items():
-            _copy(source, db, VIEWS[name], columns)
+            copy(source, db, VIEWS[name], columns)
+        deadline.interrupts(db.interrupt)
 
 
 def _is_one_plan(db: DuckDBPyConnection, sql: str) -> bool:
@@ -171,38 +199,3 @@ def _scans(nodes: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
         if "SCAN" in node["name"]:
             yield node.get("extra_info", {})
         yield from _scans(node.get("children", ()))
-
-
-# --- from one to the other
-
-
-def _copy(source: sqlite3.Connection, db: DuckDBPyConnection, view: View, columns: Sequence[Column]) -> None:
-    import nanoarrow
-
-    read = ", ".join(_WRITE.get(column.type, "{}").format(column.source) for column in columns)
-    write = ", ".join(
-        _READ.get(column.type, "{}").format(f'"{column.name}"') + f' as "{column.name}"' for column in columns
-    )
-    kinds = [_arrow(column.type) for column in columns]
-    schema = nanoarrow.struct(dict(zip((column.name for column in columns), kinds, strict=True)))
-    rows = source.execute(f"select {read} from {view.source}")  # noqa: S608 - names of ours
-    while page := rows.fetchmany(_BATCH):
-        children = [
-            nanoarrow.c_array(values, kind) for values, kind in zip(zip(*page, strict=True), kinds, strict=True)
-        ]
-        batch = nanoarrow.c_array_from_buffers(schema, len(page), [None], children=children)
-        db.register("arriving", nanoarrow.ArrayStream(batch))
-        db.execute(f"insert into {view.name} by name select {write} from arriving")  # noqa: S608 - the same
-        db.unregister("arriving")
-
-
-def _arrow(type_: str) -> Any:
-    import nanoarrow
-
-    match type_:
-        case "DOUBLE":
-            return nanoarrow.float64()
-        case "VARCHAR" | "JSON":
-            return nanoarrow.string()
-        case _:
-            return nanoarrow.int64()

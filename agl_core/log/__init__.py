@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from agl_core.log._archive import Archive, unpack
 from agl_core.log._assemble import Stored, assemble, stored
+from agl_core.log._exported import COLUMNS, ENVELOPE, Format, Moving, Page, digest, pages
 from agl_core.log._folding import rebuild
 from agl_core.log._follow import Subscription
 from agl_core.log._owner import Owner, is_alive
@@ -11,11 +13,17 @@ from agl_core.log._sqlite import SqliteLog
 from agl_core.log._verify import Finding, verify
 
 __all__ = [
+    "COLUMNS",
+    "ENVELOPE",
+    "Archive",
     "Decide",
     "EventLog",
     "Expected",
     "Finding",
+    "Format",
+    "Moving",
     "Owner",
+    "Page",
     "Projection",
     "SqliteLog",
     "Stored",
@@ -23,8 +31,11 @@ __all__ = [
     "View",
     "Work",
     "assemble",
+    "digest",
     "is_alive",
+    "pages",
     "rebuild",
     "stored",
+    "unpack",
     "verify",
 ]
