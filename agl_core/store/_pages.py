@@ -8,7 +8,7 @@ from typing import Any, Generic, Literal, TypeVar, overload
 
 from agl_core.errors import BadValue
 
-__all__ = ["FilterLogic", "Page", "PaginatedResult", "SortOrder", "holds"]
+__all__ = ["FilterLogic", "Page", "PaginatedResult", "SortOrder", "holds", "known"]
 
 T = TypeVar("T")
 FilterLogic = Literal["and", "or"]
@@ -81,6 +81,13 @@ class Page:
     def of(self, items: Sequence[T], total: int) -> PaginatedResult[T]:
         """The page, with its items."""
         return PaginatedResult(items, self.limit, self.offset, total)
+
+
+def known(what: str, values: Iterable[str] | None, words: Iterable[str]) -> None:
+    """Refuse a filter by a word that nothing is ever called: it would match nothing, without a word."""
+    for value in values or ():
+        if value not in words:
+            raise BadValue(what, value, why=f"known are {', '.join(sorted(words))}")
 
 
 def holds(filters: Iterable[tuple[str, Any]], logic: FilterLogic) -> tuple[str, list[Any]]:

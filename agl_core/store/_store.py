@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from agl_core.clock import Clock
 from agl_core.errors import UnknownId
@@ -15,7 +15,7 @@ from agl_core.store._capturing import Capturing
 from agl_core.store._claiming import Claiming
 from agl_core.store._keeper import Keeper
 from agl_core.store._lists import ATTEMPTS, ROLLOUTS, WORKERS
-from agl_core.store._pages import FilterLogic, Page, PaginatedResult, SortOrder
+from agl_core.store._pages import FilterLogic, Page, PaginatedResult, SortOrder, known
 from agl_core.store._publishing import Publishing
 from agl_core.store._settling import Settling
 from agl_core.store._types import UNSET, Attempt, Rollout, RolloutStatus, Unset, Worker, WorkerStatus
@@ -76,6 +76,7 @@ class Store(Claiming, Settling, Capturing, Publishing):
         offset: int = 0,
     ) -> PaginatedResult[Rollout]:
         """Rollouts in the order they were enqueued, or by `sort_by`; `filter_logic` joins the filters."""
+        known("status_in", status_in, get_args(RolloutStatus))
         page = Page(columns=ROLLOUTS, sort_by=sort_by, sort_order=sort_order, limit=limit, offset=offset)
         return self.ask.rollouts(
             ids=rollout_id_in, status_in=status_in, id_contains=rollout_id_contains, filter_logic=filter_logic,
@@ -118,6 +119,7 @@ class Store(Claiming, Settling, Capturing, Publishing):
         offset: int = 0,
     ) -> PaginatedResult[Worker]:
         """Workers that joined and did not leave; one joins with the first rollout it takes under its name."""
+        known("status_in", status_in, get_args(WorkerStatus))
         page = Page(columns=WORKERS, sort_by=sort_by, sort_order=sort_order, limit=limit, offset=offset)
         return self.ask.workers(status_in, worker_id_contains, filter_logic, page)
 

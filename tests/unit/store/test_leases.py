@@ -7,8 +7,8 @@ import pytest
 
 from agl_core.errors import RunHeld
 from agl_core.events import AttemptExpired, CallRecorded, RolloutConfig
-from agl_core.log import Owner, is_alive, verify
-from agl_core.store import Store, _decisions, _keeper
+from agl_core.log import Owner, _in_flight, is_alive, verify
+from agl_core.store import EnqueueRolloutRequest, Store, _decisions, _keeper
 
 pytestmark = pytest.mark.anyio
 PATIENCE = 30.0
@@ -85,6 +85,59 @@ async def test_the_keeper_ends_leases_by_itself(log, clock, monkeypatch):
     (ended,) = await store.wait_for_rollouts(rollout_ids=[one.rollout_id], timeout=PATIENCE)
     assert ended.exit_status == "timeout"
     store.close()
+
+
+async def test_only_leases_that_ran_out_are_looked_at(store, log, clock, expire, monkeypatch):
+    """However many are held."""
+    looked_at = []
+    monkeypatch.setattr(
+        _in_flight, "_flight", lambda row, flight=_in_flight._flight: looked_at.append(row) or flight(row)
+    )
+    await store.enqueue([EnqueueRolloutRequest(input=n) for n in range(300)])
+    await store.dequeue_many_rollouts(limit=300)
+    brief = await store.start_rollout(1, config=RolloutConfig(unresponsive_seconds=5.0))
+    looked_at.clear()
+
+    clock.advance(5.1)
+    expire()
+
+    assert [row[1] for row in looked_at] == [brief.attempt_id]
+    assert log.rows("select count(*) from in_flight where kind = 'lease'") == [(300,)]
+
+
+async def test_leases_that_are_due_are_renewed_in_one_go(store, log, clock):
+    """By an index; those that are fresh, that ran out, or that others hold, are left as they are."""
+    brief, fresh = [await store.start_rollout(1, config=RolloutConfig(unresponsive_seconds=s)) for s in (5.0, None)]
+    others = Owner("elsewhere", "boot", 1, "1")
+    foreign = await store.start_rollout(1)
+    log.transact(
+        lambda view: view.in_flight.put("lease", foreign.attempt_id, owner=others, deadline=clock.now() + 1) or []
+    )
+    ended = await store.start_rollout(1)
+    log.transact(lambda view: view.in_flight.put("lease", ended.attempt_id, owner=Owner.me(), deadline=1) or [])
+    before = dict(log.rows("select id, deadline from in_flight where kind = 'lease'"))
+
+    log.transact(lambda view: _decisions.renew(view, store._leases))
+    clock.advance(1)
+    log.transact(lambda view: _decisions.renew(view, store._leases))
+
+    after = dict(log.rows("select id, deadline from in_flight where kind = 'lease'"))
+    assert {id_: after[id_] - before[id_] for id_ in after} == {
+        brief.attempt_id: 10**9,
+        fresh.attempt_id: 0,
+        foreign.attempt_id: 0,
+        ended.attempt_id: 0,
+    }
+
+
+async def test_a_silence_shorter_than_a_look_is_allowed(store, clock, expire):
+    """Leases are looked after once a second: one that is shorter would end under a living worker."""
+    one = await taken(store, unresponsive_seconds=0.2)
+
+    clock.advance(2.9)
+    expire()
+
+    assert (await store.get_rollout_by_id(one.rollout_id)).status == "preparing"
 
 
 async def test_a_late_result_is_kept_and_never_counts(store, log, clock, expire):
