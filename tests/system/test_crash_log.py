@@ -1,15 +1,23 @@
-"""Writers are killed at random moments, again and again: what was acknowledged is there, and the log is whole."""
+"""Processes are killed at random moments, again and again: what was acknowledged is there, and the log is whole.
+
+Writers and claimers, processes that fold the tables again beside them, and processes that bring an old file up to date.
+"""
 
 import asyncio
+import contextlib
 import os
 import random
+import shutil
+import sqlite3
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
-from agl_core.log import SqliteLog, verify
+from agl_core.log import SqliteLog, rebuild, verify
+from agl_core.log._layout import LAYOUT
 from agl_core.projections import CORE
 from agl_core.store import Store
 
@@ -59,14 +67,40 @@ asyncio.run(rollouts(name))
 """
 
 
-class Writer:
-    """A process that writes until it is killed, and tells each fact that was acknowledged."""
+REBUILDER = """
+import os, sys
+from agl_core.log import rebuild
+from agl_core.projections import CORE
 
-    def __init__(self, path):
+while True:
+    os.write(1, b"rebuilding\\n")
+    rebuild(__import__("pathlib").Path(sys.argv[1]), CORE)
+"""
+
+MIGRATOR = """
+import os, shutil, sys
+from pathlib import Path
+from agl_core.log import rebuild
+from agl_core.projections import CORE
+
+old, new = map(Path, sys.argv[1:])
+for number in range(1_000_000):
+    for leftover in new.parent.glob(f"{new.name}*"):
+        leftover.unlink()
+    shutil.copy(old, new)
+    os.write(1, b"migrating\\n")
+    rebuild(new, CORE)
+"""
+
+
+class Victim:
+    """A process that works until it is killed, and tells each fact that was acknowledged."""
+
+    def __init__(self, program, *arguments):
         self.told = []
         self._more = threading.Condition()
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-        command = [sys.executable, "-c", WRITER, str(path)]
+        command = [sys.executable, "-c", program, *map(str, arguments)]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment)
         self._listening = threading.Thread(target=self._listen)
         self._listening.start()
@@ -81,23 +115,25 @@ class Writer:
     def wait_for(self, lines):
         """Until it has told so much; an end of its own would be a mistake."""
         with self._more:
-            assert self._more.wait_for(lambda: len(self.told) >= lines, PATIENCE), "the writer is stuck"
+            assert self._more.wait_for(lambda: len(self.told) >= lines, PATIENCE), "the victim is stuck"
 
-    def kill(self):
-        """SIGKILL; what it acknowledged before."""
-        assert self._process.poll() is None, "the writer ended by itself"
+    def kill(self, *, after=0.0):
+        """SIGKILL, a moment later; what it told before."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(after)
+        assert self._process.poll() is None, "the victim ended by itself"
         self._process.kill()
         self._process.wait(PATIENCE)
         self._listening.join()
         self._process.stdout.close()
-        return self.told[1:]
+        return self.told
 
 
 @pytest.mark.parametrize(
     ("seed", "kills"),
     [
-        pytest.param(20260701, 30, marks=pytest.mark.slow),
-        pytest.param(20260702, 500, marks=pytest.mark.soak),
+        pytest.param(20260701, 110, marks=pytest.mark.slow),
+        pytest.param(20260702, 1000, marks=pytest.mark.soak),
     ],
 )
 def test_what_was_acknowledged_survives_every_kill(tmp_path, seed, kills):
@@ -107,12 +143,16 @@ def test_what_was_acknowledged_survives_every_kill(tmp_path, seed, kills):
     acknowledged = set()
 
     for kill in range(1, kills + 1):
-        writers = [Writer(path) for _ in range(chance.choice([1, 1, 2]))]
+        writers = [Victim(WRITER, path) for _ in range(chance.choice([1, 1, 2]))]
         # One line is told before the file is opened: some die there, while they make it or mend it.
         for writer in writers:
             writer.wait_for(chance.choice([1, 2, chance.randrange(3, 300), chance.randrange(3, 300)]))
+        if kill % 4 == 0 and path.stat().st_size:
+            rebuilder = Victim(REBUILDER, path)
+            rebuilder.wait_for(chance.choice([1, 2]))
+            rebuilder.kill(after=chance.uniform(0, 0.05))
         for writer in writers:
-            acknowledged.update(writer.kill())
+            acknowledged.update(writer.kill()[1:])
         _check(path, acknowledged, fully=kill % 10 == 0)
 
     print(f"seed {seed}: {kills} rounds of kills, {len(acknowledged)} facts acknowledged, all there")
@@ -140,6 +180,54 @@ def _check(path, acknowledged, *, fully):
         assert log.rows("select * from in_flight") == []
         if fully:
             assert list(verify(log)) == []
+
+
+@pytest.mark.parametrize(
+    ("seed", "kills"),
+    [
+        pytest.param(20260703, 40, marks=pytest.mark.slow),
+        pytest.param(20260704, 400, marks=pytest.mark.soak),
+    ],
+)
+def test_a_file_that_is_brought_up_to_date_is_old_or_new(tmp_path, seed, kills):
+    """Whenever its process dies: no step is half taken, no fact is lost, and the next process takes the rest."""
+    chance = random.Random(seed)
+    old, new = tmp_path / "old.db", tmp_path / "new.db"
+    facts = _an_old_log(old, calls=1500)
+    found = []
+
+    for _ in range(kills):
+        victim = Victim(MIGRATOR, old, new)
+        victim.wait_for(chance.choice([1, 2]))
+        victim.kill(after=chance.uniform(0, 0.4))
+
+        with contextlib.closing(sqlite3.connect(new)) as db:
+            found.append(db.execute("pragma user_version").fetchone()[0])
+            assert db.execute("select * from events").fetchall() == facts
+        rebuild(new, CORE)
+        with SqliteLog(new, projections=CORE) as log:
+            assert list(verify(log)) == []
+
+    print(
+        f"seed {seed}: {kills} kills, found at layout 1 {found.count(1)} times, at {LAYOUT} {found.count(LAYOUT)} times"
+    )
+    assert set(found) == {1, LAYOUT}
+
+
+def _an_old_log(path, *, calls):
+    """The first layout, with so many calls that to bring it up takes a while; its facts."""
+    shutil.copy(Path(__file__).parents[1] / "corpus" / "layout-1.db", path)
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        place = "select max(position) from events"
+        one = "select * from events where type = 'call.recorded' and key is not null limit 1"
+        _, _, _, _, type_, schema, data, *_ = db.execute(one).fetchone()
+        (head,) = db.execute(place).fetchone()
+        for number in range(calls):
+            said = data.replace("ca-0-0", f"ca-x{number}")
+            row = (head + 1 + number, f"id-{number}", "run/x", number + 1, type_, schema, said)
+            db.execute("insert into events values (?, ?, ?, ?, ?, ?, ?, null, null, null, 'x', 0, 0)", row)
+        db.commit()
+        return db.execute("select * from events").fetchall()
 
 
 def _check_that_the_rest_can_be_done(path):
