@@ -156,7 +156,7 @@ class Measure:
         met = {True: "met", False: "NOT MET", None: ""}[comparison.is_met(found)]
         goal = f"goal {comparison.goal}" if comparison.goal else ""
         row = f"(row {comparison.row})" if comparison.row else ""
-        return f"{_short(found.median):>12}   {_range(found):24}{goal:14}{met:9}{row}".rstrip()
+        return f"{_short(found.median):>12}   {_range(found):24}{goal:19}{met:9}{row}".rstrip()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,12 +21,12 @@ class Files:
     def __init__(self, ending: ExitStack) -> None:
         self._folder = Path(ending.enter_context(tempfile.TemporaryDirectory(prefix="agl-bench-")))
 
-    def log(self, count: int) -> Path:
-        """A log of so many calls."""
-        path = self._folder / f"log-{count}.db"
+    def log(self, count: int, event: str = "call") -> Path:
+        """A log of so many events."""
+        path = self._folder / f"log-{event}-{count}.db"
         if not path.exists():
             log = open_log(path)
-            for some in batches(drafts(count, event="call"), 1000):
+            for some in batches(drafts(count, event=event), 1000):
                 log.append(some)
             log.close()
         return path

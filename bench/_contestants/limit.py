@@ -48,6 +48,14 @@ class Decoding:
         """Rows out of SQLite, and nothing done with them."""
         return {"events/s": self._read(count, len)}
 
+    def fetch(self, count: int, event: str) -> dict[str, float]:
+        """All columns of a log's events out of SQLite, and nothing done with them."""
+        with closing(sqlite3.connect(self._files.log(count, event))) as db:
+            before = perf_counter()
+            found = sum(1 for _ in db.execute("select * from events order by position"))
+            assert found == count
+            return {"rows/s": count / (perf_counter() - before)}
+
     def _read(self, count: int, look: Callable[[bytes], object]) -> float:
         with closing(sqlite3.connect(self._files.table(count))) as db:
             before = perf_counter()
@@ -78,4 +86,12 @@ def _cycled(count: int, at_once: int) -> Recording:
 if __name__ == "__main__":
     with ExitStack() as ending:
         decoding = Decoding(Files(ending))
-        serve({"append": append, "cycle": cycle, "decode": decoding.decode, "scan": decoding.scan})
+        serve(
+            {
+                "append": append,
+                "cycle": cycle,
+                "decode": decoding.decode,
+                "fetch": decoding.fetch,
+                "scan": decoding.scan,
+            }
+        )

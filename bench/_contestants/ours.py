@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
 from collections import deque
 from collections.abc import Sequence
@@ -61,6 +62,18 @@ class Replays:
         assert found == count
         return {"events/s": count / seconds}
 
+    def export(self, count: int, event: str, suffix: str) -> dict[str, float]:
+        """All of a log into a file of another format."""
+        from agl_core.export import export_log
+
+        source = self._files.log(count, event)
+        with tempfile.TemporaryDirectory(prefix="agl-bench-") as folder:
+            target = Path(folder, f"log.{suffix}")
+            before = perf_counter()
+            export_log(source, target)
+            seconds = perf_counter() - before
+            return {"rows/s": count / seconds, "bytes/row": target.stat().st_size / count}
+
 
 def append(count: int, batch: int, event: str, durability: str) -> dict[str, float]:
     """Appends one after the other, each acknowledged before the next."""
@@ -107,6 +120,7 @@ if __name__ == "__main__":
         serve(
             {
                 "append": append,
+                "export": replays.export,
                 "join": log.join,
                 "leave": log.leave,
                 "produce": log.produce,
