@@ -3,35 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agl_core.errors import LogUnsupported
+from agl_core.errors import LogReadOnly, LogUnsupported
 from agl_core.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from agl_core.codec import Codec
     from agl_core.executors import InProcess
-    from agl_core.log import SqliteLog
+    from agl_core.export import Log
     from agl_core.record import Draft
 
 _NAMES = {"inprocess", "shm"}
 
 
 @hookimpl
-def agl_open_log(url: str, readonly: bool, codec: Codec, redact: Callable[[Draft], Draft]) -> SqliteLog | None:  # noqa: FBT001
-    """`sqlite:///path`, a plain path, or `:memory:`."""
-    from agl_core.log import SqliteLog
+def agl_open_log(url: str, readonly: bool, codec: Codec, redact: Callable[[Draft], Draft]) -> Log | None:  # noqa: FBT001
+    """`sqlite:///path`, a plain path, or `:memory:`; for reading also what `agl log export` writes."""
+    from agl_core.export import Log, LogArchive
+    from agl_core.log import Format
     from agl_core.projections import CORE
 
     scheme, found, rest = url.partition("://")
-    if url.startswith("duckdb:"):
-        why = "DuckDB lets one process at the file, and commits a few hundred times a second"
-        raise LogUnsupported(url, why=why, cure="Use an SQLite path; `agl log query` asks it questions through DuckDB")
-    if found and scheme != "sqlite":
+    if found and scheme not in {"sqlite", "duckdb"}:
         return None
     # As everywhere in Python: sqlite:///relative.db and sqlite:////absolute.db.
-    path = rest.removeprefix("/") if found else url
-    return SqliteLog(path, projections=CORE, codec=codec, redact=redact, readonly=readonly)
+    path = Path(rest.removeprefix("/") if found else url)
+    if not readonly and url.startswith("duckdb:"):
+        raise _not_live(url, Format.DUCKDB)
+    if (kind := Format.meant(path)) == Format.SQLITE:
+        return Log(path, projections=CORE, codec=codec, redact=redact, readonly=readonly)
+    if not readonly and not path.exists():
+        raise _not_live(url, kind)
+    if not readonly:
+        raise LogReadOnly(url, why="it is an export", cure=f"Make a log of it: `agl log import {path} run.db`")
+    return LogArchive(path, projections=CORE, codec=codec)
+
+
+def _not_live(url: str, kind: str) -> LogUnsupported:
+    if kind == "duckdb":
+        why = "DuckDB lets one process at the file, and commits a few hundred times a second"
+        cure = (
+            "Use an SQLite path; `agl log query` asks it questions through DuckDB, `agl log export` makes a DuckDB file"
+        )
+    else:
+        why = "a file of that kind is written once, as a whole"
+        cure = "Use an SQLite path; `agl log export` makes such a file of it"
+    return LogUnsupported(url, why=why, cure=cure)
 
 
 @hookimpl

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from agl_core.log import SqliteLog
+from typing import cast
+
+from agl_core.export import Log
 from agl_core.plugins import Plugins
 from agl_core.store import Store
 
 __all__ = ["open_log", "open_store"]
 
 
-def open_log(url: str, *, readonly: bool = False) -> SqliteLog:
-    """The log at `url`: a path, `sqlite:///path`, or `:memory:`; made when it is not there, unless `readonly`."""
-    return Plugins.load().open_log(url, readonly=readonly)
+def open_log(url: str, *, readonly: bool = False) -> Log:
+    """The log at `url`: a path, `sqlite:///path`, or `:memory:`; made when it is not there, unless `readonly`.
+
+    With `readonly`, also an export: `.parquet`, `.duckdb` or `.jsonl`.
+    """
+    return cast("Log", Plugins.load().open_log(url, readonly=readonly))
 
 
 def open_store(url: str) -> Store:

@@ -39,7 +39,7 @@ def _path(given: str) -> Path:
     scheme, found, rest = given.partition("://")
     if not found:
         return Path(given).expanduser().absolute()
-    if scheme != "sqlite":
+    if scheme not in {"sqlite", "duckdb"}:
         raise LogUnsupported(given, why=f"no command reads {scheme} logs", cure="Use a path, or sqlite:///path")
     # As everywhere in Python: sqlite:///relative.db and sqlite:////absolute.db.
     return Path(rest.removeprefix("/")).absolute()
@@ -52,13 +52,10 @@ def store_url(given: str | None) -> str:
 
 @contextmanager
 def open_log(given: str | None, *, projections: bool = False) -> Iterator[SqliteLog]:
-    """The log, for reading only: nothing a person looks at may change what is looked at."""
-    from agl_core.log import SqliteLog
-    from agl_core.projections import CORE
-
+    """The log or export, for reading only: nothing a person looks at may change what is looked at."""
     path, chosen = where(given)
     try:
-        log = SqliteLog(path, readonly=True, projections=CORE if projections else ())
+        log = _opened(path, projections=projections)
     except LogNotFound as error:
         error.add_note(f"looked there by {chosen}")
         raise
@@ -69,6 +66,15 @@ def open_log(given: str | None, *, projections: bool = False) -> Iterator[Sqlite
             yield log
     finally:
         log.close()
+
+
+def _opened(path: Path, *, projections: bool) -> SqliteLog:
+    from agl_core.log import Archive, Format, SqliteLog
+    from agl_core.projections import CORE
+
+    if Format.meant(path) == Format.SQLITE:
+        return SqliteLog(path, readonly=True, projections=CORE if projections else ())
+    return Archive(path, projections=CORE)
 
 
 @contextmanager

@@ -18,10 +18,17 @@ _AGAIN = 0.02
 class Deadline:
     """Seconds of work, over several stretches; when they are spent, what runs is interrupted."""
 
-    def __init__(self, seconds: float | None, interrupt: Callable[[], object]) -> None:
+    def __init__(
+        self,
+        seconds: float | None,
+        interrupt: Callable[[], object],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._seconds = seconds
-        self._left = seconds
+        self.left = seconds
         self._interrupt = interrupt
+        self._clock = clock
 
     def interrupts(self, interrupt: Callable[[], object]) -> None:
         """What to call when the time is up, from now on."""
@@ -32,16 +39,16 @@ class Deadline:
         """Count what is done while it lasts. Raises `QueryCut`."""
         import duckdb
 
-        if self._left is None:
+        if self.left is None:
             yield
             return
-        done, began = threading.Event(), time.monotonic()
-        watch = threading.Thread(target=self._watch, args=(done, self._left), name="agl-query-deadline", daemon=True)
+        done, began = threading.Event(), self._clock()
+        watch = threading.Thread(target=self._watch, args=(done, self.left), name="agl-query-deadline", daemon=True)
         watch.start()
         try:
             yield
         except (duckdb.InterruptException, sqlite3.OperationalError):
-            if time.monotonic() - began < self._left:
+            if self._clock() - began < self.left:
                 raise
             raise QueryCut(
                 f"{self._seconds:g} seconds", cure="Ask for less, such as one run or a limit, or give it more time"
@@ -49,7 +56,7 @@ class Deadline:
         finally:
             done.set()
             watch.join()
-            self._left -= time.monotonic() - began
+            self.left -= self._clock() - began
 
     def _watch(self, done: threading.Event, seconds: float) -> None:
         wait = max(seconds, 0.0)

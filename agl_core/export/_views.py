@@ -191,6 +191,27 @@ _ALL = (
         """,
     ),
     _view(
+        "spans",
+        "Pieces of an agent's work, as they nest; `attributes` as they came.",
+        """
+        span_id VARCHAR
+        position BIGINT
+        rollout_id VARCHAR
+        attempt_id VARCHAR
+        trace_id VARCHAR
+        parent_id VARCHAR
+        sequence_id BIGINT
+        agent VARCHAR
+        name VARCHAR
+        kind VARCHAR
+        status VARCHAR
+        attributes JSON (select json_extract(data, '$.attributes') from events where events.position = s.position)
+        started_at TIMESTAMP
+        ended_at TIMESTAMP
+        """,
+        source="spans s",
+    ),
+    _view(
         "rewards",
         "What judges gave, withdrawn ones among them.",
         """

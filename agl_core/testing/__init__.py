@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from agl_core.testing import strategies
     from agl_core.testing._engine_contract import EngineContract
-    from agl_core.testing._log_contract import LogContract
+    from agl_core.testing._log_contract import LogContract, LogReadingContract
     from agl_core.testing._scripted_engine import ScriptedEngine
     from agl_core.testing._scripted_model import Answer, Asked, Refusal, ScriptedModel
 
@@ -20,6 +20,7 @@ __all__ = [
     "Asked",
     "EngineContract",
     "LogContract",
+    "LogReadingContract",
     "Refusal",
     "ScriptedEngine",
     "ScriptedModel",
@@ -31,6 +32,7 @@ _HOMES = {
     "Asked": "_scripted_model",
     "EngineContract": "_engine_contract",
     "LogContract": "_log_contract",
+    "LogReadingContract": "_log_contract",
     "Refusal": "_scripted_model",
     "ScriptedEngine": "_scripted_engine",
     "ScriptedModel": "_scripted_model",

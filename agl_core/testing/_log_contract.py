@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
 from agl_core.log import SqliteLog
+from agl_core.record import Draft
+from agl_core.testing._log_reading import Holding, Reading
 from agl_core.testing._log_sharing import OpenLog, Sharing
 from agl_core.testing._log_writing import Writing
 
-__all__ = ["LogContract"]
+__all__ = ["LogContract", "LogReadingContract"]
 
 
-class LogContract(Writing, Sharing):
+class LogReadingContract(Reading):
+    """What a log keeps that is only read. Inherit, and override `holding`."""
+
+
+class LogContract(Reading, Writing, Sharing):
     """Inherit, and override `open_log`."""
 
     @pytest.fixture
@@ -30,3 +36,13 @@ class LogContract(Writing, Sharing):
         log = open_log()
         yield log
         log.close()
+
+    @pytest.fixture
+    def holding(self, log: SqliteLog) -> Holding:
+        """They are appended."""
+
+        def hold(drafts: Sequence[Draft]) -> SqliteLog:
+            log.append(drafts)
+            return log
+
+        return hold

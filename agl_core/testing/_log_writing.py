@@ -1,4 +1,4 @@
-"""What a log promises to one who writes and reads."""
+"""What a log promises to one who writes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PATIENCE = 30.0
 
 
 class Writing:
-    """Appending, keys, expected versions, reading and deciding."""
+    """Appending, keys, expected versions and deciding."""
 
     # --- appending
 
@@ -30,11 +30,6 @@ class Writing:
 
         assert [record.position for record in log.read()] == [1, 2, 3]
         assert log.head() == 3
-
-    def test_an_empty_log_has_head_0(self, log: SqliteLog) -> None:
-        """And nothing to read."""
-        assert log.head() == 0
-        assert list(log.read()) == []
 
     def test_appending_nothing_writes_nothing(self, log: SqliteLog) -> None:
         """It is allowed, and it is no fact."""
@@ -164,38 +159,7 @@ class Writing:
 
         assert again == first
 
-    # --- reading
-
-    def test_reading_takes_a_slice(self, log: SqliteLog) -> None:
-        """`after` is exclusive, `until` inclusive, `limit` counts what is given."""
-        log.append([note(str(number), stream="run/1" if number % 2 else "log") for number in range(1, 11)])
-
-        def positions(**where: object) -> list[int]:
-            return [record.position for record in log.read(**where)]  # type: ignore[arg-type]
-
-        assert positions(after=3, until=6) == [4, 5, 6]
-        assert positions(limit=2) == [1, 2]
-        assert positions(limit=0) == []
-        assert positions(after=4, stream="run/1") == [5, 7, 9]
-        assert positions(after=4, stream="run/1", limit=2) == [5, 7]
-        assert positions(after=10) == []
-        assert positions(until=0) == []
-        assert positions(stream="run/none") == []
-
-    def test_reading_picks_types(self, log: SqliteLog) -> None:
-        """By name, several at once; a name nobody uses finds nothing."""
-        log.append([note("a"), Draft(stream="run/1", event=TestOpened(run_id="run-1", tasks=1)), note("b")])
-
-        assert [record.position for record in log.read(types=["note.taken"])] == [1, 3]
-        assert [record.position for record in log.read(types={"note.taken", "test.opened"})] == [1, 2, 3]
-        assert list(log.read(types=["never.happened"])) == []
-
-    def test_reading_goes_on_past_a_page(self, log: SqliteLog) -> None:
-        """However a log cuts its reading up, every record comes once, in order."""
-        log.append([note(str(number)) for number in range(1_201)])
-
-        assert [record.position for record in log.read()] == list(range(1, 1_202))
-        assert [record.position for record in log.read(after=100, limit=1_001)] == list(range(101, 1_102))
+    # --- reading meanwhile
 
     def test_who_reads_does_not_hold_up_who_writes(self, log: SqliteLog) -> None:
         """A reader in the middle of the log sees what is appended meanwhile."""

@@ -3,14 +3,16 @@
 import sqlite3
 import subprocess
 import sys
+from contextlib import suppress
 from datetime import datetime
 
 import pytest
 
 from agl_core.clock import Still
-from agl_core.errors import BadQuery, LogNotFound
-from agl_core.events import CORE_EVENTS, MetricsLogged, NoteTaken, RewardGiven, RolloutEnqueued, Target
+from agl_core.errors import BadQuery, LogNotFound, QueryCut
+from agl_core.events import CORE_EVENTS, MetricsLogged, NoteTaken, RewardGiven, RolloutEnqueued, SpanRecorded, Target
 from agl_core.export import VIEWS, query
+from agl_core.export._deadline import Deadline
 from agl_core.ids import task_id
 from agl_core.log import SqliteLog
 from agl_core.projections import CORE
@@ -89,10 +91,10 @@ def test_every_view_reads_every_column(log):
 
 
 def test_every_table_of_the_core_has_a_view(log):
-    """All but the queue and the tallies, which say no more than the rollouts do; spans have none yet."""
+    """All but the queue and the tallies, which say no more than the rollouts do."""
     tables = {table for projection in CORE for table in projection.tables}
 
-    assert set(VIEWS) == tables - {"queue", "tallies", "spans"} | {"events"}
+    assert set(VIEWS) == tables - {"queue", "tallies"} | {"events"}
 
 
 def test_a_rollouts_reward_is_the_stores(log):
@@ -181,6 +183,30 @@ def test_what_is_no_question_is_refused(log, sql):
         "select * from log",
         "select * from secrets",
         "select getenv('HOME')",
+        "select * from read_csv('http://127.0.0.1:1/x.csv')",
+        "select * from read_parquet('s3://bucket/x')",
+        "select * from read_json('{secret}')",
+        "select * from read_blob('{log}')",
+        "select * from parquet_metadata('{secret}')",
+        "copy (select 1) to '{folder}/out.parquet'",
+        "export database '{folder}/all'",
+        "import database '{folder}/all'",
+        "attach 'http://127.0.0.1:1/x.duckdb' as other",
+        "detach memory",
+        "use memory",
+        "pragma database_list",
+        "pragma temp_directory='{folder}'",
+        "set enable_external_access = true",
+        "reset lock_configuration",
+        "create secret s (type s3)",
+        "create macro f() as table select * from read_csv('{secret}')",
+        "checkpoint",
+        "vacuum",
+        "call pragma_version()",
+        "prepare p as select 1",
+        "execute p",
+        "select * from query('select * from read_csv(''{secret}'')')",
+        "explain analyze copy metrics to '{folder}/out.csv'",
     ],
 )
 def test_nothing_but_the_log_can_be_reached(log, tmp_path, sql):
@@ -191,6 +217,14 @@ def test_nothing_but_the_log_can_be_reached(log, tmp_path, sql):
     with pytest.raises(BadQuery):
         rows(log, sql.format(secret=secret, folder=tmp_path, log=log.path))
     assert not (tmp_path / "out.csv").exists()
+
+
+def test_what_a_query_changes_is_a_copy(log):
+    """DuckDB lets a select delete: what it deletes are rows that were copied for it."""
+    with suppress(BadQuery):
+        rows(log, "with gone as (delete from metrics returning *) select * from gone")
+
+    assert rows(log, "select count(*) from metrics") == [(3,)]
 
 
 def test_all_views_show_one_moment(log, monkeypatch):
@@ -258,6 +292,19 @@ def test_asking_does_not_touch_the_locks_of_a_writer_in_this_process(log):
     assert "database is locked" in done.stderr
 
 
+def test_a_span_has_its_attributes(log):
+    """As they came, from the event: the table has columns only."""
+    event = SpanRecorded(
+        rollout_id="ro-0", attempt_id="at-1", span_id="sp-1", name="tool", attributes={"tool.name": "calculator"},
+        started_at=NOW, ended_at=NOW,
+    )  # fmt: skip
+    log.append([Draft(stream="rollout/ro-0", event=event)])
+
+    assert rows(log, """select name, sequence_id, attributes->>'$."tool.name"' from spans""") == [
+        ("tool", 1, "calculator")
+    ]
+
+
 def test_erased_and_unknown_events_are_still_rows(log):
     """`data` is what the log keeps, whether this release knows the type or not."""
     with sqlite3.connect(log.path) as db:
@@ -270,3 +317,50 @@ def test_erased_and_unknown_events_are_still_rows(log):
 
     assert "future.thing" not in {event.type for event in CORE_EVENTS}
     assert rows(log, "select data->>'a' from events where type = 'future.thing'") == [("1",)]
+
+
+def test_a_query_has_its_time(log):
+    """It is stopped, wherever it is, and says after how long."""
+    long = "select count(*) from range(1000000000) a, range(1000000) b where (a.range * b.range) % 7 = 3"
+
+    with pytest.raises(QueryCut, match=r"0\.1 seconds") as cut, query(log, long, timeout=0.1):
+        pass
+
+    assert cut.value.code == "QUERY_CUT"
+
+
+def test_an_answer_has_its_time_row_by_row(log):
+    """Also what is made while it is read; not the time in which nobody asks for more."""
+    clock = iter([0.0, 1.0, 101.0, 102.0, 202.0, 203.0])
+    deadline = Deadline(10, lambda: None, clock=lambda: next(clock))
+
+    for _ in range(3):
+        with deadline.running():
+            pass
+
+    assert deadline.left == 7.0
+
+
+def test_a_copy_has_its_time(log, monkeypatch):
+    """The rows that a query needs are fetched from the log first, and that is part of it."""
+    from agl_core.export import _query
+
+    def copy(source, _db, _view, _columns):
+        source.execute(
+            "with recursive n(i) as (select 1 union all select i + 1 from n) select max(i) from n"
+        ).fetchall()
+
+    monkeypatch.setattr(_query, "copy", copy)
+
+    with pytest.raises(QueryCut), query(log, "select * from metrics", timeout=0.1):
+        pass
+
+
+def test_an_answer_has_at_most_so_many_rows(log):
+    """Those come; that there are more is an error, and that there are not is none."""
+    with query(log, "from range(5)", limit=3) as answer:
+        found = [next(answer.rows) for _ in range(3)]
+        with pytest.raises(QueryCut, match="3 rows"):
+            next(answer.rows)
+    with query(log, "from range(3)", limit=3) as answer:
+        assert list(answer.rows) == found == [(0,), (1,), (2,)]
