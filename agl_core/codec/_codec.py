@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from agl_core.codec._packing import JSON, pack, plan, single
-from agl_core.codec._unpacking import Get, Links, unpacked
+from agl_core.codec._unpacking import Get, Links, filled, reads, unpacked
 from agl_core.errors import BadPayload
 from agl_core.events import CORE_EVENTS, CORE_UPCASTS, Event, Unknown, Vocabulary
 
@@ -61,17 +61,21 @@ class Codec:
 
     def decode(self, type_: str, schema: int, data: bytes | str, get: Get) -> Event:
         """The event in today's schema; `get` finds blobs. An unknown type, or a later schema, stays `Unknown`."""
+        text = data if isinstance(data, str) else data.decode()
         cls = self.vocabulary.get(type_)
-        marked = "$" in data if isinstance(data, str) else b"$" in data
         try:
-            if cls is None or schema > cls.schema or data[:9] in _ERASED:
-                return Unknown(name=type_, version=schema, data=msgspec.json.decode(data))
-            if schema == cls.schema and not marked:
-                return self._decoder(cls).decode(data)  # type: ignore[no-any-return]  # an event, by its class
-            whole = unpacked(msgspec.json.decode(data), get, self._links)
+            if cls is None or schema > cls.schema or text.startswith('{"erased"'):
+                return Unknown(name=type_, version=schema, data=msgspec.json.decode(text))
             if schema < cls.schema:
-                whole = self.vocabulary.climb(type_, schema, whole)
-            return msgspec.convert(whole, cls)
+                whole = unpacked(msgspec.json.decode(text), get, self._links)
+                return msgspec.convert(self.vocabulary.climb(type_, schema, whole), cls)
+            if "$" not in text:
+                return self._decoder(cls).decode(text)  # type: ignore[no-any-return]  # an event, by its class
+            raw = msgspec.json.decode(text)
+            if "$as_is" in text:
+                return msgspec.convert(unpacked(raw, get, self._links), cls)
+            how = reads(cls)  # type: ignore[arg-type]  # a class is hashable, whatever its instances are
+            return msgspec.convert(filled(how, raw, get, self._links), cls)
         except (msgspec.MsgspecError, ValueError) as error:
             raise BadPayload(type_, why=str(error)) from None
 
@@ -80,6 +84,3 @@ class Codec:
         if known is None:
             known = self._decoders[cls] = msgspec.json.Decoder(cls)
         return known
-
-
-_ERASED = ('{"erased"', b'{"erased"')

@@ -7,13 +7,16 @@ import sys
 from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from typing import Any
+from dataclasses import fields, is_dataclass
+from functools import cache, partial
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import msgspec
 
 from agl_core.errors import BadPayload
+from agl_core.events import Packing
 
-__all__ = ["ROOT", "Get", "Links", "before", "mark_of", "numbers", "references", "unpacked"]
+__all__ = ["ROOT", "Get", "Links", "before", "filled", "mark_of", "numbers", "reads", "references", "unpacked"]
 
 ROOT = bytes(32)
 """What the first link of a chain of token ids has for a parent."""
@@ -46,6 +49,39 @@ def unpacked(value: Any, get: Get, links: Links) -> Any:
 
 
 _NESTED = (dict, list)
+
+
+Read = Callable[[Any, Get, Links], Any]
+
+
+@cache
+def reads(cls: Any) -> tuple[tuple[str, Read], ...]:
+    """Fields of a dataclass that refer to something, or hold what does, and how they are read; found once."""
+    hints = get_type_hints(cls, include_extras=True)
+    return tuple((one.name, read) for one in fields(cls) if (read := _reading(hints[one.name])) is not None)
+
+
+def filled(fields_: tuple[tuple[str, Read], ...], value: dict[str, Any], get: Get, links: Links) -> dict[str, Any]:
+    """`value`, in today's schema, with what its fields refer to in their places: no search through all of it."""
+    for name, read in fields_:
+        if type(value.get(name)) in _NESTED:
+            value[name] = read(value[name], get, links)
+    return value
+
+
+def _reading(hint: Any) -> Read | None:
+    if get_origin(hint) is Annotated:
+        return unpacked if any(isinstance(mark, Packing) for mark in get_args(hint)) else None
+    if isinstance(hint, type) and is_dataclass(hint):
+        return partial(filled, inner) if (inner := reads(hint)) else None
+    of = get_args(hint)[0] if get_origin(hint) is tuple else None
+    if isinstance(of, type) and is_dataclass(of):
+        return partial(_filled_all, inner) if (inner := reads(of)) else None
+    return None
+
+
+def _filled_all(fields_: tuple[tuple[str, Read], ...], values: list[Any], get: Get, links: Links) -> list[Any]:
+    return [filled(fields_, value, get, links) for value in values]
 
 
 def mark_of(value: dict[str, Any]) -> str | None:

@@ -19,17 +19,17 @@ from agl_core.errors import LogCorrupt, LogReadOnly
 from agl_core.log import _schema
 from agl_core.log._blobs import fetch
 from agl_core.log._checkpointing import Checkpointer
+from agl_core.log._erased import foldable
 from agl_core.log._failures import is_damage
 from agl_core.log._follow import Follower, Heard, Subscription
 from agl_core.log._protocol import NOTHING, Decide, Expected, Projection, Work
+from agl_core.log._read import Reader, record
 from agl_core.log._transaction import Transaction
 from agl_core.log._turns import Turns
 from agl_core.log._write import Writer
 from agl_core.record import Draft, Record
 
 __all__ = ["SqliteLog"]
-
-_PAGE = 500
 
 
 class SqliteLog:
@@ -61,6 +61,7 @@ class SqliteLog:
         self._readers: list[sqlite3.Connection] = []
         self._lock = threading.Lock()
         self._closed = False
+        self._reader = Reader(self.reading, self.codec)
         if readonly:
             _schema.check(self.path, readonly=True)
         self._follower = Follower(self._connect, lambda after, until: self.read(after=after, until=until))
@@ -99,7 +100,7 @@ class SqliteLog:
         with _schema.transaction(db):
             _schema.refuse_foreign(db, self.projections)
             new = _schema.install(db, self.projections)
-            for record in self.read() if new else ():
+            for record in foldable(self) if new else ():
                 for projection in new:
                     projection.apply(record, db)
 
@@ -144,43 +145,13 @@ class SqliteLog:
         limit: int | None = None,
     ) -> Iterator[Record]:
         """Records in order, a page at a time, so that no reader holds the file."""
-        left = limit
-        while left is None or left > 0:
-            page = self._page(after, until, stream, types, _PAGE if left is None else min(left, _PAGE))
-            yield from page
-            if len(page) < _PAGE:
-                return
-            after = page[-1].position
-            left = None if left is None else left - len(page)
-
-    def _page(
-        self, after: int, until: int | None, stream: str | None, types: Collection[str], limit: int
-    ) -> list[Record]:
-        where, parameters = ["position > ?"], [after, *_given(until), *_given(stream), *types, limit]
-        if until is not None:
-            where.append("position <= ?")
-        if stream is not None:
-            where.append("stream = ?")
-        if types:
-            where.append(f"type in ({', '.join('?' * len(types))})")
-        sql = f"select * from events where {' and '.join(where)} order by position limit ?"  # noqa: S608 - only marks
-        with self.reading() as db:
-            get = fetch(db)
-            return [self._record(row, get) for row in db.execute(sql, parameters).fetchall()]
-
-    def _record(self, row: Any, get: Callable[[str], bytes]) -> Record:
-        position, id_, stream, version, type_, schema, data, key, cause, story, actor, occurred, recorded = row
-        return Record(
-            position=position, id=id_, stream=stream, version=version,
-            event=self.codec.decode(type_, schema, data, get), key=key, causation_id=cause, correlation_id=story,
-            actor=actor, occurred_at=occurred, recorded_at=recorded,
-        )  # fmt: skip
+        return self._reader.read(after=after, until=until, stream=stream, types=types, limit=limit)
 
     def get(self, key: str) -> Record | None:
         """The record that carries an idempotency key."""
         with self.reading() as db:
             row = db.execute("select * from events where key = ?", (key,)).fetchone()
-            return self._record(row, fetch(db)) if row else None
+            return record(self.codec, row, fetch(db)) if row else None
 
     def at(self, positions: Sequence[int]) -> dict[int, Record]:
         """The records at those positions, in one read."""
@@ -188,7 +159,7 @@ class SqliteLog:
         with self.reading() as db:
             get = fetch(db)
             found = db.execute(sql, (json.dumps(list(positions)),)).fetchall()
-            return {row[0]: self._record(row, get) for row in found}
+            return {row[0]: record(self.codec, row, get) for row in found}
 
     def head(self) -> int:
         """Position of the last record."""
@@ -255,7 +226,3 @@ class SqliteLog:
 
     def __exit__(self, *_exc: object) -> None:
         self.close()
-
-
-def _given(value: Any) -> list[Any]:
-    return [] if value is None else [value]
