@@ -23,11 +23,12 @@ _PATIENCE = 10.0
 """Seconds that a contestant has to end."""
 
 
-def environment() -> dict[str, str]:
-    """What a contestant is started with: this folder on its path, whichever interpreter it has."""
+def environment(python: str = sys.executable) -> dict[str, str]:
+    """What a contestant is started with. A peer finds this folder on its path, and nothing else of ours."""
+    paths = os.environ.get("PYTHONPATH", "") if python == sys.executable else ""
     return {
         **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), paths])),
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # otherwise Agent Lightning's import asks the network
     }
 
@@ -40,7 +41,7 @@ class Process:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         self._program = subprocess.Popen(
             [python, "-P", "-m", f"bench._contestants.{module}"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, env=environment(), text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, env=environment(python), text=True,
         )  # fmt: skip
 
     @property

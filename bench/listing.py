@@ -39,16 +39,16 @@ def run(options: Options) -> Report:
         listed = interleaved("list", lists, rounds=options.rounds_or(7))
         stalled = interleaved("list, appends beside leases", stalls, rounds=options.rounds_or(2), warm=False)
         looked = interleaved("list, watchdog", watches, rounds=options.rounds_or(3))
-    grown = {"of": _ours(sizes[1]), "over": _ours(sizes[0]), "at_most": 2, "row": 8}
+    grown = Comparison(of=_ours(sizes[1]), over=_ours(sizes[0]), at_most=2, row=8)
     seen = (
-        Comparison(**grown),
+        grown,
         Comparison(of=_ours(sizes[1]), over=_peer(sizes[1])),
         Comparison(of=_peer(sizes[1]), over=_peer(sizes[0])),
     )
     return field.report(
         (listed, [listed.measure("the first 100 by status, among those that wait", "ms", *seen)]),
         (looked, [looked.measure("a look for lost leases, none of them lost, of those that run", "ms", *seen)]),
-        (stalled, [stalled.measure("the longest append while leases are kept", "ms", Comparison(**grown))]),
+        (stalled, [stalled.measure("the longest append while leases are kept", "ms", grown)]),
     )
 
 

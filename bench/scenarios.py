@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ UPSTREAM = {
     "long queue": Scenario(tasks=50_000, batch=1024, remaining=4096, runners=256, rounds=4, sleep=0.1),
     "heavy trace": Scenario(tasks=10_000, batch=1024, remaining=256, runners=512, rounds=20, sleep=1.0),
 }
-_QUICK = {"tasks": 16, "batch": 16, "remaining": 8, "runners": 8, "sleep": 0.05}
+QUICK = Scenario(tasks=16, batch=16, remaining=8, runners=8, rounds=4, sleep=0.05)
 
 
 def run(options: Options) -> Report:
@@ -48,7 +48,7 @@ def run(options: Options) -> Report:
         parts: list[tuple[Rounds, list[Measure]]] = []
         notes = []
         for name, full in SCENARIOS.items():
-            scenario = replace(full, **_QUICK) if options.quick else full
+            scenario = QUICK if options.quick else full
             notes.append(f"{name}: {_scale(scenario, UPSTREAM[name])}")
             contestants: dict[str, Contestant] = {who: partial(work, asdict(scenario)) for who, work in contest.items()}
             rounds = interleaved(f"scenarios, {name}", contestants, rounds=options.rounds_or(3), warm=False)

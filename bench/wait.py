@@ -23,8 +23,11 @@ def run(options: Options) -> Report:
         contestants: dict[str, partial[Figures]] = {
             _ours(count): partial(ours.ask, "wait", pending=count, timeout=TIMEOUT, count=3) for count in PENDING
         }
-        for count in PEER_PENDING if peer else ():
-            contestants[_peer(count)] = partial(peer.ask, "wait", pending=count, timeout=TIMEOUT, count=1)
+        if peer:
+            contestants |= {
+                _peer(count): partial(peer.ask, "wait", pending=count, timeout=TIMEOUT, count=1)
+                for count in PEER_PENDING
+            }
         rounds = interleaved("wait", contestants, rounds=options.rounds_or(3), warm=False)
     goals = [Comparison(of=_ours(count), at_most=150, row=9) for count in PENDING]
     goals += [Comparison(of=_peer(count), over=_ours(count)) for count in PEER_PENDING]
