@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from agl_core.cli._logs import open_log
+from agl_core.cli._logs import open_log, where
 from agl_core.cli._options import as_json, log_level, log_path
 from agl_core.cli._tables import print_json, print_table
 
@@ -16,7 +16,7 @@ __all__ = ["progress", "register"]
 
 def register(group: click.Group) -> None:
     """Put the commands into `agl log`."""
-    for command in (verify,):
+    for command in (verify, recover):
         group.add_command(command)
 
 
@@ -46,6 +46,51 @@ def verify(*, deep: bool, log_path: str | None, as_json: bool) -> None:
         click.echo(f"{log.path} is sound: {position} events")
     if found:
         sys.exit(1)
+
+
+@click.command("recover")
+@click.argument("source", metavar="SRC")
+@click.argument("target", metavar="DST")
+@as_json
+@log_level
+def recover(*, source: str, target: str, as_json: bool) -> None:
+    """Make a sound log at DST of every event that can be read of the damaged SRC, which is not touched.
+
+    The place of an event that is lost is kept by a `capture.lost`. Exit code 3 when something was lost. Nobody may
+    write to SRC meanwhile; room for two copies is needed beside DST.
+    """
+    from agl_core.log import recover as mend
+    from agl_core.projections import CORE
+
+    found = mend(where(source)[0], where(target)[0], projections=CORE)
+    told = {
+        "log": str(where(target)[0]),
+        "events": found.events,
+        "lost": [{"first": one.first, "last": one.last, "why": one.why} for one in found.lost],
+        "blobs_lost": list(found.blobs),
+        "sealed_until": found.sealed,
+        "key_saved": found.has_secret,
+        "ok": found.is_whole,
+    }
+    if as_json:
+        print_json(told)
+    else:
+        _tell_recovered(told, sum(one.last - one.first + 1 for one in found.lost))
+    if not found.is_whole:
+        sys.exit(3)
+
+
+def _tell_recovered(told: dict[str, Any], lost: int) -> None:
+    click.echo(f"{told['log']}: {told['events'] - lost} of {told['events']} events")
+    for one in told["lost"]:
+        where_ = one["first"] if one["first"] == one["last"] else f"{one['first']}-{one['last']}"
+        click.echo(f"lost: {where_}: {one['why']}")
+    if told["blobs_lost"]:
+        click.echo(f"lost: {len(told['blobs_lost'])} blobs, named in a blobs.erased")
+    if told["sealed_until"] < told["events"]:
+        click.echo(f"the seals hold until {told['sealed_until']}; what stands behind it is sealed anew")
+    if not told["key_saved"]:
+        click.echo("lost: the log's own key; tokens it gave out are worth nothing any more")
 
 
 def progress(done: str) -> Any:

@@ -9,6 +9,7 @@ from agl_core.log._folding import rebuild
 from agl_core.log._follow import Subscription
 from agl_core.log._owner import Owner, is_alive
 from agl_core.log._protocol import Decide, EventLog, Expected, Projection, View, Work
+from agl_core.log._recover import Lost, Recovered, recover
 from agl_core.log._sqlite import SqliteLog
 from agl_core.log._verify import Finding, verify
 
@@ -21,10 +22,12 @@ __all__ = [
     "Expected",
     "Finding",
     "Format",
+    "Lost",
     "Moving",
     "Owner",
     "Page",
     "Projection",
+    "Recovered",
     "SqliteLog",
     "Stored",
     "Subscription",
@@ -35,6 +38,7 @@ __all__ = [
     "is_alive",
     "pages",
     "rebuild",
+    "recover",
     "stored",
     "unpack",
     "verify",
