@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from agl_core.errors import LogReadOnly, LogUnsupported
+from agl_core.errors import BadValue, LogReadOnly, LogUnsupported
 from agl_core.hookspecs import hookimpl
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ _NAMES = {"inprocess", "shm"}
 
 @hookimpl
 def agl_open_log(url: str, readonly: bool, codec: Codec, redact: Callable[[Draft], Draft]) -> Log | None:  # noqa: FBT001
-    """`sqlite:///path`, a plain path, or `:memory:`; for reading also what `agl log export` writes."""
+    """`sqlite:///path?durability=full`, a plain path, or `:memory:`; for reading also what `agl log export` writes."""
     from agl_core.export import Log, LogArchive
     from agl_core.log import Format
     from agl_core.projections import CORE
@@ -29,16 +29,26 @@ def agl_open_log(url: str, readonly: bool, codec: Codec, redact: Callable[[Draft
     if found and scheme not in {"sqlite", "duckdb"}:
         return None
     # As everywhere in Python: sqlite:///relative.db and sqlite:////absolute.db.
-    path = Path(rest.removeprefix("/") if found else url)
+    place, _, options = rest.removeprefix("/").partition("?") if found else (url, "", "")
+    path = Path(place)
     if not readonly and url.startswith("duckdb:"):
         raise _not_live(url, Format.DUCKDB)
     if (kind := Format.meant(path)) == Format.SQLITE:
-        return Log(path, projections=CORE, codec=codec, redact=redact, readonly=readonly)
+        durability = _durability(options)
+        return Log(path, projections=CORE, codec=codec, redact=redact, readonly=readonly, durability=durability)
     if not readonly and not path.exists():
         raise _not_live(url, kind)
     if not readonly:
         raise LogReadOnly(url, why="it is an export", cure=f"Make a log of it: `agl log import {path} run.db`")
     return LogArchive(path, projections=CORE, codec=codec)
+
+
+def _durability(options: str) -> Literal["normal", "full"]:
+    """Of `?durability=full`; there is no other option."""
+    name, _, value = options.partition("=")
+    if options and (name != "durability" or value not in {"normal", "full"}):
+        raise BadValue("log option", options, why="known are durability=normal and durability=full")
+    return "full" if value == "full" else "normal"
 
 
 def _not_live(url: str, kind: str) -> LogUnsupported:

@@ -14,7 +14,8 @@ __all__ = ["open_log", "open_store"]
 def open_log(url: str, *, readonly: bool = False) -> Log:
     """The log at `url`: a path, `sqlite:///path`, or `:memory:`; made when it is not there, unless `readonly`.
 
-    With `readonly`, also an export: `.parquet`, `.duckdb` or `.jsonl`.
+    `sqlite:///path?durability=full` syncs each commit to the disk, for power loss; otherwise what was acknowledged
+    survives `kill -9`. With `readonly`, also an export: `.parquet`, `.duckdb` or `.jsonl`.
     """
     return cast("Log", Plugins.load().open_log(url, readonly=readonly))
 

@@ -42,12 +42,17 @@ def _path(given: str) -> Path:
     if scheme not in {"sqlite", "duckdb"}:
         raise LogUnsupported(given, why=f"no command reads {scheme} logs", cure="Use a path, or sqlite:///path")
     # As everywhere in Python: sqlite:///relative.db and sqlite:////absolute.db.
-    return Path(rest.removeprefix("/")).absolute()
+    return Path(rest.removeprefix("/").partition("?")[0]).absolute()
 
 
 def store_url(given: str | None) -> str:
     """Where a run is to write: a path, or an address that a plugin may know."""
-    return given if given and "://" in given and not given.startswith("sqlite://") else str(where(given)[0])
+    scheme, is_url, rest = (given or os.environ.get("AGL_LOG", "")).partition("://")
+    if given and is_url and scheme != "sqlite":
+        return given
+    path, _ = where(given)
+    options = rest.partition("?")[2]
+    return f"sqlite:///{path}?{options}" if options else str(path)
 
 
 @contextmanager
