@@ -13,7 +13,7 @@ from pathlib import Path
 from select import select
 from typing import Any, Self
 
-from bench._harness import Measure, Options, Report, Rounds, progress
+from bench._harness import Measure, Options, Report, Rounds
 from bench._peers import Peer, PeerMissing, python_of
 
 __all__ = ["Field", "Process", "answers", "environment"]
@@ -112,7 +112,7 @@ class Field:
         self._options = options
         self._running = ExitStack()
         self._versions: dict[str, str] = {}
-        self._missing: list[str] = []
+        self._missing: dict[str, None] = {}
 
     def start(self, module: str) -> Process:
         """A process of `bench/_contestants/MODULE.py`, in this environment."""
@@ -125,8 +125,7 @@ class Field:
         try:
             python = python_of(peer)
         except PeerMissing as missing:
-            progress(str(missing))
-            self._missing.append(str(missing))
+            self._missing[str(missing)] = None
             return None
         self._versions[peer.name] = peer.version
         return self._running.enter_context(Process(peer.name, python=python))

@@ -6,11 +6,12 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from bench._harness import progress
 
-__all__ = ["AGENT_LIGHTNING", "EVENTSOURCING", "Peer", "PeerMissing", "is_installed", "python_of"]
+__all__ = ["AGENT_LIGHTNING", "EVENTSOURCING", "Peer", "PeerMissing", "python_of"]
 
 _FOLDER = Path(__file__).with_name(".peers")
 _PATIENCE = 900.0
@@ -37,29 +38,38 @@ class PeerMissing(Exception):
     """A peer cannot take part; the text says why."""
 
 
-def is_installed(peer: Peer) -> bool:
-    """Whether its environment is there, whole."""
-    return (peer.folder / ".ready").exists()
-
-
 def python_of(peer: Peer) -> str:
     """The interpreter that can import the peer; `PeerMissing` when its environment cannot be made."""
-    python = str(peer.folder / "bin" / "python")
-    if is_installed(peer):
-        return python
+    why_not = _installed(peer)
+    if why_not:
+        raise PeerMissing(why_not)
+    return _python(peer)
+
+
+@cache
+def _installed(peer: Peer) -> str | None:
+    """Make the environment unless it is there. What went wrong, asked once: other benches want the same peer."""
+    if (peer.folder / ".ready").exists():
+        return None
     progress(f"installing {peer.name} {peer.version} into {peer.folder}: once, a minute or so")
     shutil.rmtree(peer.folder, ignore_errors=True)
-    _run(peer, sys.executable, "-m", "venv", str(peer.folder))
-    _run(peer, python, "-m", "pip", "install", "--quiet", "--no-input", f"{peer.name}=={peer.version}")
+    install = [_python(peer), "-m", "pip", "install", "--quiet", "--no-input", f"{peer.name}=={peer.version}"]
+    for command in ([sys.executable, "-m", "venv", str(peer.folder)], install):
+        if why_not := _failure(command):
+            return f"{peer.name} {peer.version} could not be installed: {why_not}"
     (peer.folder / ".ready").touch()
-    return python
+    return None
 
 
-def _run(peer: Peer, *command: str) -> None:
+def _python(peer: Peer) -> str:
+    return str(peer.folder / "bin" / "python")
+
+
+def _failure(command: list[str]) -> str | None:
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_PATIENCE)
     except subprocess.TimeoutExpired:
-        raise PeerMissing(f"{peer.name} {peer.version}: not installed within {_PATIENCE:g} s") from None
-    if done.returncode:
-        why = (done.stderr.strip() or done.stdout.strip() or "no reason given").splitlines()[-1]
-        raise PeerMissing(f"{peer.name} {peer.version} could not be installed: {why}")
+        return f"it took longer than {_PATIENCE:g} s"
+    if not done.returncode:
+        return None
+    return (done.stderr.strip() or done.stdout.strip() or "no reason given").splitlines()[-1]
