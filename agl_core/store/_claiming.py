@@ -61,14 +61,8 @@ class Claiming(Base):
         """`enqueue_many_rollouts`, ids only."""
         for request in rollouts:
             enqueuing.check(request)
-        ids: list[str] = []
-
-        def enqueued(view: View) -> list[Draft]:
-            drafts, ids[:] = enqueuing.enqueued(view, rollouts, self.log.codec)
-            return drafts
-
-        await self._decided(enqueued)
-        return ids
+        records = await self._decided(lambda view: enqueuing.enqueued(view, rollouts))
+        return [record.stream.removeprefix("rollout/") for record in records]
 
     # --- taking
 
@@ -119,13 +113,15 @@ class Claiming(Base):
         worker_id = self._worker(worker_id)
 
         def started(view: View) -> list[Draft]:
-            drafts, (name,) = enqueuing.enqueued(view, [request], self.log.codec)
-            rollout = enqueuing.standing(drafts[0]) if drafts else decide.find(view, name)
+            (draft,) = enqueuing.enqueued(view, [request])
+            name = draft.stream.removeprefix("rollout/")
+            is_known = bool(view.rows("select 1 from rollouts where rollout_id = ?", (name,)))
+            rollout = decide.find(view, name) if is_known else enqueuing.standing(draft)
             if rollout.attempts:
-                return drafts
+                return [draft]
             if rollout.status in FINISHED:
                 raise AlreadySettled("rollout", name, status=rollout.status)
-            return [*drafts, decide.begin(view, rollout, worker_id, self._leases)]
+            return [draft, decide.begin(view, rollout, worker_id, self._leases)]
 
         fresh = self._attempted(await self._begun(self.log.submit(started)))
         if fresh:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
 
-import msgspec
-
-from agl_core.codec import Codec
 from agl_core.errors import BadValue, KeyReused, UnknownId
 from agl_core.events import RolloutConfig, RolloutEnqueued
 from agl_core.ids import new_id, task_id
@@ -18,6 +16,7 @@ from agl_core.store._types import EnqueueRolloutRequest
 
 __all__ = ["MODES", "check", "enqueued", "pinned", "standing"]
 
+_Bundle = Callable[[str | None, int | None], tuple[str | None, int | None]]
 MODES = (None, "train", "val", "test")
 
 
@@ -29,30 +28,25 @@ def check(request: EnqueueRolloutRequest) -> None:
         raise BadValue("rollout_id", request.rollout_id, why="it is a word without slashes")
 
 
-def enqueued(view: View, requests: Sequence[EnqueueRolloutRequest], codec: Codec) -> tuple[list[Draft], list[str]]:
-    """A draft for each request that is new, and the rollout of each request, in their order.
+def enqueued(view: View, requests: Sequence[EnqueueRolloutRequest]) -> list[Draft]:
+    """A draft for each request, in their order.
 
-    A request with a key, or an id of its own, that came before is that rollout; with other content it is refused.
+    A request with a key, or an id of its own, that came before becomes the draft it became then, if it still asks for
+    the same; the log gives back the first record of its key, or refuses it.
     """
-    pins = {pin: pinned(view, *pin) for pin in {(one.resources_id, one.resources_version) for one in requests}}
-    fresh: dict[str, Draft] = {}
-    by_key: dict[str, str] = {}
-    ids = []
+    bundle = cache(partial(pinned, view))  # a batch asks for few of them, and each is looked up once
+    firsts: dict[str, _First] = {}
+    drafts = []
     for request in requests:
-        draft = _draft(request, *pins[request.resources_id, request.resources_version])
-        name = draft.stream.removeprefix("rollout/")
-        before = by_key.get(request.key or "", name)
-        if before in fresh:
-            _check_same(request, draft, fresh[before], codec)
-        elif (known := _known(view, request)) is not None:
-            before, position, data = known
-            _check_equal(request, draft, msgspec.json.decode(data), codec, position)
-        else:
-            fresh[before] = draft
-        if request.key:
-            by_key[request.key] = before
-        ids.append(before)
-    return list(fresh.values()), ids
+        key = request.key or (f"rollout/{request.rollout_id}" if request.rollout_id else None)
+        first = firsts.get(key or "") or _first(view, request, key)
+        draft = _draft(request, first.key if first else key, first, _pin(bundle, request, first))
+        drafts.append(draft)
+        if draft.key:
+            assert isinstance(draft.event, RolloutEnqueued)
+            pin = draft.event.resources_id, draft.event.resources_version
+            firsts[draft.key] = _First(draft.key, draft.event.rollout_id, *pin)
+    return drafts
 
 
 def standing(draft: Draft) -> Standing:
@@ -78,53 +72,56 @@ def pinned(view: View, resources_id: str | None, version: int | None = None) -> 
     return bundle
 
 
-def _known(view: View, request: EnqueueRolloutRequest) -> tuple[str, int, str] | None:
-    """The rollout, the position and the data of the request that came before under that key or id."""
-    sql = "select stream, position, data from events where key = ?"
-    found = view.rows(sql, (request.key,)) if request.key else []
+@dataclass(frozen=True, slots=True)
+class _First:
+    """What was settled when a request came first."""
+
+    key: str
+    rollout_id: str
+    resources_id: str | None
+    resources_version: int | None
+
+
+def _first(view: View, request: EnqueueRolloutRequest, key: str | None) -> _First | None:
+    if key is None:
+        return None
+    columns = "key, position, data ->> 'rollout_id', data ->> 'resources_id', data ->> 'resources_version'"
+    found = view.rows(f"select {columns} from events where key = ?", (key,))  # noqa: S608 - our own names
     if not found and request.rollout_id:
-        sql = "select stream, position, data from events where stream = ? and version = 1"
+        sql = f"select {columns} from events where stream = ? and version = 1"  # noqa: S608 - our own names
         found = view.rows(sql, (f"rollout/{request.rollout_id}",))
     if not found:
         return None
-    stream, position, data = found[0]
-    return stream.removeprefix("rollout/"), position, data
+    before, position, rollout_id, resources_id, version = found[0]
+    if before is None or rollout_id is None:
+        raise KeyReused(key, position=position, differs="key")
+    return _First(before, rollout_id, resources_id, version)
 
 
-def _check_same(request: EnqueueRolloutRequest, draft: Draft, before: Draft, codec: Codec) -> None:
-    _check_equal(request, draft, msgspec.json.decode(codec.encode(before.event).data), codec, 0)
+def _pin(bundle: _Bundle, request: EnqueueRolloutRequest, first: _First | None) -> tuple[str | None, int | None]:
+    """What it asks for; what it leaves open was settled by the first of its kind, or is the latest."""
+    if first is None or request.resources_version is not None:
+        return bundle(request.resources_id, request.resources_version)
+    if request.resources_id in (None, first.resources_id):
+        return first.resources_id, first.resources_version
+    return bundle(request.resources_id, None)
 
 
-def _check_equal(
-    request: EnqueueRolloutRequest, draft: Draft, before: dict[str, Any], codec: Codec, position: int
-) -> None:
-    """Ids and versions that the request left open were settled by the first of its kind."""
-    now = msgspec.json.decode(codec.encode(draft.event).data)
-    left_open = set() if request.rollout_id else {"rollout_id"}
-    if request.resources_id is None:
-        left_open |= {"resources_id", "resources_version"}
-    elif request.resources_version is None:
-        left_open |= {"resources_version"}
-    differs = sorted(name for name in now if name not in left_open and now[name] != before.get(name))
-    if differs:
-        raise KeyReused(request.key or str(request.rollout_id), position=position, differs=", ".join(differs))
-
-
-def _draft(request: EnqueueRolloutRequest, resources_id: str | None, version: int | None) -> Draft:
-    rollout_id = request.rollout_id or new_id("ro")
+def _draft(
+    request: EnqueueRolloutRequest, key: str | None, first: _First | None, pin: tuple[str | None, int | None]
+) -> Draft:
+    rollout_id = request.rollout_id or (first.rollout_id if first else new_id("ro"))
     event = RolloutEnqueued(
         rollout_id=rollout_id,
         input=request.input,
         task_id=task_id(request.input),
         mode=request.mode,  # type: ignore[arg-type]  # checked at the door
-        resources_id=resources_id,
-        resources_version=version,
+        resources_id=pin[0],
+        resources_version=pin[1],
         config=request.config or RolloutConfig(),
         metadata=request.metadata or {},
         run_id=request.run_id,
         group=request.group,
         repeat=request.repeat,
     )
-    return Draft(
-        stream=f"rollout/{rollout_id}", event=event, key=request.key, correlation_id=request.run_id or rollout_id
-    )
+    return Draft(stream=f"rollout/{rollout_id}", event=event, key=key, correlation_id=request.run_id or rollout_id)
