@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import click
 
+from agl_core.cli import _log_files as files
 from agl_core.cli import _log_mending as mending
 from agl_core.cli._logs import busy_is_said, open_log, where
 from agl_core.cli._options import as_json, log_level, log_path
-from agl_core.cli._tables import facts, print_json, print_json_rows, print_table
+from agl_core.cli._tables import facts, print_json
 from agl_core.cli._words import here, iso, size
 
 __all__ = ["log"]
@@ -24,16 +25,20 @@ def log() -> None:
 @log_level
 def info(*, log_path: str | None, as_json: bool) -> None:
     """Where the log lies, and how much is in it."""
+    from agl_core.log import digest
+
+    path, _ = where(log_path)
     with open_log(log_path) as log:
         events, first, last = log.rows("select count(*), min(recorded_at), max(recorded_at) from events")[0]
         found = {
-            "log": str(log.path),
+            "log": str(path),
             "head": log.head(),
+            "seal": digest(log),
             "events": events,
             "runs": log.rows("select count(*) from runs")[0][0],
             "rollouts": log.rows("select count(*) from rollouts")[0][0],
             "blobs": log.rows("select count(*) from blobs")[0][0],
-            "bytes": sum(file.stat().st_size for file in log.path.parent.glob(f"{log.path.name}*") if file.is_file()),
+            "bytes": sum(file.stat().st_size for file in path.parent.glob(f"{path.name}*") if file.is_file()),
             "first_at": iso(first),
             "last_at": iso(last),
         }
@@ -63,26 +68,6 @@ def head(*, log_path: str | None, as_json: bool) -> None:
         click.echo(position)
 
 
-@log.command("query")
-@click.argument("sql")
-@log_path
-@as_json
-@log_level
-def query(*, sql: str, log_path: str | None, as_json: bool) -> None:
-    """Ask one SELECT of the views of the log, also while others write to it.
-
-    The views: events, runs, metrics, batches, policies, checkpoints, rollouts, attempts, calls, rewards, resources,
-    workers. "describe rollouts" shows the columns of one. The dialect is DuckDB's; nothing but the log can be read.
-    """
-    from agl_core.export import query as ask
-
-    with open_log(log_path) as log, ask(log, sql) as answer:
-        if as_json:
-            print_json_rows(answer.columns, answer.rows)
-        else:
-            print_table(answer.columns, answer.rows)
-
-
 @log.command("rebuild")
 @log_path
 @as_json
@@ -106,3 +91,4 @@ def rebuild(*, log_path: str | None, as_json: bool) -> None:
 
 
 mending.register(log)
+files.register(log)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,7 +11,7 @@ from typing import Any
 
 import click
 
-__all__ = ["facts", "print_json", "print_json_rows", "print_table"]
+__all__ = ["facts", "print_csv", "print_json", "print_json_rows", "print_table"]
 
 _WHOLE = 32
 """No cell so short is broken: an id has at most 30 letters."""
@@ -33,6 +34,14 @@ def print_json_rows(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> No
         shown = json.dumps(dict(zip(names, row, strict=True)), ensure_ascii=False, default=_plain)
         click.echo((",\n " if index else "") + shown, nl=False)
     click.echo("]")
+
+
+def print_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Names, then a line a row, for spreadsheets: nothing is an empty cell, lists and objects are JSON."""
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow([_csv_cell(value) for value in row])
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -101,6 +110,16 @@ def _cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     return str(value).replace("\n", "\\n")
+
+
+def _csv_cell(value: Any) -> Any:
+    match value:
+        case None | str() | int() | float():
+            return value
+        case dict() | list():
+            return json.dumps(value, ensure_ascii=False, default=_plain)
+        case _:
+            return _plain(value)
 
 
 def _plain(value: Any) -> Any:

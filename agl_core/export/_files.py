@@ -104,18 +104,28 @@ def _write_parquet(path: Path, log: SqliteLog, head: int, progress: Moving) -> N
 @contextlib.contextmanager
 def _new(path: Path) -> Iterator[Path]:
     """A place to write to, beside `path`; what is there in the end gets its name."""
+    import duckdb
+
     if path.exists():
         raise LogExists(str(path))
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with tempfile.TemporaryDirectory(prefix=".agl-export-", dir=path.parent) as folder:
-        part = Path(folder, "part")  # DuckDB takes a question mark in a name for more than a letter
-        yield part
-        part.chmod(0o600)
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
-        try:
-            os.link(part, path)  # unlike a rename, it never replaces what has come there meanwhile
-        except FileExistsError:
-            raise LogExists(str(path)) from None
-        except OSError:  # a file system without links
-            part.rename(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.TemporaryDirectory(prefix=".agl-export-", dir=path.parent) as folder:
+            part = Path(folder, "part")  # DuckDB takes a question mark in a name for more than a letter
+            yield part
+            part.chmod(0o600)
+            with part.open("rb") as file:
+                os.fsync(file.fileno())
+            _name(part, path)
+    except (OSError, duckdb.IOException) as error:
+        why, cure = getattr(error, "strerror", None) or str(error), "Choose a place that you may write to, with room"
+        raise LogUnsupported(str(path), why=why, cure=cure) from None
+
+
+def _name(part: Path, path: Path) -> None:
+    try:
+        os.link(part, path)  # unlike a rename, it never replaces what has come there meanwhile
+    except FileExistsError:
+        raise LogExists(str(path)) from None
+    except OSError:  # a file system without links
+        part.rename(path)
