@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
 
-from agl_core.cli._logs import open_log, where
+from agl_core.cli._logs import busy_is_said, open_log, where
 from agl_core.cli._options import as_json, log_level, log_path
 from agl_core.cli._tables import print_json, print_table
+from agl_core.cli._words import size
+from agl_core.errors import LogNotFound
 
 __all__ = ["progress", "register"]
 
 
 def register(group: click.Group) -> None:
     """Put the commands into `agl log`."""
-    for command in (verify, recover):
+    for command in (verify, recover, compact, copy):
         group.add_command(command)
 
 
@@ -91,6 +94,72 @@ def _tell_recovered(told: dict[str, Any], lost: int) -> None:
         click.echo(f"the seals hold until {told['sealed_until']}; what stands behind it is sealed anew")
     if not told["key_saved"]:
         click.echo("lost: the log's own key; tokens it gave out are worth nothing any more")
+
+
+@click.command("compact")
+@click.option("--dry-run", "is_dry", is_flag=True, help="Say what would go, and write nothing.")
+@click.option("--vacuum", "is_vacuumed", is_flag=True, help="Make the file smaller, too; nobody else may have it open.")
+@click.option("--why", default="only deleted rollouts needed them", show_default=True, help="What the log is to say.")
+@log_path
+@as_json
+@log_level
+def compact(*, is_dry: bool, is_vacuumed: bool, why: str, log_path: str | None, as_json: bool) -> None:
+    """Erase the blobs that only deleted rollouts need: messages, token ids, inputs. The events stay.
+
+    Others may go on writing. The space is used again by what comes; --vacuum gives it back.
+    """
+    from agl_core.log import compact as erase
+    from agl_core.log import vacuum
+    from agl_core.projections import CORE
+
+    path = _there(log_path)
+    if is_dry and is_vacuumed:
+        raise click.UsageError("--vacuum writes, and --dry-run does not")
+    with busy_is_said(path):
+        done = erase(path, projections=CORE, is_dry=is_dry, why=why, progress=progress("looked at"))
+        given = vacuum(path) if is_vacuumed else 0
+    if as_json:
+        told = {"rollouts": done.rollouts, "blobs": done.blobs, "bytes": done.bytes, "given_back": given}
+        print_json({"log": str(path), "dry_run": is_dry, **told})
+        return
+    would = "would be erased" if is_dry else "erased"
+    click.echo(f"{done.blobs} blobs ({size(done.bytes)}) of {done.rollouts} deleted rollouts {would}")
+    if is_vacuumed:
+        click.echo(f"the file is {size(given)} smaller")
+
+
+@click.command("copy")
+@click.argument("source", metavar="SRC")
+@click.argument("target", metavar="DST")
+@click.option("--erase", "streams", multiple=True, metavar="STREAM", help="Leave this out; such as rollout/ro-...")
+@click.option("--why", default="", metavar="TEXT", help="What the copy is to say about that.")
+@as_json
+@log_level
+def copy(*, source: str, target: str, streams: tuple[str, ...], why: str, as_json: bool) -> None:
+    """Copy a log as it is at this moment, also while it is written to; with --erase, without what must be forgotten.
+
+    Each event of an erased stream keeps its place, its envelope and its part in the seals; its content is gone.
+    """
+    from agl_core.log import copy as make_copy
+    from agl_core.projections import CORE
+
+    found = _there(source)
+    made = where(target)[0]
+    with busy_is_said(found):
+        done = make_copy(found, made, erase=streams, why=why, projections=CORE)
+    if as_json:
+        print_json({"log": str(made), "events": done.events, "erased": done.erased})
+        return
+    click.echo(f"{done.events} events copied to {made}")
+    for stream, events in done.erased.items():
+        click.echo(f"erased: {stream}, {events} events")
+
+
+def _there(given: str | None) -> Path:
+    path = where(given)[0]
+    if not path.exists():
+        raise LogNotFound(str(path))
+    return path
 
 
 def progress(done: str) -> Any:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from agl_core.log._archive import Archive, unpack
 from agl_core.log._assemble import Stored, assemble, stored
+from agl_core.log._compact import Compacted, compact, vacuum
+from agl_core.log._copy import Copied, copy
 from agl_core.log._exported import COLUMNS, ENVELOPE, Format, Moving, Page, digest, pages
 from agl_core.log._folding import rebuild
 from agl_core.log._follow import Subscription
@@ -17,6 +19,8 @@ __all__ = [
     "COLUMNS",
     "ENVELOPE",
     "Archive",
+    "Compacted",
+    "Copied",
     "Decide",
     "EventLog",
     "Expected",
@@ -34,6 +38,8 @@ __all__ = [
     "View",
     "Work",
     "assemble",
+    "compact",
+    "copy",
     "digest",
     "is_alive",
     "pages",
@@ -41,5 +47,6 @@ __all__ = [
     "recover",
     "stored",
     "unpack",
+    "vacuum",
     "verify",
 ]

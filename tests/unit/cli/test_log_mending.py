@@ -1,10 +1,15 @@
 """The commands that find out what is wrong with a log, and mend it."""
 
+import asyncio
 import contextlib
 import json
 import sqlite3
 
 import pytest
+
+from agl_core.log import SqliteLog
+from agl_core.projections import CORE
+from agl_core.store import Store
 
 
 @pytest.fixture
@@ -63,3 +68,45 @@ def test_a_whole_log_is_recovered_whole(ask, story):
     assert done.exit_code == 0
     assert len(done.stdout.splitlines()) == 1
     assert "of" in done.stdout
+
+
+def test_compaction_can_be_asked_first(ask, story):
+    """The same numbers; then the space is given back, and nothing is left to erase."""
+    store = Store(SqliteLog(story.path, projections=CORE))
+    asyncio.run(store.delete_rollout(story.good))
+    store.close()
+    store.log.close()
+
+    would = json.loads(ask("log", "compact", "--dry-run", "--log", story.path, "--json").stdout)
+    done = json.loads(ask("log", "compact", "--vacuum", "--log", story.path, "--json").stdout)
+    again = ask("log", "compact", "--log", story.path).stdout
+
+    assert (would["blobs"], would["bytes"]) == (done["blobs"], done["bytes"])
+    assert done["blobs"] > 0
+    assert again == "0 blobs (0 B) of 1 deleted rollouts erased\n"
+    assert ask("log", "verify", "--deep", "--log", story.path).exit_code == 0
+
+
+def test_a_rollout_is_erased_in_a_copy(ask, story):
+    """And the copy is sound."""
+    target = story.path.with_name("copy.db")
+    stream = f"rollout/{story.good}"
+
+    done = json.loads(ask("log", "copy", story.path, target, "--erase", stream, "--why", "asked", "--json").stdout)
+
+    assert list(done["erased"]) == [stream]
+    assert ask("log", "verify", "--deep", "--log", target).exit_code == 0
+    assert ask("rollouts", "show", story.good, "--log", target).exit_code == 1
+
+
+def test_what_is_not_there_is_not_mended(ask, tmp_path):
+    """By name, with its code."""
+    nothing = tmp_path / "nothing.db"
+    for command in (
+        ["compact", "--log", nothing],
+        ["copy", nothing, tmp_path / "a"],
+        ["recover", nothing, tmp_path / "a"],
+    ):
+        done = ask("log", *command, "--json")
+        assert (done.exit_code, json.loads(done.stderr)["error"]["code"]) == (1, "LOG_NOT_FOUND")
+    assert list(tmp_path.iterdir()) == []
