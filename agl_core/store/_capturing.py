@@ -12,8 +12,8 @@ from agl_core.record import Draft, Record
 from agl_core.store import _adding as adding
 from agl_core.store import _decisions as decide
 from agl_core.store._base import Base
-from agl_core.store._lists import SPANS
 from agl_core.store._pages import FilterLogic, Page, PaginatedResult, SortOrder
+from agl_core.store._rows import SPANS
 from agl_core.store._span import Span, from_otel
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from agl_core.log import SqliteLog, View
 from agl_core.record import Draft
 from agl_core.resources import LLM, NamedResources, ResourcesUpdate
 from agl_core.store._base import Base
-from agl_core.store._lists import BUNDLES
 from agl_core.store._pages import Page, PaginatedResult, SortOrder
+from agl_core.store._rows import BUNDLES
 
 __all__ = ["Publishing"]
 

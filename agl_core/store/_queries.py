@@ -13,8 +13,9 @@ from agl_core.errors import UnknownId
 from agl_core.log import SqliteLog
 from agl_core.projections import Trace, traces
 from agl_core.resources import ResourcesUpdate
-from agl_core.store._lists import Lists, bundle, many
+from agl_core.store._lists import Lists
 from agl_core.store._pages import Page, PaginatedResult
+from agl_core.store._rows import bundle, many
 from agl_core.store._types import Admission, Attempt, Outcome, Rollout
 
 __all__ = ["REWARD", "Queries"]

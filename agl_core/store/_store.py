@@ -14,9 +14,9 @@ from agl_core.store import _recovering as recovering
 from agl_core.store._capturing import Capturing
 from agl_core.store._claiming import Claiming
 from agl_core.store._keeper import Keeper
-from agl_core.store._lists import ATTEMPTS, ROLLOUTS, WORKERS
 from agl_core.store._pages import FilterLogic, Page, PaginatedResult, SortOrder, known
 from agl_core.store._publishing import Publishing
+from agl_core.store._rows import ATTEMPTS, ROLLOUTS, WORKERS
 from agl_core.store._settling import Settling
 from agl_core.store._types import UNSET, Attempt, Rollout, RolloutStatus, Unset, Worker, WorkerStatus
 
