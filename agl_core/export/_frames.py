@@ -49,5 +49,5 @@ def _installed(kind: str | None) -> str:
     found = next((name for name in wanted if find_spec(_MODULES[name]) is not None), None)
     if found is None:
         name = _MODULES[kind] if kind else "none of pandas, polars and pyarrow"
-        raise MissingExtra(name, install=f"pip install {_MODULES[kind] if kind else 'polars'}")
+        raise MissingExtra(name, install=f"pip install {_MODULES.get(kind or '', 'polars')}")
     return found
