@@ -2,7 +2,7 @@
 
     AglError
     ├── LogError        VersionConflict KeyReused LogCorrupt LogTooNew LogReadOnly LogNotFound LogUnsupported
-    │                   LogBusy LogExists LogGone LogFull ContentErased BadQuery QueryCut
+    │                   LogBusy LogExists LogGone LogFull DiskFailed ContentErased BadQuery QueryCut
     ├── CodecError      UpcastGap BadPayload
     ├── StoreError      UnknownId BadValue LeaseLost RunHeld OutsideAttempt AlreadySettled
     ├── PluginError     MissingExtra PluginBroken UnknownName
@@ -30,6 +30,7 @@ __all__ = [
     "CaptureNone",
     "CodecError",
     "ContentErased",
+    "DiskFailed",
     "EngineError",
     "EngineFailed",
     "KeyReused",
@@ -146,7 +147,7 @@ class LogCorrupt(LogError):
     def __init__(self, path: str, *, why: str) -> None:
         super().__init__(
             f"{path} cannot be read as a log: {why}. Restore a copy, or save what is left with "
-            f"`sqlite3 {path} .recover`",
+            f"`agl log recover {path} NEW`",
             path=path,
             why=why,
         )
@@ -215,6 +216,20 @@ class LogFull(LogError):
     def __init__(self, path: str, *, why: str) -> None:
         super().__init__(
             f"{path} cannot grow: {why}. Nothing was written; make space, and write again: the log goes on",
+            path=path,
+            why=why,
+        )
+
+
+class DiskFailed(LogError):
+    """The disk did not do what it was told."""
+
+    code = "DISK_FAILED"
+
+    def __init__(self, path: str, *, why: str) -> None:
+        super().__init__(
+            f"{path} could not be read or written: {why}. What was not acknowledged may be lost; look at the disk, "
+            "then run `agl log verify --deep`",
             path=path,
             why=why,
         )

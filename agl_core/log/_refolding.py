@@ -10,7 +10,7 @@ from agl_core.log._erased import foldable
 from agl_core.log._layout import statements
 from agl_core.log._memory import scratch
 from agl_core.log._protocol import Projection
-from agl_core.log._schema import quoted
+from agl_core.log._schema import address
 from agl_core.log._sqlite import SqliteLog
 
 __all__ = ["differences"]
@@ -26,7 +26,7 @@ def differences(log: SqliteLog) -> Iterator[tuple[str, str]]:
                 db.execute(statement)
         head = log.head()
         _fold(log, kept, db, after=0, until=head)
-        db.execute(f"attach 'file:{quoted(log.path)}?mode=ro' as log")
+        db.execute("attach ? as log", (address(log.path, readonly=True),))
         db.execute("begin")  # one state of the log from here on, a short while: writers could not start anew meanwhile
         now = db.execute("select coalesce(max(position), 0) from log.events").fetchone()[0]
         _fold(log, kept, db, after=head, until=now)

@@ -9,12 +9,12 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from agl_core.errors import LogCorrupt, LogNotFound, LogReadOnly, LogTooNew, LogUnsupported
-from agl_core.log._failures import is_damage
+from agl_core.errors import AglError, LogCorrupt, LogNotFound, LogReadOnly, LogTooNew, LogUnsupported
+from agl_core.log._failures import READ, explained
 from agl_core.log._layout import LAYOUT, bring_up, statements
 from agl_core.log._protocol import Projection
 
-__all__ = ["check", "connect", "install", "make", "quoted", "refuse_foreign", "transaction"]
+__all__ = ["address", "check", "connect", "install", "make", "refuse_foreign", "transaction"]
 
 _ESCAPE = re.compile(r"\\(\d{3})")
 """How the kernel writes a blank in the name of a mount."""
@@ -29,12 +29,28 @@ _NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "lustre", "fuse.sshfs", "9p"
 
 def connect(path: Path, *, readonly: bool = False) -> sqlite3.Connection:
     """A connection that commits when told to, waits for others, and may cross threads."""
-    mode = "?mode=ro" if readonly else ""
     db = sqlite3.connect(
-        f"file:{quoted(path)}{mode}", uri=True, timeout=BUSY_MS / 1000, isolation_level=None, check_same_thread=False
+        address(path, readonly=readonly),
+        uri=True,
+        timeout=BUSY_MS / 1000,
+        isolation_level=None,
+        check_same_thread=False,
     )
     db.execute("pragma foreign_keys = off")
     return db
+
+
+def address(path: Path, *, readonly: bool = False) -> str:
+    """The path as SQLite takes it, with what may be done to the file."""
+    mode = ""
+    if readonly:
+        mode = "?mode=ro&immutable=1" if _is_still(path) else "?mode=ro"
+    return f"file:{_quoted(path)}{mode}"
+
+
+def _is_still(path: Path) -> bool:
+    """Nobody writes, and we may not make the files beside it that even readers need: a medium that is read-only."""
+    return not os.access(path.parent, os.W_OK) and not path.with_name(path.name + "-wal").exists()
 
 
 @contextlib.contextmanager
@@ -72,19 +88,16 @@ def check(path: Path, *, readonly: bool = False) -> None:
         # SQLite takes it for an empty database, and a new log would be written over what is left.
         raise LogCorrupt(str(path), why=f"it has {size} bytes, and the first page alone has {_LEAST}")
     _refuse_network(path)
+    if not readonly and size is not None and not os.access(path, os.W_OK):
+        # SQLite would open it all the same, and say so at the first write.
+        raise LogReadOnly(str(path), why="this user may not write to the file", cure=READ)
     try:
         _check_and_migrate(path, readonly=readonly)
     except sqlite3.DatabaseError as error:
-        if is_damage(error):
-            raise LogCorrupt(str(path), why=str(error)) from None
+        told = explained(error, str(path))
+        if path.is_file() and isinstance(told, AglError) and not (readonly and isinstance(told, LogReadOnly)):
+            raise told from None
         raise LogUnsupported(str(path), why=str(error), cure=_PLACE) from None
-
-
-def quoted(path: Path) -> str:
-    """The path as a `file:` address takes it."""
-    from urllib.parse import quote
-
-    return quote(str(path))
 
 
 def _check_and_migrate(path: Path, *, readonly: bool) -> None:
@@ -152,6 +165,12 @@ def _has_tables(db: sqlite3.Connection) -> bool:
 
 def _name(db: sqlite3.Connection) -> str:
     return str(db.execute("pragma database_list").fetchone()[2])
+
+
+def _quoted(path: Path) -> str:
+    from urllib.parse import quote
+
+    return quote(str(path))
 
 
 def _refuse_network(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import shutil
@@ -20,7 +21,7 @@ from agl_core.log import _schema
 from agl_core.log._blobs import fetch
 from agl_core.log._checkpointing import Checkpointer
 from agl_core.log._erased import foldable
-from agl_core.log._failures import is_damage
+from agl_core.log._failures import explained, is_damage
 from agl_core.log._follow import Follower, Heard, Subscription
 from agl_core.log._protocol import NOTHING, Decide, Expected, Projection, Work
 from agl_core.log._read import Reader, record
@@ -64,7 +65,7 @@ class SqliteLog:
         self._reader = Reader(self.reading, self.codec)
         if readonly:
             _schema.check(self.path, readonly=True)
-        self._follower = Follower(self._connect, lambda after, until: self.read(after=after, until=until))
+        self._follower = Follower(self._connect, self.read)
         self._writer = None if readonly else self._start_writing(durability)
 
     def _start_writing(self, durability: str) -> Writer:
@@ -75,6 +76,9 @@ class SqliteLog:
             db = _schema.connect(self.path)
             try:
                 self._bring_tables(db, durability)
+            except sqlite3.Error as error:
+                db.close()
+                raise explained(error, str(self.path)) from None
             except BaseException:
                 db.close()
                 raise
@@ -127,6 +131,15 @@ class SqliteLog:
     def submit(self, work: Work, *, expected: Expected = NOTHING) -> Future[Sequence[Record]]:
         """Write without waiting: the future resolves after commit."""
         return self._writing().submit(work, expected)
+
+    def offer(self, work: Work, *, expected: Expected = NOTHING) -> Future[Sequence[Record]]:
+        """As `submit`, for who awaits it next: written before it returns when nobody else is writing."""
+        return self._writing().offer(work, expected)
+
+    async def land(self, work: Work, *, expected: Expected = NOTHING) -> Sequence[Record]:
+        """Write, and await the commit."""
+        future = self.offer(work, expected=expected)
+        return future.result() if future.done() else await asyncio.wrap_future(future)
 
     def _writing(self) -> Writer:
         if self._writer is None:
@@ -194,9 +207,9 @@ class SqliteLog:
 
     # --- following
 
-    def subscribe(self, heard: Heard) -> Subscription:
-        """Hear of every commit from now on, in batches, off the writer's thread."""
-        return self._follower.subscribe(heard, head=self.head())
+    def subscribe(self, heard: Heard, *, types: Collection[str] = ()) -> Subscription:
+        """Hear of every commit from now on, in batches, off the writer's thread; of some `types` only, if named."""
+        return self._follower.subscribe(heard, head=self.head(), types=types)
 
     def waiting(self) -> contextlib.AbstractContextManager[None]:
         """While it lasts, commits of other processes are heard of within 20 ms."""

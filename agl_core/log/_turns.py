@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,10 +20,9 @@ except ImportError:  # not POSIX: SQLite's own waiting has to do
 
 
 class Turns:
-    """The queue of the processes that write to one file, at a lock beside it."""
+    """The queue of the processes that write to one file, at a lock beside it. One thread at a time may ask."""
 
     def __init__(self, path: Path) -> None:
-        self._lock = threading.Lock()
         self._file = -1
         if fcntl is not None:
             with contextlib.suppress(OSError):  # a folder that takes no more files: SQLite's own waiting has to do
@@ -33,19 +31,32 @@ class Turns:
 
     @contextlib.contextmanager
     def mine(self) -> Iterator[None]:
-        """It is the caller's turn while it lasts."""
-        with self._lock:
-            if self._file >= 0:
-                fcntl.flock(self._file, fcntl.LOCK_EX)
+        """It is the caller's turn while it lasts; until then, this waits."""
+        if self._file >= 0:
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+        with self.taken():
+            yield
+
+    def take(self) -> bool:
+        """The turn, if nobody has it; then `taken` gives it back."""
+        if self._file >= 0:
             try:
-                yield
-            finally:
-                if self._file >= 0:
-                    fcntl.flock(self._file, fcntl.LOCK_UN)
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+        return True
+
+    @contextlib.contextmanager
+    def taken(self) -> Iterator[None]:
+        """The turn that was taken, while it lasts."""
+        try:
+            yield
+        finally:
+            if self._file >= 0:
+                fcntl.flock(self._file, fcntl.LOCK_UN)
 
     def close(self) -> None:
         """Queue no more."""
-        with self._lock:
-            if self._file >= 0:
-                os.close(self._file)
-            self._file = -1
+        if self._file >= 0:
+            os.close(self._file)
+        self._file = -1

@@ -8,6 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from agl_core.clock import Clock
@@ -15,6 +16,7 @@ from agl_core.codec import Codec, Encoded
 from agl_core.errors import LogError
 from agl_core.log._checkpointing import Checkpointer
 from agl_core.log._failures import explained
+from agl_core.log._place import Place
 from agl_core.log._protocol import Expected, Work
 from agl_core.log._transaction import Landed, Prepare, Transaction
 from agl_core.log._turns import Turns
@@ -22,6 +24,8 @@ from agl_core.record import Record
 
 __all__ = ["Writer"]
 
+_NORMAL = 1
+"""As SQLite numbers it: a commit waits for no disk."""
 _GROUP = 512
 """Pieces of work in one transaction: more would make the first of them wait."""
 
@@ -53,11 +57,13 @@ class Writer:
         committed: Callable[[Sequence[Record]], None],
     ) -> None:
         self._db, self._path, self._transaction = db, path, transaction
+        self._syncs = db.execute("pragma synchronous").fetchone()[0] > _NORMAL
         self._codec, self._clock, self._prepare = codec, clock, prepare
         self._turns, self._checkpointer, self._committed = turns, checkpointer, committed
         self._items: deque[_Item] = deque()
         self._wake = threading.Condition()
         self._closing = False
+        self._place = Place(path)
         self._writing = threading.Lock()
         self._deciding: int | None = None
         """The thread that writes just now."""
@@ -69,15 +75,37 @@ class Writer:
         if self._deciding == threading.get_ident():
             raise LogError("a decision that writes would wait for itself: return the drafts instead")
         item = self._item(work, expected)
-        if not self._items and self._writing.acquire(blocking=False):
+        if self._begins():
             try:
-                self._refuse_closed()
-                self._commit([item])
+                self._commit([item], self._turns.mine())
             finally:
                 self._writing.release()
         else:
             self._put(item)
         return item.future.result()
+
+    def offer(self, work: Work, expected: Expected) -> Future[Sequence[Record]]:
+        """As `submit`, but written before it returns when that makes nobody wait: not for others, nor for a disk."""
+        item = self._item(work, expected)
+        item.future.set_running_or_notify_cancel()
+        if not self._syncs and self._begins():
+            try:
+                if self._turns.take():
+                    self._commit([item], self._turns.taken())
+                    return item.future
+            finally:
+                self._writing.release()
+        self._put(item)
+        return item.future
+
+    def _begins(self) -> bool:
+        """Whether the caller may write now, in its own thread; then it releases `_writing`."""
+        if self._items or not self._writing.acquire(blocking=False):
+            return False
+        if self._closing:
+            self._writing.release()
+            return False
+        return True
 
     def submit(self, work: Work, expected: Expected) -> Future[Sequence[Record]]:
         """Queue it; drafts are encoded here, in the caller's thread."""
@@ -129,12 +157,13 @@ class Writer:
                     return
             with self._writing:
                 # Taken only now: whatever has come while another thread wrote goes along.
-                self._commit([self._items.popleft() for _ in range(min(len(self._items), _GROUP))])
+                group = [self._items.popleft() for _ in range(min(len(self._items), _GROUP))]
+                self._commit(group, self._turns.mine())
 
-    def _commit(self, group: Sequence[_Item]) -> None:
+    def _commit(self, group: Sequence[_Item], turn: AbstractContextManager[None]) -> None:
         self._deciding = threading.get_ident()
         try:
-            with self._turns.mine():
+            with turn:
                 outcomes = self._landed(group)
         except BaseException as error:
             with contextlib.suppress(Exception):  # of a damaged file; what went wrong first is told
@@ -167,16 +196,19 @@ class Writer:
                 self._db.execute("savepoint item")
             try:
                 outcomes.append(self._transaction.land(item.work, item.encoded, item.expected, at=item.at))
-            except Exception as error:  # noqa: BLE001 - it belongs to the one who asked, not to its neighbours
+            except Exception as error:
                 if len(group) == 1:
                     self._abandon()
                     return [error]
+                if not self._db.in_transaction:  # SQLite itself ends it when the disk is full: for all of them
+                    raise
                 self._db.execute("rollback to item")
                 self._transaction.forget(mark)
                 outcomes.append(error)
             if len(group) > 1:
                 self._db.execute("release item")
         self._transaction.seal()
+        self._place.check()
         self._db.execute("commit")
         return outcomes
 

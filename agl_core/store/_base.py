@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 
 from agl_core.clock import Clock, System
@@ -24,4 +23,4 @@ class Base:
 
     async def _decided(self, decide: Decide) -> Sequence[Record]:
         """What a decision wrote, once it is durable."""
-        return await asyncio.wrap_future(self.log.submit(decide))
+        return await self.log.land(decide)

@@ -123,7 +123,7 @@ class Claiming(Base):
                 raise AlreadySettled("rollout", name, status=rollout.status)
             return [draft, decide.begin(view, rollout, worker_id, self._leases)]
 
-        fresh = self._attempted(await self._begun(self.log.submit(started)))
+        fresh = self._attempted(await self._begun(self.log.offer(started)))
         if fresh:
             return fresh[0]
         known = self.ask.rollout(str(request.rollout_id))
@@ -133,11 +133,11 @@ class Claiming(Base):
     async def start_attempt(self, rollout_id: str, worker_id: str | None = None) -> AttemptedRollout:
         """Try it once more now, whatever `max_attempts` says; a settled rollout is final: `AlreadySettled`."""
         worker_id = self._worker(worker_id)
-        claimed = self.log.submit(lambda view: updating.start_attempt(view, rollout_id, worker_id, self._leases))
+        claimed = self.log.offer(lambda view: updating.start_attempt(view, rollout_id, worker_id, self._leases))
         return self._attempted(await self._begun(claimed))[0]
 
     def _claim(self, workers: Sequence[str]) -> Future[Sequence[Record]]:
-        return self.log.submit(lambda view: decide.claim(view, workers, self._leases))
+        return self.log.offer(lambda view: decide.claim(view, workers, self._leases))
 
     def _attempted(self, started: Sequence[AttemptStarted]) -> list[AttemptedRollout]:
         """The rollouts that were taken, each with the attempt it was taken for, whatever came after."""
@@ -151,6 +151,8 @@ class Claiming(Base):
 
     async def _begun(self, claimed: Future[Sequence[Record]]) -> list[AttemptStarted]:
         """The attempts of a claim; when its caller is cancelled, nobody will work on them, and they are given back."""
+        if claimed.done():
+            return _started(claimed.result())
         try:
             return _started(await asyncio.wrap_future(claimed))
         except asyncio.CancelledError:

@@ -19,6 +19,7 @@ from agl_core.store._publishing import Publishing
 from agl_core.store._rows import ATTEMPTS, ROLLOUTS, WORKERS
 from agl_core.store._settling import Settling
 from agl_core.store._types import UNSET, Attempt, Rollout, RolloutStatus, Unset, Worker, WorkerStatus
+from agl_core.store._waiting import Claims, Ends
 
 __all__ = ["Store"]
 
@@ -33,7 +34,7 @@ class Store(Claiming, Settling, Capturing, Publishing):
         super().__init__(log, clock=clock, lease_seconds=lease_seconds)
         self._opened = time.monotonic()
         self._keeper: Keeper | None = None
-        self._unsubscribe = log.subscribe(self._heard)
+        self._unsubscribe = log.subscribe(self._heard, types=[event.type for event in (*Claims.hears, *Ends.hears)])
         if not log.readonly:
             self._keeper = Keeper(log, self._leases)
             self._keeper.start()

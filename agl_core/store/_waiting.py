@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import AbstractContextManager, suppress
+from typing import ClassVar
 
 from agl_core.events import (
     AttemptExpired,
@@ -42,6 +43,9 @@ GiveBack = Callable[[Sequence[AttemptStarted]], None]
 
 class Claims:
     """Gathers the workers that wait, and claims for all of them in one transaction."""
+
+    hears: ClassVar = (RolloutEnqueued, AttemptExpired, AttemptFinished)
+    """After these, something may wait in the queue."""
 
     def __init__(self, log: SqliteLog, claim: Claim, give_back: GiveBack) -> None:
         self._log, self._claim, self._give_back = log, claim, give_back
@@ -85,7 +89,7 @@ class Claims:
     def heard(self, records: Iterable[Record]) -> None:
         """Something may be waiting in the queue."""
         for record in records:
-            if isinstance(record.event, RolloutEnqueued | AttemptExpired | AttemptFinished):
+            if isinstance(record.event, self.hears):
                 self.pump()
                 return
 
@@ -145,6 +149,9 @@ class Claims:
 class Ends:
     """Futures that resolve when a set of rollouts has come to its end."""
 
+    hears: ClassVar = (RolloutFinished, RolloutCancelled, RolloutDeleted)
+    """After these, a rollout has."""
+
     def __init__(self, log: SqliteLog, finished: Callable[[Sequence[str]], set[str]]) -> None:
         self._log, self._finished = log, finished
         self._open: dict[str, list[_Set]] = {}
@@ -183,7 +190,7 @@ class Ends:
         ended = {
             record.event.rollout_id
             for record in records
-            if isinstance(record.event, RolloutFinished | RolloutCancelled | RolloutDeleted)
+            if isinstance(record.event, self.hears)
         }
         if ended:
             self._settle(ended)

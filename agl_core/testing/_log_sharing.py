@@ -115,6 +115,17 @@ class Sharing:
             assert heard.wait() == list(range(1, 61))
         assert _ended(other) == 0
 
+    def test_a_listener_hears_only_what_it_asked_for(self, log: SqliteLog) -> None:
+        """By type, whoever wrote it, and still each once."""
+        heard = _Heard(until=62)
+        log.subscribe(heard, types=["rollout.enqueued"])
+        with log.waiting():
+            log.append([note("own"), enqueued("ro-1")])
+            assert _ended(_writer(log, name="other", count=59)) == 0
+            log.append([enqueued("ro-2")])
+
+            assert heard.wait() == [2, 62]
+
     def test_a_newcomer_hears_nothing_of_before(self, log: SqliteLog) -> None:
         """Also when others have not heard all of it yet."""
         first = _Heard(until=4)

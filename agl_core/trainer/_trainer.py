@@ -284,8 +284,15 @@ class Trainer:
 
         await store.join(names)
         closing.push_async_callback(store.leave, names, "the run ended")
-        closing.push_async_callback(executor.stop)
-        await executor.start(work, names)
+        starting = asyncio.ensure_future(executor.start(work, names))
+
+        async def stop() -> None:
+            # A movement that failed beside the one that starts them ends the run in the middle of that.
+            await asyncio.wait([starting])
+            await executor.stop()
+
+        closing.push_async_callback(stop)
+        await asyncio.shield(starting)
 
     def _started(
         self,
