@@ -329,7 +329,8 @@ class UnknownId(StoreError):
 
     def __init__(self, kind: str, id_: str) -> None:
         lists = "rollouts" if kind == "attempt" else f"{kind.removesuffix('s')}s"  # attempts are shown with theirs
-        super().__init__(f"no {kind} {id_!r} in this log: `agl {lists} list` shows what there is", kind=kind, id=id_)
+        shows = '`agl log query "from workers"`' if kind == "worker" else f"`agl {lists} list`"
+        super().__init__(f"no {kind} {id_!r} in this log: {shows} shows what there is", kind=kind, id=id_)
 
 
 class BadValue(StoreError):
