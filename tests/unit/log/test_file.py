@@ -152,7 +152,7 @@ def test_a_file_of_another_kind_is_refused(tmp_path):
     path.write_text("not a database, and long enough to have a header of one\n" * 20)
     before = path.read_bytes()
 
-    with pytest.raises(LogCorrupt, match=r"\.recover"):
+    with pytest.raises(LogCorrupt, match="agl log recover"):
         SqliteLog(path)
 
     assert path.read_bytes() == before
