@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from agl_core.cli import agl
-from agl_core.export import VIEWS
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "cli.md"
 HEAD = """
@@ -18,14 +17,13 @@ Made from the commands themselves by `python scripts/docs_cli.py`. Plugins add c
 
 Data goes to stdout, talk to stderr; with `--json`, stdout is one JSON document and errors are
 `{"error": {"code": ..., "message": ...}}` on stderr. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done in part, 130
-interrupted.
+interrupted. What `agl log query` may name stands in [Views](views.md).
 """
 
 
 def reference() -> str:
-    """Every command of the core, then the views that a query may name. Markdown."""
+    """Every command of the core. Markdown."""
     parts = [HEAD.strip(), *(_command(path, command) for path, command in _commands())]
-    parts += ["## The views of `agl log query`", "Times are UTC.", *(_view(name) for name in VIEWS)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -59,12 +57,6 @@ def _option(option: click.Option) -> str:
 
 def _kind(kind: click.ParamType) -> str:
     return "|".join(map(str, kind.choices)) if isinstance(kind, click.Choice) else kind.name.split()[0].upper()
-
-
-def _view(name: str) -> str:
-    view = VIEWS[name]
-    columns = ", ".join(f"`{column.name}` {column.type}" for column in view.columns)
-    return f"### {name}\n\n{view.about}\n\n{columns}"
 
 
 if __name__ == "__main__":
