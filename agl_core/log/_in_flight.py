@@ -22,7 +22,7 @@ create table if not exists in_flight (
   primary key (kind, id)
 ) strict, without rowid;
 create index if not exists in_flight_deadline on in_flight (kind, deadline);
-create index if not exists in_flight_owner on in_flight (kind, owner);
+create index if not exists in_flight_owner on in_flight (owner, kind);
 """
 
 
@@ -85,7 +85,8 @@ class InFlight:
 
     def held_by(self, kind: str, owner: Owner) -> list[Flight]:
         """All of a kind that a process holds."""
-        sql = "select * from in_flight where kind = ? and owner = ? order by id"
+        # `+`: by the primary key, which begins with the kind, all of the kind would be looked at.
+        sql = "select * from in_flight where +kind = ? and owner = ? order by +id"
         return [_flight(row) for row in self._db.execute(sql, (kind, str(owner)))]
 
     def overdue(self, kind: str, now: int) -> list[Flight]:

@@ -11,15 +11,10 @@ from agl_core.record import Draft
 
 __all__ = ["dead", "hold", "recover_calls", "release"]
 
-_HOLDERS = (
-    "select distinct owner from in_flight where kind = 'lease' "
-    "union select distinct owner from in_flight where kind = 'call'"
-)
-
 
 def dead(log: SqliteLog) -> set[Owner]:
     """Processes of this host that hold something and live no more."""
-    holders = log.rows(_HOLDERS)
+    holders = log.rows("select distinct owner from in_flight where +kind in ('lease', 'call')")
     return {owner for owner in (Owner.parse(text) for (text,) in holders) if is_alive(owner) is False}
 
 
