@@ -116,7 +116,8 @@ class Vocabulary:
         for type_, since in self._rungs:
             if type_ not in self._events:
                 raise UpcastGap(type_, schema=since, why="no event has that name")
-            if not 1 <= since < (last := self._events[type_].schema):
+            last = self._events[type_].schema
+            if not 1 <= since < last:
                 raise UpcastGap(type_, schema=since, why=f"schemas go from 1 to {last}, a rung there leads in a circle")
         for cls in self._events.values():
             for schema in range(1, cls.schema):
