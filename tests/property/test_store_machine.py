@@ -1,6 +1,7 @@
 """The store against a small pure model: no rollout is lost, none is held twice, and what is settled stays."""
 
 import asyncio
+from collections import Counter
 from dataclasses import dataclass, field
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from agl_core.clock import Still
-from agl_core.errors import UnknownId
+from agl_core.errors import AlreadySettled, UnknownId
 from agl_core.events import RolloutConfig
 from agl_core.log import Owner, SqliteLog, verify
 from agl_core.projections import CORE
@@ -118,7 +119,11 @@ class StoreMachine(RuleBasedStateMachine):
             return
         assert taken is not None
         assert taken.rollout_id == waiting[0]
-        one = self.rollouts[waiting[0]]
+        self.begun(taken)
+
+    def begun(self, taken):
+        """An attempt holds a lease from now on."""
+        one = self.rollouts[taken.rollout_id]
         one.attempts += 1
         one.status, one.attempt, one.started = "preparing", taken.attempt_id, self.clock.now()
         one.deadline = self.clock.now() + int(LEASE * 1e9)
@@ -218,6 +223,35 @@ class StoreMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.rollouts)
     @rule(data=st.data())
+    def delete(self, data):
+        """It is hidden, whatever was under way; the model knows it no more."""
+        id_ = data.draw(st.sampled_from(sorted(self.rollouts)))
+
+        self.now(self.store.delete_rollout(id_))
+
+        del self.rollouts[id_]
+        self.past = [(of, attempt_id) for of, attempt_id in self.past if of != id_]
+        with pytest.raises(UnknownId):
+            self.now(self.store.get_rollout_by_id(id_))
+
+    @precondition(lambda self: self.rollouts)
+    @rule(data=st.data())
+    def try_again(self, data):
+        """Another attempt is asked for: the one under way is fenced, and a settled rollout refuses."""
+        id_ = data.draw(st.sampled_from(sorted(self.rollouts)))
+        one = self.rollouts[id_]
+        if one.is_settled:
+            with pytest.raises(AlreadySettled):
+                self.now(self.store.start_attempt(id_))
+            return
+        if one.attempt:
+            self.past.append((id_, one.attempt))
+            one.exits.append("worker_lost")
+
+        self.begun(self.now(self.store.start_attempt(id_, "wk-2")))
+
+    @precondition(lambda self: self.rollouts)
+    @rule(data=st.data())
     def spans_and_rewards_arrive(self, data):
         """Work that shows moves an open attempt to running; of a settled one it changes nothing."""
         id_ = data.draw(st.sampled_from(sorted(self.rollouts)))
@@ -237,6 +271,12 @@ class StoreMachine(RuleBasedStateMachine):
         """No rollout is lost, and each stands where it should."""
         found = {one.rollout_id: (one.status, one.attempts) for one in self.store.ask.rollouts()}
         assert found == {id_: (one.status, one.attempts) for id_, one in self.rollouts.items()}
+
+    @invariant()
+    def the_tallies_count_what_is_there(self):
+        """Of each status as many as there are, deleted ones left out."""
+        tallies = dict(self.log.rows("select status, rollouts from tallies where rollouts <> 0"))
+        assert tallies == Counter(one.status for one in self.rollouts.values())
 
     @invariant()
     def none_is_held_twice(self):
