@@ -28,6 +28,7 @@ def environment(python: str = sys.executable) -> dict[str, str]:
     paths = os.environ.get("PYTHONPATH", "") if python == sys.executable else ""
     return {
         **os.environ,
+        "PYTHONFAULTHANDLER": "1",  # a contestant that crashes says where
         "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), paths])),
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # otherwise Agent Lightning's import asks the network
     }
@@ -65,7 +66,7 @@ class Process:
         assert self._program.stdout is not None
         line = self._program.stdout.readline()
         if not line:
-            raise RuntimeError(f"{self.module} ended:\n{self._said()}")
+            raise RuntimeError(f"{self.module} ended with {self._program.wait()}:\n{self._said()}")
         answer = json.loads(line)
         if "error" in answer:
             raise RuntimeError(f"{self.module}: {answer['error']}")
