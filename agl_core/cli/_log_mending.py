@@ -35,6 +35,7 @@ def verify(*, deep: bool, log_path: str | None, as_json: bool) -> None:
     """
     from agl_core.log import verify as find_faults
 
+    path, _ = where(log_path)
     with open_log(log_path, projections=True) as log:
         found = [
             {"what": finding.what, "where": finding.where, "why": finding.why}
@@ -42,11 +43,11 @@ def verify(*, deep: bool, log_path: str | None, as_json: bool) -> None:
         ]
         position = log.head()
     if as_json:
-        print_json({"log": str(log.path), "events": position, "deep": deep, "ok": not found, "findings": found})
+        print_json({"log": str(path), "events": position, "deep": deep, "ok": not found, "findings": found})
     elif found:
         print_table(("what", "where", "why"), [tuple(finding.values()) for finding in found])
     else:
-        click.echo(f"{log.path} is sound: {position} events")
+        click.echo(f"{path} is sound: {position} events")
     if found:
         sys.exit(1)
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["arriving"]
 
+_NOTHING = Page((), {}, {})
+
 
 @contextlib.contextmanager
 def arriving(db: DuckDBPyConnection, pages: Iterable[Page]) -> Iterator[None]:
@@ -69,27 +71,24 @@ def _messages(pages: Iterable[Page]) -> Iterator[bytes]:
     from nanoarrow.ipc import StreamWriter
 
     out = io.BytesIO()
-
-    def taken() -> bytes:
-        message = out.getvalue()
-        out.seek(0)
-        out.truncate()
-        return message
-
-    batch, write_empty = _batcher()
+    batch = _batcher()
     with StreamWriter.from_writable(out) as writer:
-        written = False
-        for page in pages:
+        for page in chain([_NOTHING], pages):  # the first message brings the schema, also where no page follows
             writer.write_array(batch(page))
-            written = True
-            yield taken()
-        if not written:
-            writer.write_array(batch(write_empty))
+            yield _taken(out)
         writer.close()
-    yield taken()
+    yield _taken(out)
 
 
-def _batcher() -> tuple[Callable[[Page], Any], Page]:
+def _taken(out: io.BytesIO) -> bytes:
+    message = out.getvalue()
+    out.seek(0)
+    out.truncate()
+    return message
+
+
+def _batcher() -> Callable[[Page], Any]:
+    """Rows to columns."""
     import nanoarrow
 
     text, whole, binary = nanoarrow.string(), nanoarrow.int64(), nanoarrow.binary()
@@ -99,22 +98,25 @@ def _batcher() -> tuple[Callable[[Page], Any], Page]:
     schema = nanoarrow.struct(dict(zip((name for name, _ in COLUMNS), [*kinds, blobs, binary], strict=True)))
 
     def batch(page: Page) -> Any:
-        columns = list(zip(*page.rows, strict=True)) or [()] * len(kinds)
-        positions = columns[0]
-        fresh: Sequence[Sequence[tuple[str, bytes]]] = [page.blobs.get(position, ()) for position in positions]
-        flat = list(chain.from_iterable(fresh))
-        children = [nanoarrow.c_array([id_ for id_, _ in flat], text), nanoarrow.c_array([c for _, c in flat], binary)]
-        inner = nanoarrow.c_array_from_buffers(blob, len(flat), [None], children=children)
-        offsets = array("i", accumulate(map(len, fresh), initial=0))
+        # Flattened and cut with steps, it is half the time of a `zip`; whole numbers go through `array` for the same.
+        flat = list(chain.from_iterable(page.rows))
+        columns = [flat[at :: len(kinds)] for at in range(len(kinds))]
+        children = [
+            nanoarrow.c_array(array("q", values) if kind is whole else values, kind)
+            for values, kind in zip(columns, kinds, strict=True)
+        ]
+        seals = nanoarrow.c_array([page.seals.get(position) for position in columns[0]], binary)
+        fresh: list[Sequence[tuple[str, bytes]]] = [page.blobs.get(position, ()) for position in columns[0]]
         return nanoarrow.c_array_from_buffers(
-            schema,
-            len(page.rows),
-            [None],
-            children=[
-                *(nanoarrow.c_array(values, kind) for values, kind in zip(columns, kinds, strict=True)),
-                nanoarrow.c_array_from_buffers(blobs, len(page.rows), [None, offsets], children=[inner]),
-                nanoarrow.c_array([page.seals.get(position) for position in positions], binary),
-            ],
+            schema, len(page.rows), [None], children=[*children, listed(fresh), seals]
         )
 
-    return batch, Page((), {}, {})
+    def listed(fresh: Sequence[Sequence[tuple[str, bytes]]]) -> Any:
+        each = list(chain.from_iterable(fresh))
+        ids = nanoarrow.c_array([id_ for id_, _ in each], text)
+        contents = nanoarrow.c_array([content for _, content in each], binary)
+        inner = nanoarrow.c_array_from_buffers(blob, len(each), [None], children=[ids, contents])
+        offsets = array("i", accumulate(map(len, fresh), initial=0))
+        return nanoarrow.c_array_from_buffers(blobs, len(fresh), [None, offsets], children=[inner])
+
+    return batch

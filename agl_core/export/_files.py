@@ -98,6 +98,7 @@ def _write_parquet(path: Path, log: SqliteLog, head: int, progress: Moving) -> N
         contextlib.closing(duckdb.connect(":memory:")) as db,
         arriving(db, pages(log, until=head, progress=progress)),
     ):
+        db.execute("set enable_progress_bar = false")  # at a prompt it would be printed among the data
         db.execute(f"copy (from arriving) to '{name}' (format parquet, compression zstd, row_group_size {_ROWS})")
 
 

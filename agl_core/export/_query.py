@@ -89,7 +89,7 @@ def asked(
 def _locked_down(spill: str) -> DuckDBPyConnection:
     import duckdb
 
-    return duckdb.connect(
+    db = duckdb.connect(
         ":memory:",
         config={
             "enable_external_access": "false",
@@ -102,6 +102,8 @@ def _locked_down(spill: str) -> DuckDBPyConnection:
             "memory_limit": MEMORY,
         },
     )
+    db.execute("set enable_progress_bar = false")  # at a prompt it would be printed among the data
+    return db
 
 
 def _pages(result: DuckDBPyConnection, deadline: Deadline) -> Iterator[tuple[Any, ...]]:

@@ -34,6 +34,7 @@ def write_tables(path: Path, log: SqliteLog, progress: Callable[[int, int | None
     import duckdb
 
     with contextlib.closing(duckdb.connect(str(path))) as db:
+        db.execute("set enable_progress_bar = false")  # at a prompt it would be printed among the data
         with snapshot(log) as source:
             head = int(source.execute("select coalesce(max(position), 0) from events").fetchone()[0])
             for name, view in VIEWS.items():

@@ -168,6 +168,7 @@ def _selected(path: Path, columns: str, *, where: str = "") -> Iterator[tuple[An
 
     try:
         with contextlib.closing(_connected(path)) as db:
+            db.execute("set enable_progress_bar = false")  # at a prompt it would be printed among the data
             # Neither is sorted: both keep the order they were written in, and `assemble` refuses any other.
             db.execute(f"select {columns} from facts {where}")  # noqa: S608 - names of ours
             while page := db.fetchmany(_PAGE):
