@@ -14,6 +14,7 @@ from agl_core.log._erased import foldable
 from agl_core.log._owner import Owner, is_alive
 from agl_core.log._protocol import Projection
 from agl_core.log._sqlite import SqliteLog
+from agl_core.log._tables import Tables
 from agl_core.log._turns import Turns
 
 __all__ = ["Progress", "rebuild"]
@@ -46,10 +47,9 @@ def rebuild(
             for projection in projections:
                 _drop(db, projection)
             _schema.install(db, projections)
-            head = log.head()
+            head, tables = log.head(), Tables(projections)
             for record in foldable(log, until=head):
-                for projection in projections:
-                    projection.apply(record, db)
+                tables.apply(record, db)
                 if record.position % 1000 == 0 or record.position == head:
                     progress(record.position, head)
             return head

@@ -34,7 +34,6 @@ class Read(Protocol):
         ...
 
 
-
 class Follower:
     """One thread that delivers every record once, in order, off the writer's thread."""
 

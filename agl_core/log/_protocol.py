@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from types import MappingProxyType
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
+from agl_core.events import Event
 from agl_core.log._in_flight import InFlight
 from agl_core.record import Draft, Record
 
@@ -45,6 +46,8 @@ class Projection(Protocol):
     name: ClassVar[str]
     version: ClassVar[int]
     """Another number means other tables, or another meaning: rebuild."""
+    hears: ClassVar[tuple[type[Event], ...]]
+    """Events that change its tables; it is handed no others."""
     tables: ClassVar[Mapping[str, str]]
     """Table name to its `create` statement, indexes after it, separated by `;`."""
 

@@ -12,6 +12,7 @@ from agl_core.log._memory import scratch
 from agl_core.log._protocol import Projection
 from agl_core.log._schema import address
 from agl_core.log._sqlite import SqliteLog
+from agl_core.log._tables import Tables
 
 __all__ = ["differences"]
 
@@ -38,9 +39,9 @@ def differences(log: SqliteLog) -> Iterator[tuple[str, str]]:
 
 
 def _fold(log: SqliteLog, kept: list[Projection], db: sqlite3.Connection, *, after: int, until: int) -> None:
+    tables = Tables(kept)
     for record in foldable(log, after=after, until=until):
-        for projection in kept:
-            projection.apply(record, db)
+        tables.apply(record, db)
 
 
 def _difference(db: sqlite3.Connection, table: str) -> str | None:

@@ -25,6 +25,7 @@ from agl_core.log._failures import explained, is_damage
 from agl_core.log._follow import Follower, Heard, Subscription
 from agl_core.log._protocol import NOTHING, Decide, Expected, Projection, Work
 from agl_core.log._read import Reader, record
+from agl_core.log._tables import Tables
 from agl_core.log._transaction import Transaction
 from agl_core.log._turns import Turns
 from agl_core.log._write import Writer
@@ -104,9 +105,9 @@ class SqliteLog:
         with _schema.transaction(db):
             _schema.refuse_foreign(db, self.projections)
             new = _schema.install(db, self.projections)
+            tables = Tables(new)
             for record in foldable(self) if new else ():
-                for projection in new:
-                    projection.apply(record, db)
+                tables.apply(record, db)
 
     @property
     def artefacts(self) -> Path:

@@ -15,6 +15,7 @@ from agl_core.log import _schema, _seals
 from agl_core.log._blobs import place
 from agl_core.log._in_flight import InFlight
 from agl_core.log._protocol import Expected, Projection, Work
+from agl_core.log._tables import Tables
 from agl_core.record import Draft, Record
 
 __all__ = ["Landed", "Prepare", "Transaction"]
@@ -46,7 +47,7 @@ class Transaction:
         prepare: Prepare,
     ) -> None:
         self._db, self._codec, self._clock, self._prepare = db, codec, clock, prepare
-        self._projections = projections
+        self._projections, self._tables = projections, Tables(projections)
         self.in_flight = InFlight(db)
         self._seen: int | None = None
         """SQLite's `data_version`: another number, and another connection has written. None: look in any case."""
@@ -149,8 +150,7 @@ class Transaction:
             raise _unfit(data, error) from error
         try:
             self._keep(position, data.blobs)
-            for projection in self._projections:
-                projection.apply(record, self._db)
+            self._tables.apply(record, self._db)
         except (sqlite3.IntegrityError, sqlite3.ProgrammingError, OverflowError) as error:
             raise _unfit(data, error) from error
         self._head = position

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
-from agl_core.events import CallRecorded
+from agl_core.events import CallRecorded, Event
 from agl_core.record import Record
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ class Calls:
 
     name: ClassVar[str] = "calls"
     version: ClassVar[int] = 1
+    hears: ClassVar[tuple[type[Event], ...]] = (CallRecorded,)
     tables: ClassVar[Mapping[str, str]] = {
         "calls": """
             create table calls (

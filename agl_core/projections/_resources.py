@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
 
-from agl_core.events import ResourcesPublished
+from agl_core.events import Event, ResourcesPublished
 from agl_core.record import Record
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ class Resources:
 
     name: ClassVar[str] = "resources"
     version: ClassVar[int] = 1
+    hears: ClassVar[tuple[type[Event], ...]] = (ResourcesPublished,)
     tables: ClassVar[Mapping[str, str]] = {
         "resources": """
             create table resources (

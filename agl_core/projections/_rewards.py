@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
-from agl_core.events import RewardGiven, RewardWithdrawn
+from agl_core.events import Event, RewardGiven, RewardWithdrawn
 from agl_core.record import Record
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ class Rewards:
 
     name: ClassVar[str] = "rewards"
     version: ClassVar[int] = 1
+    hears: ClassVar[tuple[type[Event], ...]] = (RewardGiven, RewardWithdrawn)
     tables: ClassVar[Mapping[str, str]] = {
         "rewards": """
             create table rewards (

@@ -13,6 +13,7 @@ from agl_core.events import (
     AttemptStarted,
     AttemptUpdated,
     CallRecorded,
+    Event,
     RewardGiven,
     RolloutCancelled,
     RolloutDeleted,
@@ -52,6 +53,20 @@ class Rollouts:
 
     name: ClassVar[str] = "rollouts"
     version: ClassVar[int] = 2
+    hears: ClassVar[tuple[type[Event], ...]] = (
+        RolloutEnqueued,
+        AttemptStarted,
+        CallRecorded,
+        SpanRecorded,
+        RewardGiven,
+        AttemptFinished,
+        AttemptExpired,
+        AttemptUpdated,
+        RolloutUpdated,
+        RolloutFinished,
+        RolloutCancelled,
+        RolloutDeleted,
+    )
     tables: ClassVar[Mapping[str, str]] = {
         "rollouts": """
             create table rollouts (

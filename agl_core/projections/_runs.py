@@ -10,6 +10,7 @@ import msgspec
 from agl_core.events import (
     BatchFormed,
     CheckpointSaved,
+    Event,
     MetricsLogged,
     PolicyUpdated,
     RunFailed,
@@ -30,6 +31,16 @@ class Runs:
 
     name: ClassVar[str] = "runs"
     version: ClassVar[int] = 1
+    hears: ClassVar[tuple[type[Event], ...]] = (
+        RunStarted,
+        RunResumed,
+        RunFinished,
+        RunFailed,
+        MetricsLogged,
+        BatchFormed,
+        PolicyUpdated,
+        CheckpointSaved,
+    )
     tables: ClassVar[Mapping[str, str]] = {
         "runs": """
             create table runs (

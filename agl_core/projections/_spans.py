@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
-from agl_core.events import SpanRecorded
+from agl_core.events import Event, SpanRecorded
 from agl_core.record import Record
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ class Spans:
 
     name: ClassVar[str] = "spans"
     version: ClassVar[int] = 1
+    hears: ClassVar[tuple[type[Event], ...]] = (SpanRecorded,)
     tables: ClassVar[Mapping[str, str]] = {
         "spans": """
             create table spans (

@@ -10,6 +10,7 @@ from agl_core.events import (
     AttemptFinished,
     AttemptStarted,
     AttemptUpdated,
+    Event,
     RolloutCancelled,
     RolloutDeleted,
     WorkerJoined,
@@ -28,6 +29,16 @@ class Workers:
 
     name: ClassVar[str] = "workers"
     version: ClassVar[int] = 2
+    hears: ClassVar[tuple[type[Event], ...]] = (
+        WorkerJoined,
+        WorkerLeft,
+        AttemptStarted,
+        AttemptUpdated,
+        AttemptFinished,
+        AttemptExpired,
+        RolloutCancelled,
+        RolloutDeleted,
+    )
     tables: ClassVar[Mapping[str, str]] = {
         "workers": """
             create table workers (

@@ -109,7 +109,8 @@ class LogMachine(RuleBasedStateMachine):
         self.rollouts += 1
         rollout_id = f"ro-{self.rollouts}"
         fields = {name: getattr(event, name) for name in event.__dataclass_fields__}
-        drafts = [Draft(stream="rollout/x", event=RolloutEnqueued(**{**fields, "rollout_id": rollout_id}))]
+        event = RolloutEnqueued(**{**fields, "rollout_id": rollout_id})
+        drafts = [Draft(stream=f"rollout/{rollout_id}", event=event)]
         self.landed(self.log.append(drafts), drafts)
 
     @rule()

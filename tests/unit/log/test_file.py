@@ -322,6 +322,7 @@ class Extra:
     name = "extra"
     version = 1
     tables = {"extra": "create table extra (n integer) strict"}  # noqa: RUF012 - as a plugin would write it
+    hears = (NoteTaken,)
 
     def apply(self, record, db):
         """One row a record."""

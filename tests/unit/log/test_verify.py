@@ -250,7 +250,7 @@ def test_a_rebuild_that_fails_changes_nothing(log):
     """It is one transaction."""
 
     class Broken:
-        name, version, tables = CORE[0].name, CORE[0].version, CORE[0].tables
+        name, version, tables, hears = CORE[0].name, CORE[0].version, CORE[0].tables, CORE[0].hears
 
         def apply(self, record, db):
             raise RuntimeError("a bug")
