@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from agl_core.errors import ContentErased
 from agl_core.events import (
     AttemptExpired,
     AttemptFinished,
@@ -21,10 +22,16 @@ from agl_core.events import (
     RolloutFinished,
     RolloutUpdated,
     SpanRecorded,
+    Unknown,
 )
 from agl_core.record import Record
 
 __all__ = ["Trace", "TraceReward", "traces"]
+
+_LOOKED_AT: Mapping[str, type[Event]] = {
+    cls.type: cls for cls in (RolloutEnqueued, RolloutUpdated, CallRecorded, SpanRecorded, RewardGiven)
+}
+"""What a trace is made of, and may have lost."""
 
 _NEVER = sys.maxsize
 
@@ -62,12 +69,20 @@ class Trace:
 
 
 def traces(stories: Iterable[Iterable[Record]]) -> Iterator[Trace]:
-    """One trace for each rollout's stream. Pure: the same records give the same trace."""
+    """One trace for each rollout's stream. Pure: the same records give the same trace.
+
+    Raises `ContentErased` for a rollout of which something was erased.
+    """
     for story in stories:
         yield _trace(list(story))
 
 
 def _trace(records: list[Record]) -> Trace:
+    for record in records:
+        match record.event:
+            # A trace without it would look like another story, and be learnt from.
+            case Unknown(name=name, version=schema) if (known := _LOOKED_AT.get(name)) and schema <= known.schema:
+                raise ContentErased(record.stream.replace("/", " "))
     enqueued = next(record.event for record in records if isinstance(record.event, RolloutEnqueued))
     attempt_id, status, exit_status = "", "queuing", None
     for record in records:

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from agl_core.errors import BadValue, LogBusy, LogExists
+from agl_core.errors import BadValue, ContentErased, LogBusy, LogExists
 from agl_core.events import (
     AttemptStarted,
     CallRecorded,
@@ -20,6 +20,7 @@ from agl_core.events import (
 from agl_core.log import SqliteLog, compact, copy, vacuum, verify
 from agl_core.projections import CORE
 from agl_core.record import Draft
+from agl_core.store._queries import Queries
 
 COMMON = Message(role="user", content="what all are asked " * 50)
 
@@ -87,6 +88,19 @@ def test_an_event_that_lost_blobs_reads_as_one_of_an_unknown_type(log):
     assert isinstance(call.event, Unknown)
     assert call.event.name == "call.recorded"
     assert call.event.data["call_id"] == "ca-1"
+
+
+def test_a_trace_of_what_was_erased_is_refused(log):
+    """By its name: a story with holes would be learnt from. Others are as they were."""
+    ask = Queries(log)
+    before = ask.traces(["ro-0", "ro-4"])
+    compact(log.path, projections=CORE)
+    log.codec.forget()
+
+    with pytest.raises(ContentErased, match="rollout ro-3"):
+        ask.traces(["ro-0", "ro-3"])
+
+    assert ask.traces(["ro-0", "ro-4"]) == before
 
 
 def test_a_dry_run_says_and_does_nothing(log):
