@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,8 @@ from agl_core.errors import BadPayload
 from agl_core.events import CORE_EVENTS, CORE_UPCASTS, Event, Unknown, Vocabulary
 
 __all__ = ["Codec", "Encoded"]
+
+_learning = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,7 @@ class Codec:
             return Encoded(event.name, event.version, JSON.encode(dict(event.data)), event)
         blobs: dict[str, bytes] = {}
         try:
+            self._decoder(type(event))
             how = plan(type(event))  # type: ignore[arg-type]  # a class is hashable, whatever its instances are
             plain = single(how, msgspec.to_builtins(event, str_keys=True))
             # Written from what will be read: a time-out of 30 is 30.0 there, and equal events have equal bytes.
@@ -66,11 +70,12 @@ class Codec:
         try:
             if cls is None or schema > cls.schema or text.startswith('{"erased"'):
                 return Unknown(name=type_, version=schema, data=msgspec.json.decode(text))
+            decoder = self._decoder(cls)
             if schema < cls.schema:
                 whole = unpacked(msgspec.json.decode(text), get, self._links)
                 return msgspec.convert(self.vocabulary.climb(type_, schema, whole), cls)
             if "$" not in text:
-                return self._decoder(cls).decode(text)  # type: ignore[no-any-return]  # an event, by its class
+                return decoder.decode(text)  # type: ignore[no-any-return]  # an event, by its class
             raw = msgspec.json.decode(text)
             if "$as_is" in text:
                 return msgspec.convert(unpacked(raw, get, self._links), cls)
@@ -82,5 +87,7 @@ class Codec:
     def _decoder(self, cls: type[Event]) -> msgspec.json.Decoder[Any]:
         known = self._decoders.get(cls)
         if known is None:
-            known = self._decoders[cls] = msgspec.json.Decoder(cls)
+            # Two threads that are the first to use a class crash inside msgspec (0.22), where it learns its fields.
+            with _learning:
+                known = self._decoders[cls] = msgspec.json.Decoder(cls)
         return known

@@ -6,8 +6,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from agl_core.clock import Clock
 from agl_core.errors import UnknownId
 from agl_core.events import (
@@ -26,7 +24,7 @@ from agl_core.ids import new_id
 from agl_core.log import Owner, View
 from agl_core.projections import exit_to_status
 from agl_core.record import Draft
-from agl_core.store._types import FINISHED
+from agl_core.store._types import FINISHED, rollout_config
 
 if TYPE_CHECKING:
     from agl_core.log._in_flight import Flight
@@ -83,7 +81,7 @@ def find(view: View, rollout_id: str, attempt_id: str | None = None) -> Standing
     if attempt_id is not None and not view.rows(of, (attempt_id, rollout_id)):
         raise UnknownId("attempt", attempt_id)
     run_id, status, latest, attempts, config, hidden = found[0]
-    decoded = msgspec.json.decode(config, type=RolloutConfig)
+    decoded = rollout_config(config)
     return Standing(rollout_id, run_id, status, latest, attempts, decoded, bool(hidden))
 
 

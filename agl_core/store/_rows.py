@@ -8,9 +8,8 @@ from typing import Any
 import msgspec
 
 from agl_core import resources
-from agl_core.events import RolloutConfig
 from agl_core.resources import ResourcesUpdate
-from agl_core.store._types import Attempt, AttemptedRollout, Rollout, Worker
+from agl_core.store._types import Attempt, AttemptedRollout, Rollout, Worker, rollout_config
 
 __all__ = [
     "ATTEMPT",
@@ -120,7 +119,7 @@ def rollout(row: Any, input: Any, tried: Attempt | None) -> Rollout:
         "resources_version": version,
         "status": status,
         "exit_status": exit_status,
-        "config": msgspec.json.decode(config, type=RolloutConfig),
+        "config": rollout_config(config),
         "metadata": msgspec.json.decode(metadata),
         "task_id": task_id,
         "run_id": run_id,

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Literal
 
+import msgspec
+
 from agl_core.events import RolloutConfig
 
 __all__ = [
@@ -28,6 +30,8 @@ __all__ = [
 RolloutStatus = Literal["queuing", "preparing", "running", "failed", "succeeded", "cancelled", "requeuing"]
 AttemptStatus = Literal["preparing", "running", "failed", "succeeded", "unresponsive", "timeout"]
 WorkerStatus = Literal["idle", "busy", "unknown"]
+rollout_config = msgspec.json.Decoder(RolloutConfig).decode
+"""A `RolloutConfig` as the tables keep it."""
 FINISHED = frozenset({"succeeded", "failed", "cancelled"})
 """Statuses no event changes any more."""
 

@@ -187,11 +187,7 @@ class Ends:
 
     def heard(self, records: Iterable[Record]) -> None:
         """Some rollouts may have ended."""
-        ended = {
-            record.event.rollout_id
-            for record in records
-            if isinstance(record.event, self.hears)
-        }
+        ended = {record.event.rollout_id for record in records if isinstance(record.event, self.hears)}
         if ended:
             self._settle(ended)
 

@@ -98,8 +98,8 @@ class Guest:
 def test_a_crowd_shares_one_file(tmp_path):
     """No one hears "database is locked", each gets its turn, and every reader sees every fact once and in order."""
     path = tmp_path / "log.db"
+    writers = [Guest(WRITER, path, number) for number in range(WRITERS)]  # all of them at a file that is not there yet
     with SqliteLog(path, projections=CORE) as log:
-        writers = [Guest(WRITER, path, number) for number in range(WRITERS)]
         readers = [Guest(READER, path, READERS_EACH) for _ in range(READING_PROCESSES)]
         assert all(guest.is_ready() for guest in [*writers, *readers])
 
