@@ -6,7 +6,7 @@ import click
 
 from agl_core.cli import _log_files as files
 from agl_core.cli import _log_mending as mending
-from agl_core.cli._logs import busy_is_said, open_log, where
+from agl_core.cli._logs import busy_is_said, open_log, there, where
 from agl_core.cli._options import as_json, log_level, log_path
 from agl_core.cli._tables import facts, print_json
 from agl_core.cli._words import here, iso, size
@@ -74,13 +74,10 @@ def head(*, log_path: str | None, as_json: bool) -> None:
 @log_level
 def rebuild(*, log_path: str | None, as_json: bool) -> None:
     """Bring the log to this release, drop its tables, and fold them from its events again."""
-    from agl_core.errors import LogNotFound
     from agl_core.log import rebuild as fold_again
     from agl_core.projections import CORE
 
-    path, _ = where(log_path)
-    if not path.exists():
-        raise LogNotFound(str(path))
+    path = there(log_path)
     with busy_is_said(path):
         count = fold_again(path, CORE, progress=mending.progress("folded"))
     tables = sorted(table for projection in CORE for table in projection.tables)

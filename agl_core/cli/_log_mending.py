@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Any
 
 import click
 
-from agl_core.cli._logs import busy_is_said, open_log, where
+from agl_core.cli._logs import busy_is_said, open_log, there, where
 from agl_core.cli._options import as_json, log_level, log_path
 from agl_core.cli._tables import print_json, print_table
 from agl_core.cli._words import size
-from agl_core.errors import LogNotFound
 
 __all__ = ["progress", "register"]
 
@@ -66,7 +64,7 @@ def recover(*, source: str, target: str, as_json: bool) -> None:
     from agl_core.log import recover as mend
     from agl_core.projections import CORE
 
-    found = mend(where(source)[0], where(target)[0], projections=CORE)
+    found = mend(there(source), where(target)[0], projections=CORE)
     told = {
         "log": str(where(target)[0]),
         "events": found.events,
@@ -113,7 +111,7 @@ def compact(*, is_dry: bool, is_vacuumed: bool, why: str, log_path: str | None, 
     from agl_core.log import vacuum
     from agl_core.projections import CORE
 
-    path = _there(log_path)
+    path = there(log_path)
     if is_dry and is_vacuumed:
         raise click.UsageError("--vacuum writes, and --dry-run does not")
     with busy_is_said(path):
@@ -144,7 +142,7 @@ def copy(*, source: str, target: str, streams: tuple[str, ...], why: str, as_jso
     from agl_core.log import copy as make_copy
     from agl_core.projections import CORE
 
-    found = _there(source)
+    found = there(source)
     made = where(target)[0]
     with busy_is_said(found):
         done = make_copy(found, made, erase=streams, why=why, projections=CORE)
@@ -154,13 +152,6 @@ def copy(*, source: str, target: str, streams: tuple[str, ...], why: str, as_jso
     click.echo(f"{done.events} events copied to {made}")
     for stream, events in done.erased.items():
         click.echo(f"erased: {stream}, {events} events")
-
-
-def _there(given: str | None) -> Path:
-    path = where(given)[0]
-    if not path.exists():
-        raise LogNotFound(str(path))
-    return path
 
 
 def progress(done: str) -> Any:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agl_core.errors import BadValue, LogBusy, LogCorrupt, LogNotFound, LogUnsupported, UnknownId
+import click
+
+from agl_core.errors import BadValue, LogBusy, LogCorrupt, LogNotFound, LogReadOnly, LogUnsupported, UnknownId
 
 if TYPE_CHECKING:
     from agl_core.log import SqliteLog
 
-__all__ = ["DEFAULT", "busy_is_said", "find", "open_log", "store_url", "where"]
+__all__ = ["DEFAULT", "busy_is_said", "find", "open_log", "store_url", "there", "where"]
 
 DEFAULT = ".agl/log.db"
 _SHOWN = 5
@@ -43,6 +46,18 @@ def _path(given: str) -> Path:
         raise LogUnsupported(given, why=f"no command reads {scheme} logs", cure="Use a path, or sqlite:///path")
     # As everywhere in Python: sqlite:///relative.db and sqlite:////absolute.db.
     return Path(rest.removeprefix("/").partition("?")[0]).absolute()
+
+
+def there(given: str | None) -> Path:
+    """The path of a log that there is, and that is no export: for what writes to it, or needs it as a file of ours."""
+    from agl_core.log import Format
+
+    path = where(given)[0]
+    if not path.exists():
+        raise LogNotFound(str(path))
+    if Format.of(path) not in {Format.SQLITE, None}:
+        raise LogReadOnly(str(path), why="it is an export", cure=f"Make a log of it: `agl log import {path} run.db`")
+    return path
 
 
 def store_url(given: str | None) -> str:
@@ -79,7 +94,13 @@ def _opened(path: Path, *, projections: bool) -> SqliteLog:
 
     if Format.meant(path) == Format.SQLITE:
         return SqliteLog(path, readonly=True, projections=CORE if projections else ())
-    return Archive(path, projections=CORE)
+    if not sys.stderr.isatty():
+        return Archive(path, projections=CORE)
+    archive = Archive(
+        path, projections=CORE, progress=lambda done: click.echo(f"\r{done} events read", nl=False, err=True)
+    )
+    click.echo("\r\x1b[2K", nl=False, err=True)
+    return archive
 
 
 @contextmanager

@@ -53,20 +53,8 @@ def export_log(
             return export_log(found, path, format=format, progress=progress)
     path = Path(path).absolute()
     kind = format or Format.named(path)
-    head = log.head()
-    if kind == Format.SQLITE:
-        seals = (seal for page in pages(log, until=head) for seal in page.seals.items())
-        told = partial(_told, progress, head)
-        assemble(path, stored(log, until=head), projections=CORE, codec=log.codec, seals=seals, progress=told)
-    else:
-        with _new(path) as part:
-            match kind:
-                case Format.JSONL:
-                    write_lines(part, pages(log, until=head, progress=progress))
-                case Format.PARQUET:
-                    _write_parquet(part, log, head, progress)
-                case _:
-                    head = write_tables(part, log, progress)
+    with _writable(path):
+        head = _write(log, path, kind, progress)
     return Moved(path=path, format=kind, head=head, seal=digest(log, at=head))
 
 
@@ -81,9 +69,27 @@ def import_log(source: Path | str, path: Path | str, *, progress: Moving = lambd
         raise LogUnsupported(str(path), why=why, cure=cure)
     if Format.meant(source) == Format.SQLITE:
         return export_log(source, path, format=Format.SQLITE, progress=progress)
-    unpack(source, path, projections=CORE, progress=partial(_told, progress, None))
+    with _writable(path):
+        unpack(source, path, projections=CORE, progress=partial(_told, progress, None))
     with SqliteLog(path, readonly=True) as log:
         return Moved(path=path, format=Format.SQLITE, head=log.head(), seal=digest(log))
+
+
+def _write(log: SqliteLog, path: Path, kind: Format, progress: Moving) -> int:
+    head = log.head()
+    if kind == Format.SQLITE:
+        seals = (seal for page in pages(log, until=head) for seal in page.seals.items())
+        told = partial(_told, progress, head)
+        return assemble(path, stored(log, until=head), projections=CORE, codec=log.codec, seals=seals, progress=told)
+    with _new(path) as part:
+        match kind:
+            case Format.JSONL:
+                write_lines(part, pages(log, until=head, progress=progress))
+            case Format.PARQUET:
+                _write_parquet(part, log, head, progress)
+            case _:
+                head = write_tables(part, log, progress)
+    return head
 
 
 def _told(progress: Moving, head: int | None, done: int) -> None:
@@ -105,19 +111,25 @@ def _write_parquet(path: Path, log: SqliteLog, head: int, progress: Moving) -> N
 @contextlib.contextmanager
 def _new(path: Path) -> Iterator[Path]:
     """A place to write to, beside `path`; what is there in the end gets its name."""
-    import duckdb
-
     if path.exists():
         raise LogExists(str(path))
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with tempfile.TemporaryDirectory(prefix=".agl-export-", dir=path.parent) as folder:
+        part = Path(folder, "part")  # DuckDB takes a question mark in a name for more than a letter
+        yield part
+        part.chmod(0o600)
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+        _name(part, path)
+
+
+@contextlib.contextmanager
+def _writable(path: Path) -> Iterator[None]:
+    """What the disk says of a place, as an error of ours."""
+    import duckdb
+
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with tempfile.TemporaryDirectory(prefix=".agl-export-", dir=path.parent) as folder:
-            part = Path(folder, "part")  # DuckDB takes a question mark in a name for more than a letter
-            yield part
-            part.chmod(0o600)
-            with part.open("rb") as file:
-                os.fsync(file.fileno())
-            _name(part, path)
+        yield
     except (OSError, duckdb.IOException) as error:
         why, cure = getattr(error, "strerror", None) or str(error), "Choose a place that you may write to, with room"
         raise LogUnsupported(str(path), why=why, cure=cure) from None

@@ -83,6 +83,13 @@ def test_nothing_is_written_over(ask, story, tmp_path):
     [
         (("log", "export", "{folder}/run.xlsx", "--log", "{log}"), "BAD_VALUE"),
         (("log", "export", "/dev/null/run.parquet", "--log", "{log}"), "LOG_UNSUPPORTED"),
+        (("log", "export", "/dev/null/run.db", "--log", "{log}"), "LOG_UNSUPPORTED"),
+        (("log", "import", "{export}", "/dev/null/back.db"), "LOG_UNSUPPORTED"),
+        (("log", "rebuild", "--log", "{export}"), "LOG_READ_ONLY"),
+        (("log", "compact", "--log", "{export}"), "LOG_READ_ONLY"),
+        (("log", "copy", "{export}", "{folder}/copy.db"), "LOG_READ_ONLY"),
+        (("log", "recover", "{export}", "{folder}/copy.db"), "LOG_READ_ONLY"),
+        (("resume", "{run}", "--log", "{export}"), "LOG_READ_ONLY"),
         (("log", "import", "{folder}/none.parquet", "{folder}/back.db"), "LOG_NOT_FOUND"),
         (("log", "import", "{log}", "{folder}/back.parquet"), "LOG_UNSUPPORTED"),
         (("log", "import", "{folder}/other.parquet", "{folder}/back.db"), "LOG_CORRUPT"),
@@ -93,7 +100,10 @@ def test_what_cannot_be_is_said(ask, story, tmp_path, words, code):
     """No traceback, and the cure."""
     (tmp_path / "other.parquet").write_bytes(b"PAR1")
 
-    refused = ask(*(word.format(folder=tmp_path, log=story.path) for word in words))
+    export = tmp_path / "export.parquet"
+    ask("log", "export", export, "--log", story.path)
+
+    refused = ask(*(word.format(folder=tmp_path, log=story.path, export=export, run=story.run) for word in words))
 
     assert refused.exit_code == 1
     assert code in refused.stderr

@@ -10,7 +10,7 @@ import pytest
 from agl_core.errors import BadValue, LogCorrupt, LogExists, LogNotFound, LogUnsupported
 from agl_core.events import NoteTaken
 from agl_core.export import VIEWS, export_log, import_log, query
-from agl_core.log import Format, SqliteLog, Stored, assemble, digest, verify
+from agl_core.log import Format, SqliteLog, Stored, assemble, copy, digest, verify
 from agl_core.projections import CORE
 from agl_core.record import Draft
 
@@ -133,6 +133,18 @@ def test_a_name_is_no_pattern(full, kept, tmp_path):
         back = import_log(export_log(full, tmp_path / name).path, tmp_path / f"{name}.db")
         with SqliteLog(back.path, readonly=True) as log:
             assert kept(log) == kept(full)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_what_was_erased_stays_erased(full, kept, tmp_path, format):
+    """And nothing else is missing: a copy without a stream goes out and comes back as it is."""
+    copy(full.path, tmp_path / "copy.db", erase=["rollout/ro-1"], projections=CORE)
+
+    with SqliteLog(tmp_path / "copy.db", projections=CORE) as without:
+        out = export_log(without, tmp_path / f"run.{format}")
+        with SqliteLog(import_log(out.path, tmp_path / "back.db").path, projections=CORE) as back:
+            assert kept(back) == kept(without)
+            assert list(verify(back)) == list(verify(without)) == []
 
 
 def test_data_that_is_not_one_line_comes_back_as_it_was(tmp_path):
