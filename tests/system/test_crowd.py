@@ -121,7 +121,7 @@ def test_a_crowd_shares_one_file(tmp_path):
     turns = sorted(map(len, waits))
     slow = sorted(wait for each in waits for wait in each)
     print(
-        f"{WRITERS} writers, {READING_PROCESSES * READERS_EACH} readers: {head} facts, {turns[0]} to {turns[-1]} turns, "
+        f"{WRITERS} write, {READING_PROCESSES * READERS_EACH} read: {head} facts, {turns[0]} to {turns[-1]} each, "
         f"waits p50 {slow[len(slow) // 2] * 1e3:.1f} ms, p99 {slow[len(slow) * 99 // 100] * 1e3:.0f} ms, "
         f"longest {slow[-1] * 1e3:.0f} ms"
     )
