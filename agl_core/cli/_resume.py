@@ -23,12 +23,12 @@ def resume(*, run_id: str, n_runners: int | None, log_path: str | None, quiet: b
     RUN may be the start of an id.
     """
     from agl_core.cli._driving import driving, summarise
-    from agl_core.cli._logs import find, open_log, where
+    from agl_core.cli._logs import find, open_log, there
     from agl_core.cli.progress import Progress
     from agl_core.trainer import resume as go_on
 
     with open_log(log_path) as log:
-        run_id, path = find(log, "run", run_id), str(where(log_path)[0])
+        run_id, path = find(log, "run", run_id), str(there(log_path))
     progress = Progress(quiet=quiet)
     with driving(progress, path):
         summary = go_on(run_id, log=path, on_records=progress.heard, n_runners=n_runners)
