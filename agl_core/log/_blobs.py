@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Callable, Collection, Iterator
 from itertools import groupby
@@ -9,8 +10,9 @@ from itertools import groupby
 from agl_core.codec import before, references
 from agl_core.errors import ContentErased, LogCorrupt
 
-__all__ = ["fetch", "fresh", "needed", "place", "unplaced"]
+__all__ = ["fetch", "fresh", "likely", "needed", "place", "unplaced"]
 
+_REFERENCE = re.compile(r'"(\$(?:u32|f32|chat|pool))"\s*:\s*"(b2:[0-9a-f]{64})"')
 _PLACES = 1 << 20
 """Blobs an event may bring: a million, which is 256 million token ids."""
 
@@ -42,6 +44,11 @@ def fresh(db: sqlite3.Connection, *, after: int, until: int) -> dict[int, list[B
     sql = "select place, id, content from blobs where place >= ? and place < ? order by place"
     rows = db.execute(sql, (place(after + 1, 0), place(until + 1, 0)))
     return {position: [row[1:] for row in group] for position, group in groupby(rows, lambda row: row[0] // _PLACES)}
+
+
+def likely(data: str) -> list[tuple[str, str]]:
+    """As `references`, without decoding `data`; a value that only looks like a reference is among them."""
+    return _REFERENCE.findall(data)
 
 
 def needed(data: str | bytes, get: Callable[[str], bytes | None], known: Collection[str]) -> Iterator[Blob]:

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from agl_core.codec import Codec, before, references
+from agl_core.codec import Codec, before
 from agl_core.errors import LogBusy
 from agl_core.events import BlobsErased
 from agl_core.log import _schema
+from agl_core.log._blobs import likely
 from agl_core.log._fact import ACTOR
 from agl_core.log._failures import explained
 from agl_core.log._folding import Progress
@@ -164,7 +165,7 @@ def _getting(db: sqlite3.Connection) -> Get:
 
 
 def _walk(data: str, get: Get, walked: Recent[str]) -> Iterator[str]:
-    for mark, tip in references(data):
+    for mark, tip in likely(data):
         at: str | None = tip
         while at is not None and at not in walked:
             content = get(at)

@@ -12,6 +12,7 @@ from agl_core.codec import before, references
 from agl_core.errors import AglError, LogCorrupt
 from agl_core.ids import content_id
 from agl_core.log import _seals
+from agl_core.log._blobs import likely
 from agl_core.log._failures import is_damage
 from agl_core.log._folding import Progress
 from agl_core.log._foreign import strangers
@@ -116,6 +117,8 @@ def _references(log: SqliteLog, progress: Progress) -> Iterator[Finding]:
             erased.executemany("insert or ignore into erased values (?)", db.execute(_ERASED))
         for position, data in _pages(log, "position, data", progress):
             with log.reading() as db:
+                if not any(_missing(db, mark, tip, walked) for mark, tip in likely(data)):
+                    continue
                 for mark, tip in references(data):
                     if (missing := _missing(db, mark, tip, walked)) and not _is_erased(erased, missing):
                         yield Finding("reference", str(position), f"blob {missing} is missing")

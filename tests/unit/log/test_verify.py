@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+import tracemalloc
 
 import pytest
 
@@ -259,3 +260,35 @@ def test_a_rebuild_that_fails_changes_nothing(log):
         rebuild(log.path, [Broken()])
 
     assert list(verify(log)) == []
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_a_large_log_takes_no_more_memory_than_a_page_of_it(tmp_path, deep):
+    """Neither the events, nor the tables, nor what they were folded into again."""
+    with SqliteLog(tmp_path / "log.db", projections=CORE) as log:
+        for start in range(0, 4000, 500):
+            numbers = range(start, start + 500)
+            log.append(
+                [
+                    Draft(
+                        stream=f"rollout/ro-{number}",
+                        event=RolloutEnqueued(
+                            rollout_id=f"ro-{number}",
+                            input={"n": number},
+                            task_id="ta-1",
+                            metadata={"text": "x" * 8000},
+                        ),
+                    )
+                    for number in numbers
+                ]
+            )
+        log.codec.forget()
+
+        tracemalloc.start()
+        try:
+            assert list(verify(log, deep=deep)) == []
+            _, most = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+
+    assert most < 16e6 < log.path.stat().st_size / 3
