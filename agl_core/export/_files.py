@@ -20,8 +20,9 @@ from agl_core.projections import CORE
 
 __all__ = ["Moved", "export_log", "import_log"]
 
-_ROWS = 20_480
-"""Rows a group of Parquet: what a reader holds at once, blobs and all."""
+_GROUP = 64 << 20
+"""Bytes a group of Parquet, about: what its writer and its reader hold at once, blobs and all."""
+_LEAST, _MOST = 2_048, 20_480
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,12 +101,14 @@ def _write_parquet(path: Path, log: SqliteLog, head: int, progress: Moving) -> N
     import duckdb
 
     name = str(path).replace("'", "''")
+    each = log.path.stat().st_size // max(head, 1)
+    rows = max(_LEAST, min(_MOST, _GROUP // max(each, 1)))
     with (
         contextlib.closing(duckdb.connect(":memory:")) as db,
         arriving(db, pages(log, until=head, progress=progress)),
     ):
         db.execute("set enable_progress_bar = false")  # at a prompt it would be printed among the data
-        db.execute(f"copy (from arriving) to '{name}' (format parquet, compression zstd, row_group_size {_ROWS})")
+        db.execute(f"copy (from arriving) to '{name}' (format parquet, compression zstd, row_group_size {rows})")
 
 
 @contextlib.contextmanager

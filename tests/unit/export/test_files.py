@@ -10,7 +10,7 @@ import pytest
 from agl_core.errors import BadValue, LogCorrupt, LogExists, LogNotFound, LogUnsupported
 from agl_core.events import NoteTaken
 from agl_core.export import VIEWS, export_log, import_log, query
-from agl_core.log import Format, SqliteLog, Stored, assemble, copy, digest, verify
+from agl_core.log import Format, SqliteLog, Stored, _exported, assemble, copy, digest, pages, verify
 from agl_core.projections import CORE
 from agl_core.record import Draft
 
@@ -125,6 +125,21 @@ def test_the_suffix_says_the_format(full, tmp_path):
         export_log(full, tmp_path / "run.csv")
     with pytest.raises(LogUnsupported, match="only SQLite"):
         import_log(tmp_path / "run.bin", tmp_path / "back.parquet")
+
+
+def test_a_page_is_cut_where_it_is_enough(full, monkeypatch):
+    """By the bytes of its rows or of its blobs, so that large payloads are not held by the thousand."""
+    monkeypatch.setattr(_exported, "_BYTES", 1000)
+    monkeypatch.setattr(_exported, "_SOME", 2)
+
+    cut = list(pages(full, until=full.head()))
+
+    monkeypatch.undo()
+    (whole,) = pages(full, until=full.head())
+    assert len(cut) > 5
+    assert [row for page in cut for row in page.rows] == whole.rows
+    assert {position: blobs for page in cut for position, blobs in page.blobs.items()} == whole.blobs
+    assert {position: seal for page in cut for position, seal in page.seals.items()} == whole.seals
 
 
 def test_a_name_is_no_pattern(full, kept, tmp_path):
