@@ -48,7 +48,7 @@ def strangers(db: sqlite3.Connection) -> Iterator[tuple[str, str]]:
         for _, position, id_, type_, data in rows:
             story.take(position, id_, type_, data)
         yield from ((str(position), why) for position, why in story.strangers())
-    lost = "select 1 from events where type = 'capture.lost' and data ->> '$.where' = ? limit 1"
+    lost = "select 1 from events where type = 'capture.lost' and json_extract(data, '$.where') = ? limit 1"
     if not db.execute(lost, (LOST,)).fetchone():  # else it was one of those
         for position, cause in db.execute(_CAUSES):
             yield str(position), f"its causation_id {cause} is no event"

@@ -22,15 +22,15 @@ create table if not exists in_flight (
   primary key (kind, id)
 ) strict, without rowid;
 create index if not exists in_flight_deadline on in_flight (kind, deadline);
-create index if not exists in_flight_owner on in_flight (owner, kind);
 """
+"""As the first layout had it."""
 
-
-DUE = "kind = ? and deadline >= ? and deadline < ? and owner = ? and deadline < ifnull(data ->> 'until', ~(1 << 63))"
+_UNTIL = "ifnull(json_extract(data, '$.until'), ~(1 << 63))"
+DUE = f"kind = ? and deadline >= ? and deadline < ? and owner = ? and deadline < {_UNTIL}"
 """What `InFlight.renew` would move on: kind, now, before, owner."""
 _RENEW = f"""
 update in_flight indexed by in_flight_deadline
-set deadline = min(? + ifnull(data ->> 'silence', 30000000000), ifnull(data ->> 'until', ~(1 << 63))),
+set deadline = min(? + ifnull(json_extract(data, '$.silence'), 30000000000), {_UNTIL}),
     data = json_set(data, '$.beat', ?)
 where {DUE}
 """  # noqa: S608 - our own words

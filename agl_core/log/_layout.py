@@ -91,10 +91,16 @@ def m003_seals(db: sqlite3.Connection) -> None:
     _seals.seal(db)
 
 
+def m004_what_a_process_holds(db: sqlite3.Connection) -> None:
+    """To find the leases of a dead process, all leases of the file were read."""
+    _run(db, "create index if not exists in_flight_owner on in_flight (owner, kind)")
+
+
 _STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     m001_events_blobs_and_what_is_in_flight,
     m002_blobs_in_the_order_of_their_events,
     m003_seals,
+    m004_what_a_process_holds,
 )
 LAYOUT = len(_STEPS)
 

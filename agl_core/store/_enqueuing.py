@@ -85,7 +85,8 @@ class _First:
 def _first(view: View, request: EnqueueRolloutRequest, key: str | None) -> _First | None:
     if key is None:
         return None
-    columns = "key, position, data ->> 'rollout_id', data ->> 'resources_id', data ->> 'resources_version'"
+    said = (f"json_extract(data, '$.{name}')" for name in ("rollout_id", "resources_id", "resources_version"))
+    columns = ", ".join(("key", "position", *said))
     found = view.rows(f"select {columns} from events where key = ?", (key,))  # noqa: S608 - our own names
     if not found and request.rollout_id:
         sql = f"select {columns} from events where stream = ? and version = 1"  # noqa: S608 - our own names

@@ -86,11 +86,11 @@ ROLLOUT = (
 )
 ATTEMPT = (
     "a.attempt_id, a.rollout_id, sequence, worker_id, token, status, exit_status, error, metadata, started_at, "
-    "ended_at, (select data ->> 'beat' from in_flight f where f.kind = 'lease' and f.id = a.attempt_id)"
+    "ended_at, (select json_extract(data, '$.beat') from in_flight f where f.kind = 'lease' and f.id = a.attempt_id)"
 )
 WORKER = (
     "w.worker_id, w.position, host, pid, status, rollout_id, attempt_id, dequeued_at, busy_at, idle_at, "
-    "f.data ->> 'at' as heartbeat_at, f.data -> 'stats' as stats "
+    "json_extract(f.data, '$.at') as heartbeat_at, json_extract(f.data, '$.stats') as stats "
     "from workers w left join in_flight f on f.kind = 'worker' and f.id = w.worker_id"
 )
 
