@@ -18,6 +18,7 @@ from agl_core.store import _decisions as decide
 from agl_core.store import _enqueuing as enqueuing
 from agl_core.store import _updating as updating
 from agl_core.store._base import Base
+from agl_core.store._rows import handed_out
 from agl_core.store._types import FINISHED, AttemptedRollout, EnqueueRolloutRequest, Rollout
 from agl_core.store._waiting import Claims
 
@@ -53,16 +54,23 @@ class Claiming(Base):
 
     async def enqueue_many_rollouts(self, rollouts: Sequence[EnqueueRolloutRequest]) -> list[Rollout]:
         """Hand many out, in one transaction; one that came before, by its key or its id, is what it became."""
-        ids = await self.enqueue(rollouts)
-        found = {rollout.rollout_id: rollout for rollout in self.ask.made(self.ask.rollout_rows(ids))}
-        return [found[rollout_id] for rollout_id in ids]
+        records = await self._enqueue(rollouts)
+        ids = [record.stream.removeprefix("rollout/") for record in records]
+        # What bears a name may have come before, and have become something since.
+        named = [id_ for id_, request in zip(ids, rollouts, strict=True) if request.key or request.rollout_id]
+        found = (
+            {rollout.rollout_id: rollout for rollout in self.ask.made(self.ask.rollout_rows(named))} if named else {}
+        )
+        return [found.get(id_) or handed_out(record) for id_, record in zip(ids, records, strict=True)]
 
     async def enqueue(self, rollouts: Sequence[EnqueueRolloutRequest]) -> list[str]:
         """`enqueue_many_rollouts`, ids only."""
+        return [record.stream.removeprefix("rollout/") for record in await self._enqueue(rollouts)]
+
+    async def _enqueue(self, rollouts: Sequence[EnqueueRolloutRequest]) -> Sequence[Record]:
         for request in rollouts:
             enqueuing.check(request)
-        records = await self._decided(lambda view: enqueuing.enqueued(view, rollouts))
-        return [record.stream.removeprefix("rollout/") for record in records]
+        return await self._decided(lambda view: enqueuing.enqueued(view, rollouts))
 
     # --- taking
 

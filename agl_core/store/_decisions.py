@@ -72,17 +72,21 @@ class Standing:
 
 def find(view: View, rollout_id: str, attempt_id: str | None = None) -> Standing:
     """The rollout, deleted or not; with that attempt, if one is named."""
-    found = view.rows(
-        "select run_id, status, attempt_id, attempts, config, hidden from rollouts where rollout_id = ?", (rollout_id,)
-    )
+    found = view.rows(_STANDING, (attempt_id, rollout_id))
     if not found:
         raise UnknownId("rollout", rollout_id)
-    of = "select 1 from attempts where attempt_id = ? and rollout_id = ?"
-    if attempt_id is not None and not view.rows(of, (attempt_id, rollout_id)):
+    run_id, status, latest, attempts, config, hidden, is_its = found[0]
+    if attempt_id is not None and not is_its:
         raise UnknownId("attempt", attempt_id)
-    run_id, status, latest, attempts, config, hidden = found[0]
     decoded = rollout_config(config)
     return Standing(rollout_id, run_id, status, latest, attempts, decoded, bool(hidden))
+
+
+_STANDING = (
+    "select run_id, status, attempt_id, attempts, config, hidden, "
+    "exists (select 1 from attempts a where a.attempt_id = ? and a.rollout_id = r.rollout_id) "
+    "from rollouts r where rollout_id = ?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,8 +226,8 @@ def cancel(view: View, rollout_id: str, why: str) -> list[Draft]:
 
 def settle(view: View, rollout: Standing, attempt_id: str, exit_status: ExitStatus) -> list[Draft]:
     """Finished, unless it is tried again: then the projection puts it back into the queue."""
-    attempts = [status for (status,) in view.rows(_EXITS, (rollout.id, attempt_id))] + [exit_status]
-    if _is_tried_again(attempts, rollout.config):
+    others = view.rows(_EXITS, (rollout.id, attempt_id)) if rollout.attempts > 1 else []
+    if _is_tried_again([*(status for (status,) in others), exit_status], rollout.config):
         return []
     return [finished(rollout, attempt_id, exit_status)]
 

@@ -8,6 +8,8 @@ from typing import Any
 import msgspec
 
 from agl_core import resources
+from agl_core.events import RolloutEnqueued
+from agl_core.record import Record
 from agl_core.resources import ResourcesUpdate
 from agl_core.store._types import Attempt, AttemptedRollout, Rollout, Worker, rollout_config
 
@@ -22,6 +24,7 @@ __all__ = [
     "WORKERS",
     "attempt",
     "bundle",
+    "handed_out",
     "many",
     "rollout",
     "worker",
@@ -128,6 +131,17 @@ def rollout(row: Any, input: Any, tried: Attempt | None) -> Rollout:
         "attempts": attempts,
     }
     return Rollout(**fields) if tried is None else AttemptedRollout(**fields, attempt=tried)
+
+
+def handed_out(record: Record) -> Rollout:
+    """What a rollout is when nothing but that has happened to it."""
+    event = record.event
+    assert isinstance(event, RolloutEnqueued)
+    return Rollout(
+        rollout_id=event.rollout_id, input=event.input, start_time=record.recorded_at / _SECOND, mode=event.mode,
+        resources_id=event.resources_id, resources_version=event.resources_version, config=event.config,
+        metadata=event.metadata, task_id=event.task_id, run_id=event.run_id, group=event.group, repeat=event.repeat,
+    )  # fmt: skip
 
 
 def attempt(row: Any) -> Attempt:
