@@ -80,6 +80,17 @@ def test_it_is_sound_and_goes_on(path):
         assert list(verify(log)) == []
 
 
+def test_what_it_acknowledged_may_be_sent_again(path):
+    """By the same keys: that an older release wrote other bytes for the same fact makes it no other fact."""
+    brought_up(path)
+
+    with SqliteLog(path, projections=CORE) as log:
+        known = [record for record in log.read() if record.key]
+        again = [Draft(stream=one.stream, event=one.event, key=one.key) for one in known]
+        assert {record.event.type for record in known} >= {"call.recorded", "rollout.enqueued"}
+        assert [record.position for record in log.append(again)] == [record.position for record in known]
+
+
 def test_what_only_reads_does_not_change_it(path):
     """An older layout asks for a writer, and says so."""
     before = path.read_bytes()
