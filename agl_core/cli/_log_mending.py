@@ -58,8 +58,8 @@ def verify(*, deep: bool, log_path: str | None, as_json: bool) -> None:
 def recover(*, source: str, target: str, as_json: bool) -> None:
     """Make a sound log at DST of every event that can be read of the damaged SRC, which is not touched.
 
-    The place of an event that is lost is kept by a `capture.lost`. Exit code 3 when something was lost. Nobody may
-    write to SRC meanwhile; room for two copies is needed beside DST.
+    The place of an event that is lost is kept by a `capture.lost`. Exit code 3 when something was lost, or is not
+    proved by its seal. Nobody may write to SRC meanwhile; room for two copies is needed beside DST.
     """
     from agl_core.log import recover as mend
     from agl_core.projections import CORE
@@ -69,6 +69,7 @@ def recover(*, source: str, target: str, as_json: bool) -> None:
         "log": str(where(target)[0]),
         "events": found.events,
         "lost": [{"first": one.first, "last": one.last, "why": one.why} for one in found.lost],
+        "doubtful": [{"first": first, "last": last} for first, last in found.doubtful],
         "blobs_lost": list(found.blobs),
         "sealed_until": found.sealed,
         "key_saved": found.has_secret,
@@ -85,14 +86,19 @@ def recover(*, source: str, target: str, as_json: bool) -> None:
 def _tell_recovered(told: dict[str, Any], lost: int) -> None:
     click.echo(f"{told['log']}: {told['events'] - lost} of {told['events']} events")
     for one in told["lost"]:
-        where_ = one["first"] if one["first"] == one["last"] else f"{one['first']}-{one['last']}"
-        click.echo(f"lost: {where_}: {one['why']}")
+        click.echo(f"lost: {_stretch(one)}: {one['why']}")
+    for one in told["doubtful"]:
+        click.echo(f"kept, and not proved: {_stretch(one)}: it was changed, or its seal is lost")
     if told["blobs_lost"]:
         click.echo(f"lost: {len(told['blobs_lost'])} blobs, named in a blobs.erased")
     if told["sealed_until"] < told["events"]:
         click.echo(f"the seals hold until {told['sealed_until']}; what stands behind it is sealed anew")
     if not told["key_saved"]:
         click.echo("lost: the log's own key; tokens it gave out are worth nothing any more")
+
+
+def _stretch(one: dict[str, Any]) -> str:
+    return f"{one['first']}" if one["first"] == one["last"] else f"{one['first']}-{one['last']}"
 
 
 @click.command("compact")

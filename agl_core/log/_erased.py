@@ -54,7 +54,7 @@ def _blanked(codec: Codec, event: Unknown, get: Get) -> Event:
         data = msgspec.json.encode(_without(dict(event.data), get, gone))
         try:
             return codec.decode(event.name, event.version, data, get)
-        except BadPayload:
+        except (BadPayload, ContentErased):
             continue
     return event
 

@@ -92,7 +92,7 @@ def _read(copy: Path, into: sqlite3.Connection) -> bool:
                 _table(db, into, "secrets", "name", _keep_secret),
             ]
             return is_whole and all(parts)
-    except sqlite3.DatabaseError:
+    except (sqlite3.DatabaseError, ValueError):  # the latter for a name, or a complaint, that is no text any more
         return False
 
 
@@ -122,7 +122,7 @@ def _settle(copy: Path) -> None:
             with contextlib.closing(sqlite3.connect(copy, isolation_level=None)) as db:
                 db.execute("pragma wal_checkpoint(truncate)")
             return
-        except sqlite3.DatabaseError:
+        except (sqlite3.DatabaseError, ValueError):
             if attempt == 0:
                 _put_first_page(copy)
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from agl_core.codec import before, references
-from agl_core.errors import AglError, LogCorrupt
+from agl_core.errors import AglError, LogBusy, LogCorrupt
 from agl_core.ids import content_id
 from agl_core.log import _seals
 from agl_core.log._blobs import likely
-from agl_core.log._failures import is_damage
+from agl_core.log._failures import explained
 from agl_core.log._folding import Progress
 from agl_core.log._foreign import strangers
 from agl_core.log._memory import Recent, scratch
@@ -48,8 +48,8 @@ def verify(log: SqliteLog, *, deep: bool = True, progress: Progress = lambda _do
         yield from _findings(log, deep=deep, progress=progress)
     except LogCorrupt as error:  # nothing behind a broken page can be looked at
         yield Finding("file", str(log.path), str(error.why))
-    except sqlite3.DatabaseError as error:
-        if not is_damage(error):
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # a text, or the name of a table, that is none
+        if isinstance(explained(error, str(log.path)), LogBusy):
             raise
         yield Finding("file", str(log.path), str(error))
 

@@ -121,6 +121,23 @@ def test_pages_that_are_lost_take_only_what_lay_on_them(path, kept, seed, kind):
     assert len(compared(report, found, told(kept))) < 60
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_bytes_that_flipped_pass_for_nothing_else(path, kept, seed):
+    """What can still be read, and is not what was recorded, is in a stretch that is said not to be proved."""
+    chance = random.Random(seed)
+    with path.open("r+b") as file:
+        for _ in range(30):
+            file.seek(chance.randrange(PAGE, path.stat().st_size))
+            file.write(chance.randbytes(1))
+
+    report, found = mended(path)
+
+    whole = told(kept)
+    known = {at for first, last in report.doubtful for at in range(first, last + 1)}
+    known |= {at for one in report.lost for at in range(one.first, one.last + 1)}
+    assert {at for at, row in whole.items() if at <= report.events and found[at] != row} <= known
+
+
 def test_a_page_of_the_index_costs_no_event(path, kept):
     """The rows do not lie there."""
     with contextlib.closing(sqlite3.connect(path)) as db:
@@ -203,6 +220,8 @@ def test_what_was_changed_in_the_file_is_sealed_anew(path):
     report, _ = mended(path)
 
     assert report.sealed == 99
+    assert (report.lost, report.doubtful) == ((), ((100, 100),))
+    assert not report.is_whole
 
 
 def test_an_event_that_is_not_what_it_says_is_lost(path):
@@ -215,6 +234,31 @@ def test_an_event_that_is_not_what_it_says_is_lost(path):
 
     assert [(one.first, one.last) for one in report.lost] == [(1, 1)]
     assert found[1][2:5] == ("rollout/ro-0", 1, "capture.lost")
+
+
+def test_a_place_of_which_a_bit_flipped_is_no_place(path, kept):
+    """A log does not end at a position that is farther than everything that is known."""
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
+        for name in ("events_stay", "events_last", "events_next"):
+            db.execute(f"drop trigger {name}")
+        db.execute("update events set position = position + (1 << 40) where position = 100")
+
+    report, found = mended(path)
+
+    assert [(one.first, one.last) for one in report.lost] == [(100, 100)]
+    assert compared(report, found, told(kept)) == {100}
+
+
+def test_a_stream_of_which_a_letter_changed_is_no_stream(path):
+    """Its event stands in a stream that nothing else is in, and misses one in its own."""
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("drop trigger events_stay")
+        db.execute("update events set stream = 'rollout/rp-3' where position = 40")
+
+    report, found = mended(path)
+
+    assert [(one.first, one.last) for one in report.lost] == [(40, 40)]
+    assert found[40][2:5] == ("rollout/ro-3", 7, "capture.lost")
 
 
 def test_a_blob_that_is_gone_is_named(path):
