@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from agl_core.errors import AglError
 from agl_core.export import export_log, import_log
 from agl_core.log import Format, SqliteLog
+from agl_core.projections import CORE
 from agl_core.record import Draft
 from agl_core.testing import strategies
 
@@ -24,12 +25,12 @@ KEPT = (
 def test_nothing_is_lost_on_the_way(kind):
     """Any event of the vocabulary, and of none, in any grouping."""
 
-    @settings(max_examples=20, deadline=None)
+    @settings(max_examples=15, deadline=None)
     @given(st.lists(st.lists(st.one_of(strategies.events(), strategies.unknowns()), max_size=4), max_size=4))
     def holds(groups):
         with TemporaryDirectory() as name:
             folder = Path(name)
-            with SqliteLog(folder / "log.db") as log:
+            with SqliteLog(folder / "log.db", projections=CORE) as log:
                 for group in groups:
                     try:
                         log.append([Draft(stream="log", event=event) for event in group])
