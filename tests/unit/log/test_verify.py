@@ -131,6 +131,17 @@ def test_a_quick_look_finds_what_is_not_in_its_order(log, statement, what):
     assert found(log, deep=False) <= found(log)
 
 
+def test_a_table_that_keeps_nothing_unique_is_found(log):
+    """Ids and keys may come twice in it, though none does yet."""
+    damaged(
+        log, "create table other as select * from events", "drop table events", "alter table other rename to events"
+    )
+
+    findings = [finding for finding in verify(log, deep=False) if finding.what == "unique"]
+
+    assert [finding.where for finding in findings] == ["id", "key", "stream, version"]
+
+
 @pytest.mark.parametrize(
     ("stream", "event", "why"),
     [
