@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator, Sequence
 
 from agl_core.events import CallRecorded, Choice, Message, ModelCall, NoteTaken, Sampling, Usage
@@ -41,7 +42,7 @@ def _call(call: Call, rollout_id: str, attempt_id: str) -> Draft:
                     message=Message(role="assistant", content=call.answer),
                     finish_reason="stop",
                     token_ids=tuple(call.sampled_ids),
-                    logprobs=tuple(call.logprobs),
+                    logprobs=tuple(array("f", call.logprobs)),  # as the gateway reads them
                 ),
             ),
             prompt_token_ids=tuple(call.prompt_ids),
