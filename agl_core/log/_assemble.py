@@ -6,48 +6,23 @@ import contextlib
 import os
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from agl_core.codec import Codec
 from agl_core.errors import LogExists
 from agl_core.log import _schema, _seals
-from agl_core.log._blobs import fresh, place
+from agl_core.log._blobs import place
+from agl_core.log._in_flight import COPIED, InFlight
+from agl_core.log._owner import Owner
 from agl_core.log._protocol import Projection
 from agl_core.log._sqlite import SqliteLog
+from agl_core.log._stored import Stored
 
-__all__ = ["Stored", "assemble", "stored"]
+__all__ = ["assemble"]
 
 _BATCH = 500
-_STRETCH = "select * from events where position > ? and position <= ? order by position"
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """An event as a file keeps it: nothing is decoded, so nothing can be lost on the way."""
-
-    row: tuple[Any, ...]
-    """The thirteen columns of `events`, in their order."""
-    blobs: Sequence[tuple[str, bytes]] = ()
-    """Id and content of what no event before it needed."""
-
-
-def stored(log: SqliteLog, *, after: int = 0, until: int | None = None) -> Iterator[Stored]:
-    """The facts of a log in order, in constant memory."""
-    head = log.head() if until is None else until
-    for start in range(after, head, _BATCH):
-        end = min(start + _BATCH, head)
-        with log.reading() as db:
-            rows = db.execute(
-                "select * from events where position > ? and position <= ? order by position", (start, end)
-            )
-            page = rows.fetchall()
-            blobs = fresh(db, after=start, until=end)
-        for row in page:
-            yield Stored(row, blobs.get(row[0], ()))
 
 
 def assemble(
@@ -76,6 +51,8 @@ def assemble(
             head = _fill(db, facts, progress)
             db.executemany("insert into seals values (?, ?)", (one for one in seals if one[0] <= head))
             _seals.seal(db)
+            # What was under way there has no lease here: the first store that writes settles it.
+            InFlight(db).put(COPIED, "attempts", owner=Owner.me())
             if secret is not None:
                 db.execute("update secrets set value = ? where name = 'log'", (secret,))
         SqliteLog(part, projections=projections, codec=codec).close()  # folds the tables

@@ -11,12 +11,13 @@ from agl_core.codec import Codec
 from agl_core.errors import BadValue
 from agl_core.events import NoteTaken
 from agl_core.log import _seals
-from agl_core.log._assemble import Stored, assemble, stored
+from agl_core.log._assemble import assemble
 from agl_core.log._blobs import needed
 from agl_core.log._fact import fact
 from agl_core.log._memory import Recent
 from agl_core.log._protocol import Projection
 from agl_core.log._sqlite import SqliteLog
+from agl_core.log._stored import Stored, stored
 
 __all__ = ["Copied", "copy"]
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import glob
-import sqlite3
 from base64 import b64decode
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -20,20 +19,15 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from agl_core.errors import BadValue, LogCorrupt, LogNotFound
-from agl_core.log._assemble import Stored
-from agl_core.log._blobs import fresh, place
 from agl_core.log._sqlite import SqliteLog
+from agl_core.log._stored import Stored
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["COLUMNS", "ENVELOPE", "Format", "Moving", "Page", "digest", "facts", "pages", "seals"]
+__all__ = ["COLUMNS", "ENVELOPE", "Format", "digest", "facts", "seals"]
 
 _PAGE = 500
-_BATCH = 4096
-_SOME = 32
-_BYTES = 16 << 20
-_BETWEEN = "position > ? and position <= ?"
 
 
 class Format(StrEnum):
@@ -102,57 +96,6 @@ ENVELOPE: tuple[tuple[str, str], ...] = (
 
 COLUMNS = (*ENVELOPE, ("blobs", "STRUCT(id VARCHAR, content BLOB)[]"), ("seal", "BLOB"))
 """What an export keeps of an event."""
-
-
-Moving = Callable[[int, int | None], None]
-"""Hears how many events are done, and of how many, where that is known."""
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """A stretch of a log, on its way to an export."""
-
-    rows: Sequence[tuple[Any, ...]]
-    blobs: Mapping[int, Sequence[tuple[str, bytes]]]
-    """Position to what no event before it needed."""
-    seals: Mapping[int, bytes]
-
-
-def pages(log: SqliteLog, *, until: int, progress: Moving = lambda _done, _all: None) -> Iterator[Page]:
-    """The log up to a position, in constant memory; others may write meanwhile."""
-    start = 0
-    while start < until:
-        with log.reading() as db:
-            page = _page(db, start, until)
-        yield page
-        start = page.rows[-1][0]
-        progress(start, until)
-
-
-def _page(db: sqlite3.Connection, start: int, until: int) -> Page:
-    """So many rows that they, or what they brought, are a few megabytes; at least one."""
-    stretch = (start, min(start + _BATCH, until))
-    found = db.execute(f"select * from events where {_BETWEEN} order by position", stretch)  # noqa: S608 - a text of ours
-    rows: list[tuple[Any, ...]] = []
-    size = 0
-    while size < _BYTES and (some := found.fetchmany(_SOME)):
-        rows += some
-        size += sum(len(row[6]) for row in some)
-    found.close()
-    end = _enough(db, start, rows[-1][0])
-    sealed = db.execute(f"select position, hash from seals where {_BETWEEN}", (start, end))  # noqa: S608 - the same
-    return Page(rows[: end - start], fresh(db, after=start, until=end), dict(sealed))
-
-
-def _enough(db: sqlite3.Connection, start: int, end: int) -> int:
-    """Where the blobs since `start` are enough for a page; SQLite tells their lengths without reading them."""
-    sql = "select place, length(content) from blobs where place >= ? and place < ? order by place"
-    size = 0
-    for at, length in db.execute(sql, (place(start + 1, 0), place(end + 1, 0))):
-        size += length
-        if size > _BYTES:
-            return max(start + 1, int(at) // place(1, 0) - 1)
-    return end
 
 
 def digest(log: SqliteLog, *, at: int | None = None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from agl_core.codec import Codec
 from agl_core.events import Event
 from agl_core.ids import ulid
-from agl_core.log._assemble import Stored
+from agl_core.log._stored import Stored
 
 __all__ = ["fact"]
 

@@ -10,7 +10,10 @@ import msgspec
 
 from agl_core.log._owner import Owner
 
-__all__ = ["Flight", "InFlight"]
+__all__ = ["COPIED", "Flight", "InFlight"]
+
+COPIED = "copied"
+"""Kind of the row that says: this file was made of another, whose attempts nobody holds here."""
 
 DDL = """
 create table if not exists in_flight (
@@ -41,7 +44,7 @@ class Flight:
     """Something under way."""
 
     kind: str
-    """`lease`, `call`, `run`, `worker` (its heartbeat) or `sequence` (the span numbers of a rollout)."""
+    """`lease`, `call`, `run`, `worker` (its heartbeat), `sequence` (the span numbers of a rollout) or `copied`."""
     id: str
     owner: Owner
     deadline: int | None

@@ -15,13 +15,14 @@ from agl_core.codec import Codec, before, references
 from agl_core.errors import AglError, ContentErased, LogCorrupt, LogExists
 from agl_core.events import BlobsErased, CaptureLost, Event
 from agl_core.log import _seals
-from agl_core.log._assemble import Stored, assemble
+from agl_core.log._assemble import assemble
 from agl_core.log._erased import readable
 from agl_core.log._fact import fact
 from agl_core.log._foreign import LOST
 from agl_core.log._memory import Recent
 from agl_core.log._protocol import Projection
 from agl_core.log._salvage import salvaged, stretches
+from agl_core.log._stored import Stored
 
 __all__ = ["Lost", "Recovered", "recover"]
 

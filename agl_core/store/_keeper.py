@@ -8,9 +8,9 @@ import threading
 
 from agl_core.errors import AglError
 from agl_core.log import SqliteLog
-from agl_core.log._in_flight import DUE
+from agl_core.log._in_flight import COPIED, DUE
 from agl_core.store._decisions import Leases, expire, renew
-from agl_core.store._recovering import dead, recover_calls
+from agl_core.store._recovering import dead, orphans, recover_calls
 
 __all__ = ["Keeper"]
 
@@ -31,6 +31,8 @@ class Keeper:
 
     def start(self) -> None:
         """Clear up after dead processes, then keep watch."""
+        if self._log.rows("select 1 from in_flight where kind = ?", (COPIED,)):
+            self._log.transact(orphans)
         self._clear_up()
         if self._is_overdue():
             self._log.transact(lambda view: expire(view, self._leases))

@@ -7,9 +7,11 @@ from collections.abc import Collection
 from agl_core.errors import RunHeld
 from agl_core.events import CallRecorded, ModelCall
 from agl_core.log import Owner, SqliteLog, View, is_alive
+from agl_core.log._in_flight import COPIED
 from agl_core.record import Draft
+from agl_core.store._decisions import expired, find
 
-__all__ = ["dead", "hold", "recover_calls", "release"]
+__all__ = ["dead", "hold", "orphans", "recover_calls", "release"]
 
 
 def dead(log: SqliteLog) -> set[Owner]:
@@ -33,6 +35,15 @@ def release(view: View, run_id: str, me: Owner) -> list[Draft]:
     if flight and flight.owner == me:
         view.in_flight.drop("run", run_id)
     return []
+
+
+def orphans(view: View) -> list[Draft]:
+    """Attempts that were under way when the file was copied: whoever holds them, holds them there."""
+    if not view.in_flight.drop(COPIED, "attempts"):
+        return []
+    open_ = view.rows("select rollout_id, attempt_id from rollouts where status in ('preparing', 'running')")
+    why = "the log was copied while it was under way"
+    return [expired(find(view, rollout_id), attempt_id, "worker_lost", why) for rollout_id, attempt_id in open_]
 
 
 def recover_calls(view: View, gone: Collection[Owner]) -> list[Draft]:

@@ -10,7 +10,7 @@ import pytest
 from agl_core.errors import BadValue, LogCorrupt, LogExists, LogNotFound, LogUnsupported
 from agl_core.events import NoteTaken
 from agl_core.export import VIEWS, export_log, import_log, query
-from agl_core.log import Format, SqliteLog, Stored, _exported, assemble, copy, digest, pages, verify
+from agl_core.log import Format, SqliteLog, Stored, _stored, assemble, copy, digest, pages, verify
 from agl_core.projections import CORE
 from agl_core.record import Draft
 
@@ -129,8 +129,8 @@ def test_the_suffix_says_the_format(full, tmp_path):
 
 def test_a_page_is_cut_where_it_is_enough(full, monkeypatch):
     """By the bytes of its rows or of its blobs, so that large payloads are not held by the thousand."""
-    monkeypatch.setattr(_exported, "_BYTES", 1000)
-    monkeypatch.setattr(_exported, "_SOME", 2)
+    monkeypatch.setattr(_stored, "_BYTES", 1000)
+    monkeypatch.setattr(_stored, "_SOME", 2)
 
     cut = list(pages(full, until=full.head()))
 

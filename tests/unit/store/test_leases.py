@@ -7,7 +7,8 @@ import pytest
 
 from agl_core.errors import RunHeld
 from agl_core.events import AttemptExpired, CallRecorded, RolloutConfig
-from agl_core.log import Owner, _in_flight, is_alive, verify
+from agl_core.log import Owner, SqliteLog, _in_flight, copy, is_alive, verify
+from agl_core.projections import CORE
 from agl_core.store import EnqueueRolloutRequest, Store, _decisions, _keeper
 
 pytestmark = pytest.mark.anyio
@@ -351,3 +352,21 @@ async def test_a_run_is_held_once(store, log, clock, other):
 
     await store.release_run("run-1")
     assert log.rows("select * from in_flight") == []
+
+
+async def test_a_copy_of_a_log_gives_back_what_was_under_way(tmp_path):
+    """Whoever holds it, holds it in the other file; and it is tried again, at no cost to it."""
+    with SqliteLog(tmp_path / "log.db", projections=CORE) as log:
+        store = Store(log)
+        await store.enqueue([EnqueueRolloutRequest(input=number) for number in range(2)])
+        taken = await store.dequeue_rollout()
+        copy(log.path, tmp_path / "copy.db", projections=CORE)
+
+        with SqliteLog(tmp_path / "copy.db", projections=CORE) as other:
+            there = Store(other)
+            again = await there.dequeue_rollout()
+            there.close()
+            assert (again.rollout_id, again.attempt.sequence_id) == (taken.rollout_id, 2)
+            assert list(verify(other)) == []
+        assert (await store.finish_attempt(taken.attempt, "completed")).late is False
+        store.close()
