@@ -54,6 +54,8 @@ class Follower:
         with self._wake:
             self._names += 1
             name = self._names
+            if not self._listeners:
+                self._seen = max(self._seen, head)  # what came while nobody listened is for nobody
             self._listeners[name] = _Listener(heard, head, frozenset(types))
             if self._thread is None:
                 self._seen = head

@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Literal, Self
+from weakref import WeakKeyDictionary
 
 from agl_core.clock import Clock, System
 from agl_core.codec import Codec
@@ -23,6 +24,7 @@ from agl_core.log._checkpointing import Checkpointer
 from agl_core.log._erased import foldable
 from agl_core.log._failures import explained, is_damage
 from agl_core.log._follow import Follower, Heard, Subscription
+from agl_core.log._gathering import Gathering, Unheard
 from agl_core.log._protocol import NOTHING, Decide, Expected, Projection, Work
 from agl_core.log._read import Reader, record
 from agl_core.log._tables import Tables
@@ -61,6 +63,7 @@ class SqliteLog:
         self._clock: Clock = clock or System()
         self._redact = redact
         self._readers: list[sqlite3.Connection] = []
+        self._gatherings: WeakKeyDictionary[asyncio.AbstractEventLoop, Gathering] = WeakKeyDictionary()
         self._lock = threading.Lock()
         self._closed = False
         self._reader = Reader(self.reading, self.codec)
@@ -133,14 +136,18 @@ class SqliteLog:
         """Write without waiting: the future resolves after commit."""
         return self._writing().submit(work, expected)
 
-    def offer(self, work: Work, *, expected: Expected = NOTHING) -> Future[Sequence[Record]]:
-        """As `submit`, for who awaits it next: written before it returns when nobody else is writing."""
-        return self._writing().offer(work, expected)
+    def soon(
+        self, work: Work, *, expected: Expected = NOTHING, unheard: Unheard | None = None
+    ) -> asyncio.Future[Sequence[Record]]:
+        """As `submit`, for coroutines: what those of one loop write in one turn of it is one transaction.
 
-    async def land(self, work: Work, *, expected: Expected = NOTHING) -> Sequence[Record]:
-        """Write, and await the commit."""
-        future = self.offer(work, expected=expected)
-        return future.result() if future.done() else await asyncio.wrap_future(future)
+        Cancelled, it is written all the same, and `unheard` hears of it.
+        """
+        loop, writer = asyncio.get_running_loop(), self._writing()
+        gathering = self._gatherings.get(loop)
+        if gathering is None:
+            gathering = self._gatherings[loop] = Gathering(writer, loop)
+        return gathering.add(work, expected, unheard)
 
     def _writing(self) -> Writer:
         if self._writer is None:

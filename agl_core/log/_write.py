@@ -22,7 +22,7 @@ from agl_core.log._transaction import Landed, Prepare, Transaction
 from agl_core.log._turns import Turns
 from agl_core.record import Record
 
-__all__ = ["Writer"]
+__all__ = ["Item", "Writer"]
 
 _NORMAL = 1
 """As SQLite numbers it: a commit waits for no disk."""
@@ -31,7 +31,9 @@ _GROUP = 512
 
 
 @dataclass(slots=True)
-class _Item:
+class Item:
+    """A piece of work, and who waits for it."""
+
     work: Work
     expected: Expected
     future: Future[Sequence[Record]]
@@ -60,7 +62,7 @@ class Writer:
         self._syncs = db.execute("pragma synchronous").fetchone()[0] > _NORMAL
         self._codec, self._clock, self._prepare = codec, clock, prepare
         self._turns, self._checkpointer, self._committed = turns, checkpointer, committed
-        self._items: deque[_Item] = deque()
+        self._items: deque[Item] = deque()
         self._wake = threading.Condition()
         self._closing = False
         self._place = Place(path)
@@ -74,29 +76,53 @@ class Writer:
         """Write, and wait for the commit: in the caller's own thread when nobody else is writing."""
         if self._deciding == threading.get_ident():
             raise LogError("a decision that writes would wait for itself: return the drafts instead")
-        item = self._item(work, expected)
+        item = self.item(work, expected)
         if self._begins():
             try:
                 self._commit([item], self._turns.mine())
             finally:
                 self._writing.release()
         else:
-            self._put(item)
+            self.queue([item])
         return item.future.result()
 
-    def offer(self, work: Work, expected: Expected) -> Future[Sequence[Record]]:
-        """As `submit`, but written before it returns when that makes nobody wait: not for others, nor for a disk."""
-        item = self._item(work, expected)
-        item.future.set_running_or_notify_cancel()
-        if not self._syncs and self._begins():
-            try:
-                if self._turns.take():
-                    self._commit([item], self._turns.taken())
-                    return item.future
-            finally:
-                self._writing.release()
-        self._put(item)
+    def submit(self, work: Work, expected: Expected) -> Future[Sequence[Record]]:
+        """Queue it."""
+        item = self.item(work, expected)
+        self.queue([item])
         return item.future
+
+    def item(self, work: Work, expected: Expected) -> Item:
+        """A piece of work, its drafts encoded here, in the caller's thread."""
+        encoded = None
+        if not callable(work):
+            work = [self._prepare(draft) for draft in work]
+            encoded = [self._codec.encode(draft.event) for draft in work]
+        item = Item(work, expected, Future(), encoded, self._clock.now())
+        # What is submitted is written. A waiter that gives up (a cancelled task cancels the future it awaits) must
+        # not be able to take it back: setting the result of a cancelled future would end the writer's thread.
+        item.future.set_running_or_notify_cancel()
+        return item
+
+    def write_now(self, items: Sequence[Item]) -> bool:
+        """Write in the caller's thread, if that makes nobody wait: not for others, nor for a disk. Whether it did."""
+        if self._syncs or not self._begins():
+            return False
+        try:
+            if not self._turns.take():
+                return False
+            self._commit(items, self._turns.taken())
+            return True
+        finally:
+            self._writing.release()
+
+    def queue(self, items: Sequence[Item]) -> None:
+        """Have the writer's thread write them."""
+        with self._wake:
+            if self._closing:
+                raise LogError(f"{self._path} is closed: open it again to write")
+            self._items.extend(items)
+            self._wake.notify()
 
     def _begins(self) -> bool:
         """Whether the caller may write now, in its own thread; then it releases `_writing`."""
@@ -106,32 +132,6 @@ class Writer:
             self._writing.release()
             return False
         return True
-
-    def submit(self, work: Work, expected: Expected) -> Future[Sequence[Record]]:
-        """Queue it; drafts are encoded here, in the caller's thread."""
-        item = self._item(work, expected)
-        # What is submitted is written. A waiter that gives up (a cancelled task cancels the future it awaits) must
-        # not be able to take it back: setting the result of a cancelled future would end the writer's thread.
-        item.future.set_running_or_notify_cancel()
-        self._put(item)
-        return item.future
-
-    def _item(self, work: Work, expected: Expected) -> _Item:
-        encoded = None
-        if not callable(work):
-            work = [self._prepare(draft) for draft in work]
-            encoded = [self._codec.encode(draft.event) for draft in work]
-        return _Item(work, expected, Future(), encoded, self._clock.now())
-
-    def _put(self, item: _Item) -> None:
-        with self._wake:
-            self._refuse_closed()
-            self._items.append(item)
-            self._wake.notify()
-
-    def _refuse_closed(self) -> None:
-        if self._closing:
-            raise LogError(f"{self._path} is closed: open it again to write")
 
     def close(self) -> None:
         """Write what was submitted, then stop."""
@@ -160,7 +160,7 @@ class Writer:
                 group = [self._items.popleft() for _ in range(min(len(self._items), _GROUP))]
                 self._commit(group, self._turns.mine())
 
-    def _commit(self, group: Sequence[_Item], turn: AbstractContextManager[None]) -> None:
+    def _commit(self, group: Sequence[Item], turn: AbstractContextManager[None]) -> None:
         self._deciding = threading.get_ident()
         try:
             with turn:
@@ -186,7 +186,7 @@ class Writer:
         with contextlib.suppress(sqlite3.Error):  # what is committed stays so; the next commit will say it
             self._checkpointer.committed(self._db, len(fresh))
 
-    def _landed(self, group: Sequence[_Item]) -> list[Landed | Exception]:
+    def _landed(self, group: Sequence[Item]) -> list[Landed | Exception]:
         self._db.execute("begin immediate")
         self._transaction.begin()
         outcomes: list[Landed | Exception] = []

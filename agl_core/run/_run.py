@@ -272,7 +272,7 @@ class Run:
             event = StepRecorded(
                 run_id=self.id, label=label, digest=asked, result=result, seconds=time.monotonic() - began
             )
-            await asyncio.wrap_future(self._journal.log.submit([self._journal.draft(event, movement.key)]))
+            await self._journal.log.soon([self._journal.draft(event, movement.key)])
             return result
 
     async def update(
@@ -318,7 +318,7 @@ class Run:
                     run_id=self.id, checkpoint_id=new_id("ck"), digest=made.digest, files=files, bytes=size
                 )
                 drafts.append(self._journal.draft(event, None))
-            await asyncio.wrap_future(self._journal.log.submit(drafts))
+            await self._journal.log.soon(drafts)
             weights.recorded(made.digest, base=made.base, recipe=again)
             weights.prune(made, checkpoint)
             return Updated(checkpoint=made, result=result)
@@ -334,7 +334,7 @@ class Run:
                 movement.check(str(movement.recorded.event), str(event))
             else:
                 await self._weights.catch_up()
-                await asyncio.wrap_future(self._journal.log.submit([self._journal.draft(event, movement.key)]))
+                await self._journal.log.soon([self._journal.draft(event, movement.key)])
         return version
 
     # --- the test split

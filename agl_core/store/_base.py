@@ -23,4 +23,4 @@ class Base:
 
     async def _decided(self, decide: Decide) -> Sequence[Record]:
         """What a decision wrote, once it is durable."""
-        return await self.log.land(decide)
+        return await self.log.soon(decide)

@@ -12,7 +12,7 @@ from agl_core.clock import Clock
 from agl_core.errors import AlreadySettled, BadValue, LogError
 from agl_core.events import AttemptStarted, RolloutConfig, WorkerJoined, WorkerLeft
 from agl_core.ids import new_id
-from agl_core.log import SqliteLog, View
+from agl_core.log import Decide, SqliteLog, View
 from agl_core.record import Draft, Record
 from agl_core.store import _decisions as decide
 from agl_core.store import _enqueuing as enqueuing
@@ -80,7 +80,7 @@ class Claiming(Base):
         """The next rollout there is, under a lease; None when none comes within `timeout` seconds (None: for ever)."""
         worker_id = self._worker(worker_id)
         if timeout == 0.0:
-            return next(iter(self._attempted(await self._begun(self._claim([worker_id])))), None)
+            return next(iter(await self._taken([worker_id])), None)
         waiter = self._claims.wait(worker_id)
         future = asyncio.wrap_future(waiter.future)
         try:
@@ -98,7 +98,10 @@ class Claiming(Base):
         """The next rollouts, up to `limit`, in one transaction; each under a lease of its own."""
         if limit < 1:
             raise BadValue("limit", limit, why="it is at least 1")
-        return self._attempted(await self._begun(self._claim([self._worker(worker_id)] * limit)))
+        return await self._taken([self._worker(worker_id)] * limit)
+
+    async def _taken(self, workers: Sequence[str]) -> list[AttemptedRollout]:
+        return self._attempted(await self._begun(lambda view: decide.claim(view, workers, self._leases)))
 
     async def start_rollout(
         self,
@@ -131,7 +134,7 @@ class Claiming(Base):
                 raise AlreadySettled("rollout", name, status=rollout.status)
             return [draft, decide.begin(view, rollout, worker_id, self._leases)]
 
-        fresh = self._attempted(await self._begun(self.log.offer(started)))
+        fresh = self._attempted(await self._begun(started))
         if fresh:
             return fresh[0]
         known = self.ask.rollout(str(request.rollout_id))
@@ -141,11 +144,11 @@ class Claiming(Base):
     async def start_attempt(self, rollout_id: str, worker_id: str | None = None) -> AttemptedRollout:
         """Try it once more now, whatever `max_attempts` says; a settled rollout is final: `AlreadySettled`."""
         worker_id = self._worker(worker_id)
-        claimed = self.log.offer(lambda view: updating.start_attempt(view, rollout_id, worker_id, self._leases))
-        return self._attempted(await self._begun(claimed))[0]
+        claimed = await self._begun(lambda view: updating.start_attempt(view, rollout_id, worker_id, self._leases))
+        return self._attempted(claimed)[0]
 
     def _claim(self, workers: Sequence[str]) -> Future[Sequence[Record]]:
-        return self.log.offer(lambda view: decide.claim(view, workers, self._leases))
+        return self.log.submit(lambda view: decide.claim(view, workers, self._leases))
 
     def _attempted(self, started: Sequence[AttemptStarted]) -> list[AttemptedRollout]:
         """The rollouts that were taken, each with the attempt it was taken for, whatever came after."""
@@ -157,19 +160,20 @@ class Claiming(Base):
         """An attempt whose worker stops: the rollout goes back to the queue, and loses no try."""
         await self._decided(lambda view: decide.give_back(view, [started]))
 
-    async def _begun(self, claimed: Future[Sequence[Record]]) -> list[AttemptStarted]:
+    async def _begun(self, decide: Decide) -> list[AttemptStarted]:
         """The attempts of a claim; when its caller is cancelled, nobody will work on them, and they are given back."""
-        if claimed.done():
-            return _started(claimed.result())
-        try:
-            return _started(await asyncio.wrap_future(claimed))
-        except asyncio.CancelledError:
-            claimed.add_done_callback(self._abandon)
-            raise
 
-    def _abandon(self, claimed: Future[Sequence[Record]]) -> None:
-        if claimed.exception() is None:
-            self._give_back(_started(claimed.result()))
+        def abandon(records: Sequence[Record]) -> None:
+            self._give_back(_started(records))
+
+        claimed = self.log.soon(decide, unheard=abandon)
+        try:
+            return _started(await claimed)
+        except asyncio.CancelledError:
+            # Cancelled between the commit and its next step: the future is done, and its result reaches nobody.
+            if not claimed.cancelled() and claimed.done() and claimed.exception() is None:
+                abandon(claimed.result())
+            raise
 
     def _give_back(self, started: Sequence[AttemptStarted]) -> None:
         with suppress(LogError):  # the log is closed: the leases go with this process
@@ -180,7 +184,7 @@ class Claiming(Base):
     async def join(self, worker_ids: Sequence[str]) -> None:
         """These workers of this process are ready."""
         self._joined.update(worker_ids)
-        await asyncio.wrap_future(self.log.submit([self._joins(name) for name in worker_ids]))
+        await self.log.soon([self._joins(name) for name in worker_ids])
 
     async def leave(self, worker_ids: Sequence[str], why: str = "") -> None:
         """They take no more."""

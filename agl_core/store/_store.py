@@ -9,7 +9,7 @@ from typing import Any, get_args
 from agl_core.clock import Clock
 from agl_core.errors import UnknownId
 from agl_core.log import SqliteLog, View
-from agl_core.record import Draft, Record
+from agl_core.record import Draft
 from agl_core.store import _recovering as recovering
 from agl_core.store._capturing import Capturing
 from agl_core.store._claiming import Claiming
@@ -19,7 +19,6 @@ from agl_core.store._publishing import Publishing
 from agl_core.store._rows import ATTEMPTS, ROLLOUTS, WORKERS
 from agl_core.store._settling import Settling
 from agl_core.store._types import UNSET, Attempt, Rollout, RolloutStatus, Unset, Worker, WorkerStatus
-from agl_core.store._waiting import Claims, Ends
 
 __all__ = ["Store"]
 
@@ -34,18 +33,12 @@ class Store(Claiming, Settling, Capturing, Publishing):
         super().__init__(log, clock=clock, lease_seconds=lease_seconds)
         self._opened = time.monotonic()
         self._keeper: Keeper | None = None
-        self._unsubscribe = log.subscribe(self._heard, types=[event.type for event in (*Claims.hears, *Ends.hears)])
         if not log.readonly:
             self._keeper = Keeper(log, self._leases)
             self._keeper.start()
 
-    def _heard(self, records: Sequence[Record]) -> None:
-        self._ends.heard(records)
-        self._claims.heard(records)
-
     def close(self) -> None:
         """Keep leases no more; who waits for a rollout gets none. The log stays open: who opened it closes it."""
-        self._unsubscribe()
         self._claims.close()
         if self._keeper is not None:
             self._keeper.stop()

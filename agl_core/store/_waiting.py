@@ -6,13 +6,14 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, InvalidStateError
-from contextlib import AbstractContextManager, suppress
+from contextlib import ExitStack, suppress
 from typing import ClassVar
 
 from agl_core.events import (
     AttemptExpired,
     AttemptFinished,
     AttemptStarted,
+    Event,
     RolloutCancelled,
     RolloutDeleted,
     RolloutEnqueued,
@@ -22,6 +23,33 @@ from agl_core.log import SqliteLog
 from agl_core.record import Record
 
 __all__ = ["Claims", "Ends", "Waiter"]
+
+Heard = Callable[[Sequence[Record]], None]
+
+
+class Listening:
+    """Hears of the log while somebody waits. To wake a thread at each commit, for nobody, would cost more than many."""
+
+    def __init__(self, log: SqliteLog, heard: Heard, events: Iterable[type[Event]]) -> None:
+        self._log, self._heard, self._types = log, heard, [event.type for event in events]
+        self._who = 0
+        self._lock = threading.Lock()
+        self._stopping = ExitStack()
+
+    def begin(self) -> None:
+        """One more waits. What is committed after this is heard."""
+        with self._lock:
+            self._who += 1
+            if self._who == 1:
+                self._stopping.enter_context(self._log.waiting())
+                self._stopping.callback(self._log.subscribe(self._heard, types=self._types))
+
+    def end(self) -> None:
+        """One less."""
+        with self._lock:
+            self._who -= 1
+            if self._who == 0:
+                self._stopping.close()
 
 
 class Waiter:
@@ -48,21 +76,22 @@ class Claims:
     """After these, something may wait in the queue."""
 
     def __init__(self, log: SqliteLog, claim: Claim, give_back: GiveBack) -> None:
-        self._log, self._claim, self._give_back = log, claim, give_back
+        self._claim, self._give_back = claim, give_back
         self._waiters: deque[Waiter] = deque()
         self._busy = False
         self._again = False
         self._lock = threading.Lock()
-        self._watch: AbstractContextManager[None] | None = None
+        self._listening = Listening(log, self.heard, self.hears)
+        self._is_listening = False
 
     def wait(self, worker_id: str) -> Waiter:
         """A waiter whose future gets the next rollout there is."""
         waiter = Waiter(worker_id)
         with self._lock:
             self._waiters.append(waiter)
-            if self._watch is None:
-                self._watch = self._log.waiting()
-                self._watch.__enter__()
+            if not self._is_listening:
+                self._is_listening = True
+                self._listening.begin()
         self.pump()
         return waiter
 
@@ -86,7 +115,7 @@ class Claims:
         for waiter in waiters:
             waiter.future.set_result(None)
 
-    def heard(self, records: Iterable[Record]) -> None:
+    def heard(self, records: Sequence[Record]) -> None:
         """Something may be waiting in the queue."""
         for record in records:
             if isinstance(record.event, self.hears):
@@ -141,9 +170,9 @@ class Claims:
             waiter.future.set_exception(error)
 
     def _unwatch(self) -> None:
-        if not self._waiters and self._watch is not None:
-            self._watch.__exit__(None, None, None)
-            self._watch = None
+        if not self._waiters and self._is_listening:
+            self._is_listening = False
+            self._listening.end()
 
 
 class Ends:
@@ -153,21 +182,21 @@ class Ends:
     """After these, a rollout has."""
 
     def __init__(self, log: SqliteLog, finished: Callable[[Sequence[str]], set[str]]) -> None:
-        self._log, self._finished = log, finished
+        self._finished = finished
+        self._listening = Listening(log, self.heard, self.hears)
         self._open: dict[str, list[_Set]] = {}
         self._lock = threading.Lock()
 
     def wait(self, rollout_ids: Sequence[str], progress: Callable[[int], None] | None = None) -> Future[None]:
         """Resolves when all of them are settled; `progress` hears how many are."""
         waiting = _Set(set(rollout_ids), progress)
-        watch = self._log.waiting()
-        watch.__enter__()
+        self._listening.begin()
         with self._lock:
             for rollout_id in waiting.left:
                 self._open.setdefault(rollout_id, []).append(waiting)
 
         def done(_future: Future[None]) -> None:
-            watch.__exit__(None, None, None)
+            self._listening.end()
             self._forget(waiting)
 
         waiting.future.add_done_callback(done)
@@ -185,7 +214,7 @@ class Ends:
                 if others:
                     self._open[rollout_id] = others
 
-    def heard(self, records: Iterable[Record]) -> None:
+    def heard(self, records: Sequence[Record]) -> None:
         """Some rollouts may have ended."""
         ended = {record.event.rollout_id for record in records if isinstance(record.event, self.hears)}
         if ended:

@@ -112,7 +112,7 @@ class Models:
         closing.push_async_callback(self._note, EndpointRemoved(model=endpoint.model, url=endpoint.url))
 
     async def _note(self, event: EndpointRegistered | EndpointRemoved | GatewayPaused | GatewayResumed) -> None:
-        await asyncio.wrap_future(self._log.submit([Draft(stream=f"endpoint/{event.model}", event=event)]))
+        await self._log.soon([Draft(stream=f"endpoint/{event.model}", event=event)])
 
 
 def _proxied(model: str, sampling: Mapping[str, object]) -> ProxyLLM:

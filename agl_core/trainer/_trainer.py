@@ -355,7 +355,7 @@ async def _note(
     log: SqliteLog, run_id: str, event: Event, *, key: str | None = None, stream: str | None = None
 ) -> None:
     draft = Draft(stream=stream or f"run/{run_id}", event=event, key=key, correlation_id=run_id)
-    await asyncio.wrap_future(log.submit([draft]))
+    await log.soon([draft])
 
 
 def _tasks(split: Sequence[Any] | None) -> tuple[Any, ...]:
