@@ -4,8 +4,10 @@
 a plugin that is not installed. `layout-N.jsonl` is what that release read back, one event a line.
 """
 
+import contextlib
 import json
 import shutil
+import sqlite3
 from pathlib import Path
 
 import msgspec
@@ -31,6 +33,12 @@ def kept(request):
 def path(kept, tmp_path):
     """A copy of it."""
     return Path(shutil.copy(kept, tmp_path / "log.db"))
+
+
+def is_old(path):
+    """Its layout is not today's."""
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        return db.execute("pragma user_version").fetchone() != (LAYOUT,)
 
 
 def brought_up(path):
@@ -95,14 +103,15 @@ def test_what_only_reads_does_not_change_it(path):
     """An older layout asks for a writer, and says so."""
     before = path.read_bytes()
 
-    with pytest.raises(LogReadOnly, match="older"):
-        SqliteLog(path, readonly=True)
+    if is_old(path):
+        with pytest.raises(LogReadOnly, match="older"):
+            SqliteLog(path, readonly=True)
+    else:
+        SqliteLog(path, readonly=True).close()
 
     assert path.read_bytes() == before
 
 
-def test_every_layout_but_todays_is_in_the_corpus():
-    """Today's is added by the release that ships it."""
-    assert [path.name for path in CORPUS] == [f"layout-{number}.db" for number in range(1, len(CORPUS) + 1)]
-    assert CORPUS
-    assert len(CORPUS) <= LAYOUT
+def test_every_layout_that_was_shipped_is_in_the_corpus():
+    """Today's too: from now on it is somebody's file. The second and the third were never shipped."""
+    assert sorted(int(path.stem.removeprefix("layout-")) for path in CORPUS) == [1, LAYOUT]
