@@ -144,3 +144,10 @@ def test_the_hook_is_registered_under_its_name():
     assert agl_register_adapters() == {"triplets": Triplets}
     assert Triplets.name == "triplets"
     assert hookspec.project_name == "agl"
+
+
+def test_an_empty_batch_is_an_empty_batch():
+    """Agent Lightning v0.3 raised `ValueError` on `adapt([])`."""
+    adapted = Triplets()([])
+
+    assert (list(adapted.rows), adapted.captured) == ([], 0)

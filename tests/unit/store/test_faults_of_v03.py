@@ -9,7 +9,6 @@ import pytest
 import agl_core as agl
 from agl_core.errors import AlreadySettled, BadValue, LeaseLost, UnknownId
 from agl_core.events import RolloutConfig, SpanRecorded
-from agl_core.plugins import Plugins
 from agl_core.resources import PromptTemplate
 from agl_core.runner import Runner
 from agl_core.store import EnqueueRolloutRequest
@@ -233,13 +232,6 @@ def test_prompts_render():
 
     assert braces.format(name="Ada") == 'Reply as {"answer": 1} to Ada.'
     assert PromptTemplate("{{ 1 + 1 }} {{ name }}", engine="jinja").format(name="Ada") == "2 Ada"
-
-
-def test_an_empty_batch_is_an_empty_batch():
-    """v0.3: `adapt([])` raised `ValueError`."""
-    adapted = Plugins.load().adapter("triplets")()([])
-
-    assert (list(adapted.rows), adapted.captured) == ([], 0)
 
 
 async def test_the_log_names_the_reward_that_was_returned(store, caplog):
