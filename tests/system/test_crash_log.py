@@ -83,12 +83,11 @@ from pathlib import Path
 from agl_core.log import rebuild
 from agl_core.projections import CORE
 
-old, new = map(Path, sys.argv[1:])
+old, folder = map(Path, sys.argv[1:])
 for number in range(1_000_000):
-    for leftover in new.parent.glob(f"{new.name}*"):
-        leftover.unlink()
+    new = folder / f"{number}.db"
     shutil.copy(old, new)
-    os.write(1, b"migrating\\n")
+    os.write(1, f"{new}\\n".encode())
     rebuild(new, CORE)
 """
 
@@ -192,21 +191,23 @@ def _check(path, acknowledged, *, fully):
 def test_a_file_that_is_brought_up_to_date_is_old_or_new(tmp_path, seed, kills):
     """Whenever its process dies: no step is half taken, no fact is lost, and the next process takes the rest."""
     chance = random.Random(seed)
-    old, new = tmp_path / "old.db", tmp_path / "new.db"
+    old = tmp_path / "old.db"
     facts = _an_old_log(old, calls=1500)
     found = []
 
-    for _ in range(kills):
-        victim = Victim(MIGRATOR, old, new)
+    for kill in range(kills):
+        (folder := tmp_path / str(kill)).mkdir()
+        victim = Victim(MIGRATOR, old, folder)
         victim.wait_for(chance.choice([1, 2]))
-        victim.kill(after=chance.uniform(0, 0.4))
+        new = victim.kill(after=chance.uniform(0, 0.2))[-1]
 
         with contextlib.closing(sqlite3.connect(new)) as db:
             found.append(db.execute("pragma user_version").fetchone()[0])
             assert db.execute("select * from events").fetchall() == facts
-        rebuild(new, CORE)
+        rebuild(Path(new), CORE)
         with SqliteLog(new, projections=CORE) as log:
             assert list(verify(log)) == []
+        shutil.rmtree(folder)
 
     print(
         f"seed {seed}: {kills} kills, found at layout 1 {found.count(1)} times, at {LAYOUT} {found.count(LAYOUT)} times"
