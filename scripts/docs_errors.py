@@ -9,7 +9,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "reference" / "errors.md"
 HEAD = """
 # Errors
 
-Made from `agl_core/errors.py` by `python scripts/docs_errors.py`.
+Made from `agl_core/errors` by `python scripts/docs_errors.py`.
 
 Every error of ours is an `agl.AglError`. It has a `code` for programs, a message that says what, why and the cure,
 and its facts as attributes: `error.run_id`, `error.position`. Catch a family to catch all below it. On the command
@@ -21,9 +21,9 @@ answers with the code in OpenAI's error shape.
 def reference() -> str:
     """Every code, a table a family. Markdown."""
     parts = [HEAD.strip()]
-    for family in (cls for cls in errors.AglError.__subclasses__() if cls.__module__ == errors.__name__):
+    for family in (cls for cls in errors.AglError.__subclasses__() if _is_ours(cls)):
         # Others may subclass them; the page is of the core's own tree, whatever else is imported.
-        leaves = [leaf for leaf in family.__subclasses__() if leaf.__module__ == errors.__name__]
+        leaves = [leaf for leaf in family.__subclasses__() if _is_ours(leaf)]
         rows = [_row(leaf) for leaf in (family, *leaves)]
         parts += [
             f"## {family.__name__}",
@@ -31,6 +31,10 @@ def reference() -> str:
             "\n".join(["| Code | Class | What happened |", "|---|---|---|", *rows]),
         ]
     return "\n\n".join(parts) + "\n"
+
+
+def _is_ours(error: type[errors.AglError]) -> bool:
+    return error.__module__.startswith(f"{errors.__name__}.")
 
 
 def _row(error: type[errors.AglError]) -> str:

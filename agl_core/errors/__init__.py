@@ -1,0 +1,106 @@
+"""Everything we raise: one tree, each leaf with a code, what happened, and the cure.
+
+    AglError
+    ├── LogError        VersionConflict KeyReused LogCorrupt LogTooNew LogReadOnly LogNotFound LogUnsupported
+    │                   LogBusy LogExists LogGone LogFull DiskFailed ContentErased BadQuery QueryCut
+    ├── CodecError      UpcastGap BadPayload
+    ├── StoreError      UnknownId BadValue LeaseLost RunHeld OutsideAttempt AlreadySettled
+    ├── PluginError     MissingExtra PluginBroken UnknownName
+    ├── RunError        ReplayDiverged AmbiguousLabel RunNotImportable RunNotResumable NoTrainingData NotFast
+    │                   NotImportable NoRunnersLeft RewardMissing CaptureNone StepFailed
+    └── EngineError     ModelNotFound PromptTooLong PolicyNotLoaded PortBusy EngineFailed
+
+A bug raises a plain `AssertionError` or `TypeError`; those are not ours to catch.
+"""
+
+from __future__ import annotations
+
+from agl_core.errors._base import AglError
+from agl_core.errors._codec import BadPayload, CodecError, UpcastGap
+from agl_core.errors._engine import EngineError, EngineFailed, ModelNotFound, PolicyNotLoaded, PortBusy, PromptTooLong
+from agl_core.errors._log import (
+    BadQuery,
+    ContentErased,
+    DiskFailed,
+    KeyReused,
+    LogBusy,
+    LogCorrupt,
+    LogError,
+    LogExists,
+    LogFull,
+    LogGone,
+    LogNotFound,
+    LogReadOnly,
+    LogTooNew,
+    LogUnsupported,
+    QueryCut,
+    VersionConflict,
+)
+from agl_core.errors._plugin import MissingExtra, PluginBroken, PluginError, UnknownName
+from agl_core.errors._run import (
+    AmbiguousLabel,
+    CaptureNone,
+    NoRunnersLeft,
+    NotFast,
+    NotImportable,
+    NoTrainingData,
+    ReplayDiverged,
+    RewardMissing,
+    RunError,
+    RunNotImportable,
+    RunNotResumable,
+    StepFailed,
+)
+from agl_core.errors._store import AlreadySettled, BadValue, LeaseLost, OutsideAttempt, RunHeld, StoreError, UnknownId
+
+__all__ = [
+    "AglError",
+    "AlreadySettled",
+    "AmbiguousLabel",
+    "BadPayload",
+    "BadQuery",
+    "BadValue",
+    "CaptureNone",
+    "CodecError",
+    "ContentErased",
+    "DiskFailed",
+    "EngineError",
+    "EngineFailed",
+    "KeyReused",
+    "LeaseLost",
+    "LogBusy",
+    "LogCorrupt",
+    "LogError",
+    "LogExists",
+    "LogFull",
+    "LogGone",
+    "LogNotFound",
+    "LogReadOnly",
+    "LogTooNew",
+    "LogUnsupported",
+    "MissingExtra",
+    "ModelNotFound",
+    "NoRunnersLeft",
+    "NoTrainingData",
+    "NotFast",
+    "NotImportable",
+    "OutsideAttempt",
+    "PluginBroken",
+    "PluginError",
+    "PolicyNotLoaded",
+    "PortBusy",
+    "PromptTooLong",
+    "QueryCut",
+    "ReplayDiverged",
+    "RewardMissing",
+    "RunError",
+    "RunHeld",
+    "RunNotImportable",
+    "RunNotResumable",
+    "StepFailed",
+    "StoreError",
+    "UnknownId",
+    "UnknownName",
+    "UpcastGap",
+    "VersionConflict",
+]

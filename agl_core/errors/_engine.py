@@ -1,0 +1,79 @@
+"""What goes wrong with a model, or with what serves it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from agl_core.errors._base import AglError
+
+__all__ = [
+    "EngineError",
+    "EngineFailed",
+    "ModelNotFound",
+    "PolicyNotLoaded",
+    "PortBusy",
+    "PromptTooLong",
+]
+
+
+class EngineError(AglError):
+    """A model cannot be served as asked."""
+
+    code = "ENGINE_ERROR"
+
+
+class ModelNotFound(EngineError):
+    """No endpoint or folder has that model."""
+
+    code = "MODEL_NOT_FOUND"
+
+    def __init__(self, model: str, *, known: Iterable[str] = (), why: str = "") -> None:
+        names = sorted(known)
+        detail = why or f"registered: {', '.join(names) or 'none'}"
+        super().__init__(f"no model {model!r}: {detail}", model=model, known=names)
+
+
+class PromptTooLong(EngineError):
+    """The prompt does not fit the model's context."""
+
+    code = "PROMPT_TOO_LONG"
+
+    def __init__(self, tokens: int, *, limit: int) -> None:
+        super().__init__(
+            f"the prompt has {tokens} tokens and this model takes {limit}: shorten the history",
+            tokens=tokens,
+            limit=limit,
+        )
+
+
+class PolicyNotLoaded(EngineError):
+    """The weights that were asked for are not the ones that are served."""
+
+    code = "POLICY_NOT_LOADED"
+
+    def __init__(self, policy: str, *, version: int, served: int) -> None:
+        super().__init__(
+            f"policy {policy!r} serves version {served}, not {version}", policy=policy, version=version, served=served
+        )
+
+
+class PortBusy(EngineError):
+    """Somebody else listens there."""
+
+    code = "PORT_BUSY"
+
+    def __init__(self, host: str, port: int) -> None:
+        super().__init__(
+            f"port {port} on {host} is taken: stop what listens there, or use port 0 for any free one",
+            host=host,
+            port=port,
+        )
+
+
+class EngineFailed(EngineError):
+    """An engine did not start, or died."""
+
+    code = "ENGINE_FAILED"
+
+    def __init__(self, url: str, *, why: str) -> None:
+        super().__init__(f"engine {url} failed: {why}", url=url, why=why)

@@ -1,0 +1,53 @@
+"""What is wrong with a plugin, or missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+from agl_core.errors._base import AglError
+
+__all__ = [
+    "MissingExtra",
+    "PluginBroken",
+    "PluginError",
+    "UnknownName",
+]
+
+
+class PluginError(AglError):
+    """A plugin is missing, broken, or misused."""
+
+    code = "PLUGIN_ERROR"
+
+
+class MissingExtra(PluginError):
+    """An optional dependency is not installed."""
+
+    code = "MISSING_EXTRA"
+
+    def __init__(self, module: str, *, install: str) -> None:
+        super().__init__(f"{module} is not installed: run `{install}`", module=module, install=install)
+
+
+class PluginBroken(PluginError):
+    """A plugin that was required could not be loaded, or answered a hook wrongly."""
+
+    code = "PLUGIN_BROKEN"
+
+    def __init__(self, plugin: str, *, why: str) -> None:
+        super().__init__(f"plugin {plugin!r} is broken: {why}. `agl plugins` lists all", plugin=plugin, why=why)
+
+
+class UnknownName(PluginError):
+    """No component goes by that name."""
+
+    code = "UNKNOWN_NAME"
+
+    def __init__(self, kind: str, name: str, *, known: Iterable[str] = (), cure: str = "") -> None:
+        names = sorted(known)
+        near = get_close_matches(name, names, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names) or 'none'}"
+        super().__init__(
+            f"no {kind} is called {name!r}; {hint}" + (f" {cure}" if cure else ""), kind=kind, name=name, known=names
+        )

@@ -1,0 +1,158 @@
+"""What stops a run."""
+
+from __future__ import annotations
+
+from agl_core.errors._base import AglError
+
+__all__ = [
+    "AmbiguousLabel",
+    "CaptureNone",
+    "NoRunnersLeft",
+    "NoTrainingData",
+    "NotFast",
+    "NotImportable",
+    "ReplayDiverged",
+    "RewardMissing",
+    "RunError",
+    "RunNotImportable",
+    "RunNotResumable",
+    "StepFailed",
+]
+
+
+class RunError(AglError):
+    """A run cannot start, or cannot go on."""
+
+    code = "RUN_ERROR"
+
+
+class ReplayDiverged(RunError):
+    """Today's code asks for something else than the log remembers."""
+
+    code = "REPLAY_DIVERGED"
+
+    def __init__(self, key: str, *, position: int, recorded: str, asked: str) -> None:
+        super().__init__(
+            f"movement {key!r} is recorded at position {position} as {recorded}, the code now asks for {asked}: "
+            "run the code that wrote the log, or start a new run",
+            key=key,
+            position=position,
+            recorded=recorded,
+            asked=asked,
+        )
+
+
+class AmbiguousLabel(RunError):
+    """Two movements under way share scope, kind and label, so that their order is chance."""
+
+    code = "AMBIGUOUS_LABEL"
+
+    def __init__(self, kind: str, label: str) -> None:
+        super().__init__(
+            f"two {kind} movements labelled {label!r} are under way at once: give each its own `run.scope(name)`",
+            kind=kind,
+            label=label,
+        )
+
+
+class RunNotImportable(RunError):
+    """The run's agent or algorithm cannot be found again by name."""
+
+    code = "RUN_NOT_IMPORTABLE"
+
+    def __init__(self, what: str, *, why: str) -> None:
+        super().__init__(
+            f"{what} cannot be imported again ({why}): resume from the code that has it, "
+            "with `trainer.fit(..., resume=run_id)`",
+            what=what,
+            why=why,
+        )
+
+
+class NotImportable(RunError):
+    """What was named on the command line cannot be imported."""
+
+    code = "NOT_IMPORTABLE"
+
+    def __init__(self, what: str, *, why: str) -> None:
+        super().__init__(
+            f"{what} cannot be imported: {why}. Write it as `module:name`, with the module in this folder or installed",
+            what=what,
+            why=why,
+        )
+
+
+class RunNotResumable(RunError):
+    """The run cannot go on from its log."""
+
+    code = "RUN_NOT_RESUMABLE"
+
+    def __init__(self, run_id: str, *, why: str) -> None:
+        super().__init__(f"run {run_id} cannot be resumed: {why}", run_id=run_id, why=why)
+
+
+class NoTrainingData(RunError):
+    """There is nothing to learn from."""
+
+    code = "NO_TRAINING_DATA"
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"{why}: pass `train_dataset=` (or `--train FILE`) with at least one task", why=why)
+
+
+class NoRunnersLeft(RunError):
+    """The algorithm waits for rollouts that nobody will run."""
+
+    code = "NO_RUNNERS_LEFT"
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"no runner is left ({why}): the run stops here and can be resumed", why=why)
+
+
+class NotFast(RunError):
+    """`Trainer.dev` was given an algorithm that does not finish quickly."""
+
+    code = "NOT_FAST"
+
+    def __init__(self, algorithm: str) -> None:
+        super().__init__(
+            f"Trainer.dev runs fast algorithms only, and {algorithm} is not one: use Baseline, or `fit`",
+            algorithm=algorithm,
+        )
+
+
+class RewardMissing(RunError):
+    """Rollouts that should have been scored were not."""
+
+    code = "REWARD_MISSING"
+
+    def __init__(self, rollouts: int, *, example: str) -> None:
+        super().__init__(
+            f"{rollouts} finished rollout(s) have no reward (first: {example}): return a number from the agent, "
+            "or call agl.emit_reward(...)",
+            rollouts=rollouts,
+            example=example,
+        )
+
+
+class CaptureNone(RunError):
+    """Agents ran, and no model call of theirs was seen."""
+
+    code = "CAPTURE_NONE"
+
+    def __init__(self, rollouts: int, *, example: str) -> None:
+        super().__init__(
+            f"no model call was captured in {rollouts} finished rollout(s) (first: {example}): "
+            "the agent must call the model at `llm.endpoint` with `llm.api_key`",
+            rollouts=rollouts,
+            example=example,
+        )
+
+
+class StepFailed(RunError):
+    """An effect of an algorithm raised."""
+
+    code = "STEP_FAILED"
+
+    def __init__(self, label: str, *, why: str) -> None:
+        super().__init__(f"step {label!r} failed: {why}", label=label, why=why)
