@@ -6,6 +6,7 @@ import click
 
 from agl_core.cli import _log_files as files
 from agl_core.cli import _log_mending as mending
+from agl_core.cli._counting import counting
 from agl_core.cli._logs import busy_is_said, open_log, there, where
 from agl_core.cli._options import as_json, log_level, log_path
 from agl_core.cli._tables import facts, print_json
@@ -79,7 +80,7 @@ def rebuild(*, log_path: str | None, as_json: bool) -> None:
 
     path = there(log_path)
     with busy_is_said(path):
-        count = fold_again(path, CORE, progress=mending.progress("folded"))
+        count = fold_again(path, CORE, progress=counting("folded"))
     tables = sorted(table for projection in CORE for table in projection.tables)
     if as_json:
         print_json({"log": str(path), "events": count, "tables": tables})

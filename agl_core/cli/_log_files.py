@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from agl_core.cli._counting import counting
 from agl_core.cli._failing import report
 from agl_core.cli._logs import busy_is_said, open_log
 from agl_core.cli._options import as_json, log_level, log_path
@@ -93,7 +94,7 @@ def export(*, path: str, format: str | None, log_path: str | None, as_json: bool
 
     with open_log(log_path, projections=True) as log:
         kind = Format(format) if format else None
-        moved = export_log(log, Path(path).expanduser(), format=kind, progress=_progress("exported"))
+        moved = export_log(log, Path(path).expanduser(), format=kind, progress=counting("exported"))
     _say(moved, as_json=as_json)
 
 
@@ -111,7 +112,7 @@ def import_(*, src: str, dst: str, as_json: bool) -> None:
 
     source, path = Path(src).expanduser(), Path(dst).expanduser()
     with busy_is_said(source):
-        moved = import_log(source, path, progress=_progress("imported"))
+        moved = import_log(source, path, progress=counting("imported"))
     _say(moved, as_json=as_json)
 
 
@@ -120,15 +121,3 @@ def _say(moved: Moved, *, as_json: bool) -> None:
         print_json({"path": str(moved.path), "format": str(moved.format), "head": moved.head, "seal": moved.seal})
     else:
         click.echo(f"{moved.path}: {moved.format}, head {moved.head}, seal {moved.seal or '-'}")
-
-
-def _progress(done: str) -> Callable[[int, int | None], None]:
-    """A line that is written over, on a terminal; nothing elsewhere."""
-    if not sys.stderr.isatty():
-        return lambda _position, _head: None
-
-    def say(position: int, head: int | None) -> None:
-        of = "" if head is None else f" of {head}"
-        click.echo(f"\r\x1b[2K{position}{of} {done}", nl=position == head, err=True)
-
-    return say

@@ -7,12 +7,13 @@ from typing import Any
 
 import click
 
+from agl_core.cli._counting import counting
 from agl_core.cli._logs import busy_is_said, open_log, there, where
 from agl_core.cli._options import as_json, log_level, log_path
 from agl_core.cli._tables import print_json, print_table
 from agl_core.cli._words import size
 
-__all__ = ["progress", "register"]
+__all__ = ["register"]
 
 
 def register(group: click.Group) -> None:
@@ -37,7 +38,7 @@ def verify(*, deep: bool, log_path: str | None, as_json: bool) -> None:
     with open_log(log_path, projections=True) as log:
         found = [
             {"what": finding.what, "where": finding.where, "why": finding.why}
-            for finding in find_faults(log, deep=deep, progress=progress("verified"))
+            for finding in find_faults(log, deep=deep, progress=counting("verified"))
         ]
         position = log.head()
     if as_json:
@@ -121,7 +122,7 @@ def compact(*, is_dry: bool, is_vacuumed: bool, why: str, log_path: str | None, 
     if is_dry and is_vacuumed:
         raise click.UsageError("--vacuum writes, and --dry-run does not")
     with busy_is_said(path):
-        done = erase(path, projections=CORE, is_dry=is_dry, why=why, progress=progress("looked at"))
+        done = erase(path, projections=CORE, is_dry=is_dry, why=why, progress=counting("looked at"))
         given = vacuum(path) if is_vacuumed else 0
     if as_json:
         told = {"rollouts": done.rollouts, "blobs": done.blobs, "bytes": done.bytes, "given_back": given}
@@ -158,14 +159,3 @@ def copy(*, source: str, target: str, streams: tuple[str, ...], why: str, as_jso
     click.echo(f"{done.events} events copied to {made}")
     for stream, events in done.erased.items():
         click.echo(f"erased: {stream}, {events} events")
-
-
-def progress(done: str) -> Any:
-    """A line that is written over, on a terminal; nothing elsewhere."""
-    if not sys.stderr.isatty():
-        return lambda _position, _head: None
-
-    def say(position: int, head: int) -> None:
-        click.echo(f"\r{position} of {head} {done}", nl=position == head, err=True)
-
-    return say

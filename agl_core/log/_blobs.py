@@ -10,7 +10,7 @@ from itertools import groupby
 from agl_core.codec import before, references
 from agl_core.errors import ContentErased, LogCorrupt
 
-__all__ = ["fetch", "fresh", "likely", "needed", "place", "unplaced"]
+__all__ = ["fetch", "find", "fresh", "likely", "needed", "place", "unplaced"]
 
 _REFERENCE = re.compile(r'"(\$(?:u32|f32|chat|pool))"\s*:\s*"(b2:[0-9a-f]{64})"')
 _PLACES = 1 << 20
@@ -24,17 +24,28 @@ def place(position: int, number: int) -> int:
     return position * _PLACES + number
 
 
+def find(db: sqlite3.Connection) -> Callable[[str], bytes | None]:
+    """A blob by its id; None when it is not there."""
+
+    def get(id_: str) -> bytes | None:
+        found = db.execute("select content from blobs where id = ?", (id_,)).fetchone()
+        return bytes(found[0]) if found else None
+
+    return get
+
+
 def fetch(db: sqlite3.Connection) -> Callable[[str], bytes]:
     """How the codec finds a blob by its id."""
+    seek = find(db)
 
     def get(id_: str) -> bytes:
-        found = db.execute("select content from blobs where id = ?", (id_,)).fetchone()
-        if found is None:
+        content = seek(id_)
+        if content is None:
             # Which ones were erased fills a list as long as there are; whether all that miss are on it, `verify` says.
             if db.execute("select 1 from events where type = 'blobs.erased' limit 1").fetchone():
                 raise ContentErased(f"blob {id_}")
             raise LogCorrupt("the log", why=f"blob {id_} is missing")
-        return bytes(found[0])
+        return content
 
     return get
 
@@ -65,11 +76,7 @@ def needed(data: str | bytes, get: Callable[[str], bytes | None], known: Collect
 
 def unplaced(db: sqlite3.Connection) -> Iterator[tuple[int, list[Blob]]]:
     """For a file whose blobs lie by hash: each position with the blobs that no event before it needed."""
-
-    def get(id_: str) -> bytes | None:
-        found = db.execute("select content from blobs where id = ?", (id_,)).fetchone()
-        return found[0] if found else None
-
+    get = find(db)
     known: set[str] = set()
     for position, data in db.execute("select position, data from events where data like '%\"b2:%' order by position"):
         new = dict(needed(data, get, known))

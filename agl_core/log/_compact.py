@@ -13,7 +13,7 @@ from agl_core.codec import Codec, before
 from agl_core.errors import LogBusy
 from agl_core.events import BlobsErased
 from agl_core.log import _schema
-from agl_core.log._blobs import likely
+from agl_core.log._blobs import find, likely
 from agl_core.log._fact import ACTOR
 from agl_core.log._failures import explained
 from agl_core.log._folding import Progress
@@ -96,7 +96,7 @@ class _Unneeded:
         for (stream,) in self._db.execute("select stream from deleted").fetchall():
             with self._log.reading() as db:
                 for (data,) in db.execute("select data from events where stream = ? order by version", (stream,)):
-                    for id_ in _walk(data, _getting(db), walked):
+                    for id_ in _walk(data, find(db), walked):
                         self._db.execute(
                             "insert or ignore into gone values (?, ?, ?)",
                             (
@@ -112,7 +112,7 @@ class _Unneeded:
             with self._log.reading() as db:
                 sql = "select stream, data from events where position > ? and position <= ?"
                 for stream, data in db.execute(sql, (self._seen, until)):
-                    self._keep(stream, data, _getting(db))
+                    self._keep(stream, data, find(db))
             self._seen = until
             progress(until, head)
 
@@ -154,14 +154,6 @@ class _Unneeded:
         for id_, _ in batch:
             view.rows("delete from blobs where id = ?", (id_,))
         return [Draft(stream="log", event=BlobsErased(ids=tuple(id_ for id_, _ in batch), why=why), actor=ACTOR)]
-
-
-def _getting(db: sqlite3.Connection) -> Get:
-    def get(id_: str) -> bytes | None:
-        found = db.execute("select content from blobs where id = ?", (id_,)).fetchone()
-        return bytes(found[0]) if found else None
-
-    return get
 
 
 def _walk(data: str, get: Get, walked: Recent[str]) -> Iterator[str]:

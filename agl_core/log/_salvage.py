@@ -16,7 +16,7 @@ from agl_core.ids import content_id
 from agl_core.log import _schema
 from agl_core.log._carving import PAGE, carved
 
-__all__ = ["salvaged"]
+__all__ = ["salvaged", "stretches"]
 
 _TABLES = """
 create table events (
