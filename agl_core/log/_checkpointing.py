@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 __all__ = ["Checkpointer"]
 
-_OFTEN = 256
+_OFTEN = 1024
 """Commits and records between two looks."""
 _LONG = 8192
 """Pages (32 MB) of write-ahead log after which a writer waits: only a pause lets it begin anew."""

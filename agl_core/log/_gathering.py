@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 
@@ -28,6 +27,18 @@ class _Pending:
     waiter: asyncio.Future[Sequence[Record]]
     unheard: Unheard | None
 
+    def hand_over(self) -> None:
+        if self.waiter.cancelled():
+            self.tell()
+        elif self.item.error is not None:
+            self.waiter.set_exception(self.item.error)
+        else:
+            self.waiter.set_result(self.item.records)
+
+    def tell(self) -> None:
+        if self.unheard is not None and self.item.error is None:
+            self.unheard(self.item.records)
+
 
 class Gathering:
     """Of one loop."""
@@ -48,36 +59,21 @@ class Gathering:
         group, self._pending = self._pending[:_GROUP], self._pending[_GROUP:]
         if self._pending:
             self._loop.call_soon(self._write)
-        if self._writer.write_now([pending.item for pending in group]):
+        items = [pending.item for pending in group]
+        if self._writer.write_now(items):
             for pending in group:
-                _hand_over(pending)
+                pending.hand_over()
             return
         for pending in group:
-            pending.item.future.add_done_callback(partial(self._call, pending))
+            pending.item.told = partial(self._call, pending)
         try:
-            self._writer.queue([pending.item for pending in group])
+            self._writer.queue(items)
         except LogError as error:
-            for pending in group:
-                pending.item.future.set_exception(error)
+            for item in items:
+                item.settle((), error)
 
-    def _call(self, pending: _Pending, _done: Future[Sequence[Record]]) -> None:
+    def _call(self, pending: _Pending, _item: Item) -> None:
         try:
-            self._loop.call_soon_threadsafe(_hand_over, pending)
+            self._loop.call_soon_threadsafe(pending.hand_over)
         except RuntimeError:  # the loop is closed: nobody waits there any more
-            _tell(pending)
-
-
-def _hand_over(pending: _Pending) -> None:
-    done, waiter = pending.item.future, pending.waiter
-    if waiter.cancelled():
-        _tell(pending)
-    elif (error := done.exception()) is not None:
-        waiter.set_exception(error)
-    else:
-        waiter.set_result(done.result())
-
-
-def _tell(pending: _Pending) -> None:
-    done: Future[Sequence[Record]] = pending.item.future
-    if pending.unheard is not None and done.exception() is None:
-        pending.unheard(done.result())
+            pending.tell()

@@ -18,6 +18,7 @@ from weakref import WeakKeyDictionary
 from agl_core.clock import Clock, System
 from agl_core.codec import Codec
 from agl_core.errors import LogCorrupt, LogReadOnly
+from agl_core.events import Event
 from agl_core.log import _schema
 from agl_core.log._blobs import fetch
 from agl_core.log._checkpointing import Checkpointer
@@ -181,6 +182,15 @@ class SqliteLog:
             get = fetch(db)
             found = db.execute(sql, (json.dumps(list(positions)),)).fetchall()
             return {row[0]: record(self.codec, row, get) for row in found}
+
+    def event(self, type_: str, schema: int, data: str) -> Event:
+        """What a row of `events` holds, its blobs in their places."""
+
+        def get(id_: str) -> bytes:
+            with self.reading() as db:
+                return fetch(db)(id_)
+
+        return self.codec.decode(type_, schema, data, get)
 
     def head(self) -> int:
         """Position of the last record."""

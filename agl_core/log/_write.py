@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 
 from agl_core.clock import Clock
 from agl_core.codec import Codec, Encoded
@@ -32,14 +33,29 @@ _GROUP = 512
 
 @dataclass(slots=True)
 class Item:
-    """A piece of work, and who waits for it."""
+    """A piece of work, and what became of it."""
 
     work: Work
     expected: Expected
-    future: Future[Sequence[Record]]
     encoded: list[Encoded] | None
     at: int
     """When it was submitted."""
+    told: Callable[[Item], None] | None = None
+    """Called once it is known, in the thread that wrote."""
+    records: Sequence[Record] = ()
+    error: BaseException | None = None
+
+    def settle(self, records: Sequence[Record], error: BaseException | None = None) -> None:
+        """It is known what became of it."""
+        self.records, self.error = records, error
+        if self.told is not None:
+            self.told(self)
+
+    def result(self) -> Sequence[Record]:
+        """The records; or what went wrong, raised."""
+        if self.error is not None:
+            raise self.error
+        return self.records
 
 
 class Writer:
@@ -83,14 +99,22 @@ class Writer:
             finally:
                 self._writing.release()
         else:
+            written = threading.Event()
+            item.told = lambda _item: written.set()
             self.queue([item])
-        return item.future.result()
+            written.wait()
+        return item.result()
 
     def submit(self, work: Work, expected: Expected) -> Future[Sequence[Record]]:
         """Queue it."""
         item = self.item(work, expected)
+        future: Future[Sequence[Record]] = Future()
+        # What is submitted is written. A waiter that gives up (a cancelled task cancels the future it awaits) must
+        # not be able to take it back: setting the result of a cancelled future would end the writer's thread.
+        future.set_running_or_notify_cancel()
+        item.told = partial(_resolve, future)
         self.queue([item])
-        return item.future
+        return future
 
     def item(self, work: Work, expected: Expected) -> Item:
         """A piece of work, its drafts encoded here, in the caller's thread."""
@@ -98,11 +122,7 @@ class Writer:
         if not callable(work):
             work = [self._prepare(draft) for draft in work]
             encoded = [self._codec.encode(draft.event) for draft in work]
-        item = Item(work, expected, Future(), encoded, self._clock.now())
-        # What is submitted is written. A waiter that gives up (a cancelled task cancels the future it awaits) must
-        # not be able to take it back: setting the result of a cancelled future would end the writer's thread.
-        item.future.set_running_or_notify_cancel()
-        return item
+        return Item(work, expected, encoded, self._clock.now())
 
     def write_now(self, items: Sequence[Item]) -> bool:
         """Write in the caller's thread, if that makes nobody wait: not for others, nor for a disk. Whether it did."""
@@ -169,50 +189,73 @@ class Writer:
             with contextlib.suppress(Exception):  # of a damaged file; what went wrong first is told
                 self._abandon()
             for item in group:
-                item.future.set_exception(explained(error, self._path))
+                item.settle((), explained(error, self._path))
             if not isinstance(error, Exception):  # an interrupt of the thread that was lent
                 raise
             return
         finally:
             self._deciding = None
+        fresh: list[Record] = []
         for item, outcome in zip(group, outcomes, strict=True):
             if isinstance(outcome, Landed):
-                item.future.set_result(outcome.records)
+                fresh += outcome.fresh
+                item.settle(outcome.records)
             else:
-                item.future.set_exception(explained(outcome, self._path))
-        fresh = [record for outcome in outcomes if isinstance(outcome, Landed) for record in outcome.fresh]
+                item.settle((), explained(outcome, self._path))
         if fresh:
             self._committed(fresh)
         with contextlib.suppress(sqlite3.Error):  # what is committed stays so; the next commit will say it
             self._checkpointer.committed(self._db, len(fresh))
 
-    def _landed(self, group: Sequence[Item]) -> list[Landed | Exception]:
-        self._db.execute("begin immediate")
-        self._transaction.begin()
+    def _landed(self, group: Sequence[Item]) -> Sequence[Landed | Exception]:
+        """All in one transaction. Savepoints, which cost a third of it, only when one of them has failed."""
+        self._begin()
+        try:
+            landed = [self._land(item) for item in group]
+        except Exception as error:
+            self._abandon()
+            return [error] if len(group) == 1 else self._landed_apart(group)
+        self._end()
+        return landed
+
+    def _landed_apart(self, group: Sequence[Item]) -> list[Landed | Exception]:
         outcomes: list[Landed | Exception] = []
+        self._begin()
         for item in group:
             mark = self._transaction.mark()
-            if len(group) > 1:
-                self._db.execute("savepoint item")
+            self._db.execute("savepoint item")
             try:
-                outcomes.append(self._transaction.land(item.work, item.encoded, item.expected, at=item.at))
+                outcomes.append(self._land(item))
             except Exception as error:
-                if len(group) == 1:
-                    self._abandon()
-                    return [error]
                 if not self._db.in_transaction:  # SQLite itself ends it when the disk is full: for all of them
                     raise
                 self._db.execute("rollback to item")
                 self._transaction.forget(mark)
                 outcomes.append(error)
-            if len(group) > 1:
-                self._db.execute("release item")
+            self._db.execute("release item")
+        self._end()
+        return outcomes
+
+    def _begin(self) -> None:
+        self._db.execute("begin immediate")
+        self._transaction.begin()
+
+    def _land(self, item: Item) -> Landed:
+        return self._transaction.land(item.work, item.encoded, item.expected, at=item.at)
+
+    def _end(self) -> None:
         self._transaction.seal()
         self._place.check()
         self._db.execute("commit")
-        return outcomes
 
     def _abandon(self) -> None:
         self._transaction.doubt()
         if self._db.in_transaction:
             self._db.execute("rollback")
+
+
+def _resolve(future: Future[Sequence[Record]], item: Item) -> None:
+    if item.error is not None:
+        future.set_exception(item.error)
+    else:
+        future.set_result(item.records)

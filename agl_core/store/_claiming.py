@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any
 
@@ -19,6 +18,7 @@ from agl_core.store import _enqueuing as enqueuing
 from agl_core.store import _updating as updating
 from agl_core.store._base import Base
 from agl_core.store._rows import handed_out
+from agl_core.store._taking import Claim, Taken
 from agl_core.store._types import FINISHED, AttemptedRollout, EnqueueRolloutRequest, Rollout
 from agl_core.store._waiting import Claims
 
@@ -30,7 +30,7 @@ class Claiming(Base):
 
     def __init__(self, log: SqliteLog, *, clock: Clock | None = None, lease_seconds: float = 30.0) -> None:
         super().__init__(log, clock=clock, lease_seconds=lease_seconds)
-        self._claims = Claims(log, self._claim, self._give_back)
+        self._claims = Claims(log, self._leases, self._abandon)
         self._joined: set[str] = set()
 
     # --- handing out
@@ -86,11 +86,11 @@ class Claiming(Base):
         try:
             await asyncio.wait([future], timeout=timeout)
         except asyncio.CancelledError:
-            if started := self._claims.leave(waiter):
-                self._give_back([started])
+            if taken := self._claims.leave(waiter):
+                self._abandon([taken])
             raise
-        started = future.result() if future.done() else self._claims.leave(waiter)
-        return self._attempted([started])[0] if started else None
+        taken = future.result() if future.done() else self._claims.leave(waiter)
+        return taken.rollout(self.log) if taken else None
 
     async def dequeue_many_rollouts(
         self, *, limit: int = 1, worker_id: str | None = None
@@ -101,7 +101,8 @@ class Claiming(Base):
         return await self._taken([self._worker(worker_id)] * limit)
 
     async def _taken(self, workers: Sequence[str]) -> list[AttemptedRollout]:
-        return self._attempted(await self._begun(lambda view: decide.claim(view, workers, self._leases)))
+        claim = Claim(workers, self._leases)
+        return [taken.rollout(self.log) for taken in claim.taken(await self._begun(claim))]
 
     async def start_rollout(
         self,
@@ -144,15 +145,12 @@ class Claiming(Base):
     async def start_attempt(self, rollout_id: str, worker_id: str | None = None) -> AttemptedRollout:
         """Try it once more now, whatever `max_attempts` says; a settled rollout is final: `AlreadySettled`."""
         worker_id = self._worker(worker_id)
-        claimed = await self._begun(lambda view: updating.start_attempt(view, rollout_id, worker_id, self._leases))
-        return self._attempted(claimed)[0]
+        records = await self._begun(lambda view: updating.start_attempt(view, rollout_id, worker_id, self._leases))
+        return self._attempted(records)[0]
 
-    def _claim(self, workers: Sequence[str]) -> Future[Sequence[Record]]:
-        return self.log.submit(lambda view: decide.claim(view, workers, self._leases))
-
-    def _attempted(self, started: Sequence[AttemptStarted]) -> list[AttemptedRollout]:
-        """The rollouts that were taken, each with the attempt it was taken for, whatever came after."""
-        return self.ask.taken([event.attempt_id for event in started])
+    def _attempted(self, records: Sequence[Record]) -> list[AttemptedRollout]:
+        """The rollouts of the attempts that were begun, whatever came after."""
+        return self.ask.taken([event.attempt_id for event in _started(records)])
 
     # --- giving back
 
@@ -160,20 +158,23 @@ class Claiming(Base):
         """An attempt whose worker stops: the rollout goes back to the queue, and loses no try."""
         await self._decided(lambda view: decide.give_back(view, [started]))
 
-    async def _begun(self, decide: Decide) -> list[AttemptStarted]:
-        """The attempts of a claim; when its caller is cancelled, nobody will work on them, and they are given back."""
+    async def _begun(self, decide: Decide) -> Sequence[Record]:
+        """Attempts; when the caller is cancelled, nobody will work on them, and they are given back."""
 
         def abandon(records: Sequence[Record]) -> None:
             self._give_back(_started(records))
 
-        claimed = self.log.soon(decide, unheard=abandon)
+        begun = self.log.soon(decide, unheard=abandon)
         try:
-            return _started(await claimed)
+            return await begun
         except asyncio.CancelledError:
             # Cancelled between the commit and its next step: the future is done, and its result reaches nobody.
-            if not claimed.cancelled() and claimed.done() and claimed.exception() is None:
-                abandon(claimed.result())
+            if not begun.cancelled() and begun.done() and begun.exception() is None:
+                abandon(begun.result())
             raise
+
+    def _abandon(self, taken: Sequence[Taken]) -> None:
+        self._give_back([one.started for one in taken])
 
     def _give_back(self, started: Sequence[AttemptStarted]) -> None:
         with suppress(LogError):  # the log is closed: the leases go with this process

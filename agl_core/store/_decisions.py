@@ -34,7 +34,6 @@ __all__ = [
     "Standing",
     "begin",
     "cancel",
-    "claim",
     "expire",
     "expired",
     "find",
@@ -127,15 +126,6 @@ class Leases:
             deadline=min(deadline, data.get("until", deadline)),
             data=data,
         )
-
-
-def claim(view: View, workers: Sequence[str], leases: Leases) -> list[Draft]:
-    """Give the first of the queue to `workers`, one each, under leases."""
-    waiting = view.rows("select rollout_id from queue order by position limit ?", (len(workers),))
-    return [
-        begin(view, find(view, rollout_id), worker_id, leases)
-        for (rollout_id,), worker_id in zip(waiting, workers, strict=False)
-    ]
 
 
 def begin(view: View, rollout: Standing, worker_id: str, leases: Leases) -> Draft:

@@ -12,7 +12,6 @@ from typing import ClassVar
 from agl_core.events import (
     AttemptExpired,
     AttemptFinished,
-    AttemptStarted,
     Event,
     RolloutCancelled,
     RolloutDeleted,
@@ -21,6 +20,8 @@ from agl_core.events import (
 )
 from agl_core.log import SqliteLog
 from agl_core.record import Record
+from agl_core.store._decisions import Leases
+from agl_core.store._taking import Claim, Taken
 
 __all__ = ["Claims", "Ends", "Waiter"]
 
@@ -59,14 +60,13 @@ class Waiter:
 
     def __init__(self, worker_id: str) -> None:
         self.worker_id = worker_id
-        self.future: Future[AttemptStarted | None] = Future()
+        self.future: Future[Taken | None] = Future()
         self.future.set_running_or_notify_cancel()  # who leaves says so by `leave`, where a claim is not lost
         self.gone = False
         """It gave up waiting; what is claimed for it is given back."""
 
 
-Claim = Callable[[Sequence[str]], Future[Sequence[Record]]]
-GiveBack = Callable[[Sequence[AttemptStarted]], None]
+GiveBack = Callable[[Sequence[Taken]], None]
 
 
 class Claims:
@@ -75,8 +75,8 @@ class Claims:
     hears: ClassVar = (RolloutEnqueued, AttemptExpired, AttemptFinished)
     """After these, something may wait in the queue."""
 
-    def __init__(self, log: SqliteLog, claim: Claim, give_back: GiveBack) -> None:
-        self._claim, self._give_back = claim, give_back
+    def __init__(self, log: SqliteLog, leases: Leases, give_back: GiveBack) -> None:
+        self._log, self._leases, self._give_back = log, leases, give_back
         self._waiters: deque[Waiter] = deque()
         self._busy = False
         self._again = False
@@ -95,7 +95,7 @@ class Claims:
         self.pump()
         return waiter
 
-    def leave(self, waiter: Waiter) -> AttemptStarted | None:
+    def leave(self, waiter: Waiter) -> Taken | None:
         """It waits no more. What was claimed for it in the same moment is returned: somebody must begin it."""
         with self._lock:
             waiter.gone = True
@@ -132,30 +132,31 @@ class Claims:
             if not waiters:
                 return
             self._busy, self._again = True, False
+        claim = Claim([waiter.worker_id for waiter in waiters], self._leases)
         try:
-            claimed = self._claim([waiter.worker_id for waiter in waiters])
+            claimed = self._log.submit(claim)
         except Exception as error:  # noqa: BLE001 - the log is closed: whoever waits must hear of it
             self._fail(error)
             return
-        claimed.add_done_callback(lambda done: self._hand_out(waiters, done))
+        claimed.add_done_callback(lambda done: self._hand_out(waiters, claim, done))
 
-    def _hand_out(self, waiters: list[Waiter], done: Future[Sequence[Record]]) -> None:
+    def _hand_out(self, waiters: list[Waiter], claim: Claim, done: Future[Sequence[Record]]) -> None:
         error = done.exception()
         if error is not None:
             self._fail(error)
             return
-        started = [record.event for record in done.result() if isinstance(record.event, AttemptStarted)]
+        taken = claim.taken(done.result())
         unwanted = []
         with self._lock:
             # One each, in the order they were asked for: an attempt bears the name of the worker it was claimed for.
-            for waiter, attempt in zip(waiters, started, strict=False):
+            for waiter, one in zip(waiters, taken, strict=False):
                 if waiter.gone:
-                    unwanted.append(attempt)
+                    unwanted.append(one)
                 else:
                     self._waiters.remove(waiter)
-                    waiter.future.set_result(attempt)
+                    waiter.future.set_result(one)
             self._busy = False
-            again = self._again or (bool(started) and bool(self._waiters))
+            again = self._again or (bool(taken) and bool(self._waiters))
             self._unwatch()
         if unwanted:
             self._give_back(unwanted)

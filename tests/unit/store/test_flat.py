@@ -5,6 +5,7 @@ import pytest
 from agl_core.events import SpanRecorded
 from agl_core.log import Owner
 from agl_core.store import EnqueueRolloutRequest, _adding, _decisions
+from agl_core.store._taking import Claim
 
 pytestmark = pytest.mark.anyio
 
@@ -45,11 +46,11 @@ async def fill(store, *, queued=0, held=0):
 async def test_a_claim_costs_the_same_however_many_wait(store, steps):
     """It takes the head of the queue."""
     await fill(store, queued=10)
-    few = steps(lambda view: _decisions.claim(view, ["wk-1"], store._leases))
+    few = steps(Claim(["wk-1"], store._leases))
 
     await fill(store, queued=2000)
 
-    assert steps(lambda view: _decisions.claim(view, ["wk-1"], store._leases)) <= few + 2
+    assert steps(Claim(["wk-1"], store._leases)) <= few + 2
 
 
 @pytest.mark.parametrize("look", [_decisions.expire, _decisions.renew])
