@@ -87,9 +87,9 @@ def _filled_all(fields_: tuple[tuple[str, Read], ...], values: list[Any], get: G
 def mark_of(value: dict[str, Any]) -> str | None:
     """What kind of reference it is, `{"$pool": id}` or `{"$u32": id, "n": 3}`; `$as_is` marks a value that looks so."""
     if len(value) == 1:
-        return next((mark for mark in ("$pool", "$as_is") if mark in value), None)
+        return "$pool" if "$pool" in value else "$as_is" if "$as_is" in value else None
     if len(value) == 2 and "n" in value:
-        return next((mark for mark in ("$u32", "$f32", "$chat") if mark in value), None)
+        return "$u32" if "$u32" in value else "$f32" if "$f32" in value else "$chat" if "$chat" in value else None
     return None
 
 
