@@ -100,7 +100,7 @@ class Settling(Base):
         A time-out of 0 asks how things stand. One that is deleted meanwhile is waited for no more, and left out.
         """
         self.ask.check(rollout_ids)
-        await self.wait(rollout_ids, timeout=timeout)
+        await self._wait(rollout_ids, timeout)
         done = self.ask.finished(rollout_ids)
         return list(self.ask.rollouts(ids=[rollout_id for rollout_id in rollout_ids if rollout_id in done]))
 
@@ -113,13 +113,16 @@ class Settling(Base):
     ) -> bool:
         """Whether all are settled, or deleted; no id costs a thread or a poll."""
         self.ask.check(rollout_ids, hidden=True)
-        ends = self._ends.wait(rollout_ids, progress)
-        if ends.done():
-            return True
-        future = asyncio.wrap_future(ends)
+        return await self._wait(rollout_ids, timeout, progress)
+
+    async def _wait(
+        self, rollout_ids: Sequence[str], timeout: float | None, progress: Callable[[int], None] | None = None
+    ) -> bool:
         try:
-            async with asyncio.timeout(timeout):
-                await future
+            async with asyncio.timeout(timeout):  # to ask how ten thousand stand is part of the wait
+                ends = self._ends.wait(rollout_ids, progress)
+                if not ends.done():
+                    await asyncio.wrap_future(ends)
         except TimeoutError:
             return False
         return True
