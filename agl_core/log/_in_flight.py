@@ -10,7 +10,7 @@ import msgspec
 
 from agl_core.log._owner import Owner
 
-__all__ = ["COPIED", "Flight", "InFlight"]
+__all__ = ["COPIED", "DUE", "RENEWED", "Flight", "InFlight"]
 
 COPIED = "copied"
 """Kind of the row that says: this file was made of another, whose attempts nobody holds here."""
@@ -31,11 +31,15 @@ create index if not exists in_flight_deadline on in_flight (kind, deadline);
 _UNTIL = "ifnull(json_extract(data, '$.until'), ~(1 << 63))"
 DUE = f"kind = ? and deadline >= ? and deadline < ? and owner = ? and deadline < {_UNTIL}"
 """What `InFlight.renew` would move on: kind, now, before, owner."""
+RENEWED = 1000
+"""Rows that `InFlight.renew` moves on at once: a hundred thousand would hold up every other writer."""
 _RENEW = f"""
-update in_flight indexed by in_flight_deadline
+update in_flight
 set deadline = min(? + ifnull(json_extract(data, '$.silence'), 30000000000), {_UNTIL}),
     data = json_set(data, '$.beat', ?)
-where {DUE}
+where kind = ? and id in (
+  select id from in_flight indexed by in_flight_deadline where {DUE} order by deadline limit {RENEWED}
+)
 """  # noqa: S608 - our own words
 
 
@@ -71,11 +75,11 @@ class InFlight:
         return self._db.execute("delete from in_flight where kind = ? and id = ?", (kind, id)).rowcount > 0
 
     def renew(self, kind: str, owner: Owner, *, now: int, before: int) -> int:
-        """Move on what `owner` holds with a deadline from `now` until `before`; how many there were.
+        """Move on what `owner` holds with a deadline from `now` until `before`, the first `RENEWED`; how many it was.
 
         Each by the `silence` in its own data, and not past the `until` there.
         """
-        return self._db.execute(_RENEW, (now, now, kind, now, before, str(owner))).rowcount
+        return self._db.execute(_RENEW, (now, now, kind, kind, now, before, str(owner))).rowcount
 
     def get(self, kind: str, id: str) -> Flight | None:
         """What is under way by that name."""

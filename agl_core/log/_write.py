@@ -212,9 +212,11 @@ class Writer:
         self._begin()
         try:
             landed = [self._land(item) for item in group]
-        except Exception as error:
+        except Exception:
+            if len(group) == 1:
+                raise
             self._abandon()
-            return [error] if len(group) == 1 else self._landed_apart(group)
+            return self._landed_apart(group)
         self._end()
         return landed
 

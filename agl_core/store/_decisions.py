@@ -151,7 +151,10 @@ def finish(view: View, rollout_id: str, attempt_id: str, exit_status: ExitStatus
 
 
 def renew(view: View, leases: Leases) -> list[Draft]:
-    """Move on this process's leases that are due; not those already passed, nor any past its attempt's time-out."""
+    """Move on this process's leases that are due, so many at once that no writer waits long for it.
+
+    Not those already passed, nor any past its attempt's time-out.
+    """
     view.in_flight.renew("lease", leases.owner, now=leases.clock.now(), before=leases.renewal())
     return []
 

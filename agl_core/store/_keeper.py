@@ -8,7 +8,7 @@ import threading
 
 from agl_core.errors import AglError
 from agl_core.log import SqliteLog
-from agl_core.log._in_flight import COPIED, DUE
+from agl_core.log._in_flight import COPIED, DUE, RENEWED
 from agl_core.store._decisions import Leases, expire, renew
 from agl_core.store._recovering import dead, orphans, recover_calls
 
@@ -49,7 +49,7 @@ class Keeper:
         while not self._stop.wait(_TICK):
             tick += 1
             try:
-                if self._is_due():
+                for _ in range(0, self._due(), RENEWED):
                     self._log.transact(lambda view: renew(view, self._leases))
                 if self._is_overdue():
                     self._log.transact(lambda view: expire(view, self._leases))
@@ -66,9 +66,10 @@ class Keeper:
                 lambda view: [*recover_calls(view, gone), *expire(view, self._leases, dead=gone)],
             )
 
-    def _is_due(self) -> bool:
+    def _due(self) -> int:
+        """How many leases of this process are to be renewed."""
         given = ("lease", self._leases.clock.now(), self._leases.renewal(), str(self._leases.owner))
-        return bool(self._log.rows(f"select 1 from in_flight where {DUE} limit 1", given))  # noqa: S608 - our words
+        return int(self._log.rows(f"select count(*) from in_flight where {DUE}", given)[0][0])  # noqa: S608 - our words
 
     def _is_overdue(self) -> bool:
         sql = "select 1 from in_flight where kind = 'lease' and deadline < ? limit 1"

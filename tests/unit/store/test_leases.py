@@ -1,6 +1,7 @@
 """An attempt is a lease: it ends when its holder is silent, too slow, or dead; and what comes later never counts."""
 
 import asyncio
+import threading
 from dataclasses import replace
 
 import pytest
@@ -85,6 +86,33 @@ async def test_the_keeper_ends_leases_by_itself(log, clock, monkeypatch):
 
     (ended,) = await store.wait_for_rollouts(rollout_ids=[one.rollout_id], timeout=PATIENCE)
     assert ended.exit_status == "timeout"
+    store.close()
+
+
+async def test_many_leases_are_renewed_a_stretch_at_a_time(log, clock, monkeypatch):
+    """Nobody who writes waits for all of them."""
+    monkeypatch.setattr(_keeper, "_TICK", 0.01)
+    stretches, all_of_them, renew = [], threading.Event(), _keeper.renew
+
+    def seen(view, leases):
+        due = view.rows("select count(*) from in_flight where kind = 'lease' and deadline < ?", (leases.renewal(),))
+        stretches.append(due[0][0])
+        drafts = renew(view, leases)
+        left = view.rows("select count(*) from in_flight where kind = 'lease' and deadline < ?", (leases.renewal(),))
+        stretches[-1] -= left[0][0]
+        if left == [(0,)]:
+            all_of_them.set()
+        return drafts
+
+    monkeypatch.setattr(_keeper, "renew", seen)
+    store = Store(log, clock=clock)
+    await store.enqueue([EnqueueRolloutRequest(input=n) for n in range(2300)])
+    await store.dequeue_many_rollouts(limit=2300)
+
+    clock.advance(15)
+
+    assert all_of_them.wait(PATIENCE)
+    assert stretches == [1000, 1000, 300]
     store.close()
 
 
