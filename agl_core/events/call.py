@@ -66,7 +66,9 @@ class ModelCall:
     logprobs_mode: str | None = None
     """`processed` when the log-probabilities are of the distribution that was sampled, else `raw`."""
     extra: Mapping[str, Any] = field(default_factory=dict)
-    """Request fields this vocabulary has no name for."""
+    """Fields this vocabulary has no name for, as `dialect` says them."""
+    dialect: str = "openai.chat"
+    """The dialect it was asked in: a module of `agl_core.wire`."""
 
 
 @event("call.recorded", schema=1)
@@ -91,6 +93,8 @@ class CallRecorded(Event):
     """Nanoseconds since the epoch, writer's clock."""
     latency: float
     """Seconds from the request's arrival to the last byte of the answer."""
+    first_token: float | None = None
+    """Seconds to the first piece of a streamed answer; null when it was not streamed, or nothing came."""
 
 
 @event("capture.lost", schema=1)
