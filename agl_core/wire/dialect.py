@@ -20,7 +20,7 @@ class Assembly(Protocol):
 
     @property
     def is_whole(self) -> bool:
-        """Whether its last event has come: what follows is nothing, or noise."""
+        """Whether nothing is missing if the stream ends here."""
         ...
 
     @property

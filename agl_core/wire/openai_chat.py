@@ -11,11 +11,30 @@ from dataclasses import replace
 from typing import Any
 
 from agl_core.events import Choice, Message, ModelCall, Sampling, Tool, Usage
+from agl_core.wire import _chat_stream as stream
 from agl_core.wire import _chat_values as values
 from agl_core.wire._leftover import leftover, merged
+from agl_core.wire._words import in_words
+from agl_core.wire.dialect import Assembly
+from agl_core.wire.sse import said
 
-__all__ = ["add_capture", "render_request", "render_response", "request", "response", "strip_capture"]
+__all__ = [
+    "NAME",
+    "ROUTE",
+    "add_capture",
+    "assembly",
+    "broken",
+    "refusal",
+    "render_request",
+    "render_response",
+    "render_stream",
+    "request",
+    "response",
+    "strip_capture",
+]
 
+NAME = "openai.chat"
+ROUTE = "chat/completions"
 _ANSWER = "$response"
 """In `extra`: what the response said beside our words. No request field is called so."""
 
@@ -30,11 +49,14 @@ def request(body: Mapping[str, Any]) -> ModelCall:
     skip = "messages" if messages else None
     rest = {name: value for name, value in body.items() if name not in (skip, _ANSWER)}
     said = _say_request(rest, model=model, tools=tools, sampling=sampling)
-    return ModelCall(model=model, messages=messages, tools=tools, sampling=sampling, extra=leftover(rest, said))
+    return ModelCall(
+        model=model, messages=messages, tools=tools, sampling=sampling, extra=leftover(rest, said), dialect=NAME
+    )
 
 
 def render_request(call: ModelCall) -> dict[str, Any]:
     """The body that asks for `call`."""
+    call = in_words(call, NAME)
     extra = _asked(call)
     said = _say_request(extra, model=call.model, tools=call.tools, sampling=call.sampling)
     if call.messages or "messages" not in extra:
@@ -68,13 +90,29 @@ def response(call: ModelCall, body: Mapping[str, Any], *, logprobs_mode: str | N
 
 def render_response(call: ModelCall) -> dict[str, Any]:
     """The answer of `call` as its asker saw it: with token ids and log-probabilities only if they were asked for."""
+    call = in_words(call, NAME)
     return merged(_say_response(call, _asked(call)), call.extra.get(_ANSWER, {}))
 
 
+def render_stream(call: ModelCall) -> list[bytes]:
+    """The answer as the chunks of a stream."""
+    options = in_words(call, NAME).extra.get("stream_options")
+    return stream.render(render_response(call), usage=isinstance(options, dict) and bool(options.get("include_usage")))
+
+
+def assembly(asked: Mapping[str, Any]) -> Assembly:
+    """Puts the streamed answer to `asked` together."""
+    return stream.Assembly(asked)
+
+
 def add_capture(body: Mapping[str, Any], *, token_ids: bool = True, logprobs: bool = True) -> dict[str, Any]:
-    """`body`, asking also for the tokens that are sampled and how likely they were."""
-    wanted = {"return_token_ids": token_ids, "logprobs": logprobs}
-    return {**body, **{name: True for name, want in wanted.items() if want}}
+    """`body`, asking also for the tokens that are sampled, how likely they were, and usage at the end of a stream."""
+    wanted: dict[str, Any] = {"return_token_ids": token_ids, "logprobs": logprobs}
+    asking = {**body, **{name: True for name, want in wanted.items() if want}}
+    if body.get("stream"):
+        options = body.get("stream_options")
+        asking["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
+    return asking
 
 
 def strip_capture(response: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -88,6 +126,21 @@ def strip_capture(response: Mapping[str, Any], asked: Mapping[str, Any]) -> dict
     if isinstance(choices, list) and (hide_ids or hide_logprobs):
         shown["choices"] = [_strip(choice, ids=hide_ids, logprobs=hide_logprobs) for choice in choices]
     return shown
+
+
+def refusal(status: int, code: str, message: str) -> dict[str, Any]:
+    """An error in OpenAI's shape."""
+    kind = _KINDS.get(status, "invalid_request_error" if status < _SERVER else "server_error")
+    return {"error": {"message": message, "type": kind, "param": None, "code": code}}
+
+
+def broken(code: str, message: str) -> bytes:
+    """An error in the middle of a stream; OpenAI's clients raise on it."""
+    return said(refusal(_SERVER, code, message))
+
+
+_SERVER = 500
+_KINDS = {401: "authentication_error", 404: "not_found_error", 409: "conflict_error"}
 
 
 def _strip(choice: Any, *, ids: bool, logprobs: bool) -> Any:
