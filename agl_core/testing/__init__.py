@@ -13,29 +13,43 @@ if TYPE_CHECKING:
     from agl_core.testing._engine_contract import EngineContract
     from agl_core.testing._log_contract import LogContract, LogReadingContract
     from agl_core.testing._scripted_engine import ScriptedEngine
-    from agl_core.testing._scripted_model import Answer, Asked, Refusal, ScriptedModel
+    from agl_core.testing._scripted_faults import Broken, Failing, Malformed, Stalled, Unfinished, in_turn
+    from agl_core.testing._scripted_model import ScriptedModel
+    from agl_core.testing._scripted_values import Answer, Asked, Refusal
 
 __all__ = [
     "Answer",
     "Asked",
+    "Broken",
     "EngineContract",
+    "Failing",
     "LogContract",
     "LogReadingContract",
+    "Malformed",
     "Refusal",
     "ScriptedEngine",
     "ScriptedModel",
+    "Stalled",
+    "Unfinished",
+    "in_turn",
     "strategies",
 ]
 
 _HOMES = {
-    "Answer": "_scripted_model",
-    "Asked": "_scripted_model",
+    "Answer": "_scripted_values",
+    "Asked": "_scripted_values",
+    "Broken": "_scripted_faults",
     "EngineContract": "_engine_contract",
+    "Failing": "_scripted_faults",
     "LogContract": "_log_contract",
     "LogReadingContract": "_log_contract",
-    "Refusal": "_scripted_model",
+    "Malformed": "_scripted_faults",
+    "Refusal": "_scripted_values",
     "ScriptedEngine": "_scripted_engine",
     "ScriptedModel": "_scripted_model",
+    "Stalled": "_scripted_faults",
+    "Unfinished": "_scripted_faults",
+    "in_turn": "_scripted_faults",
 }
 
 
