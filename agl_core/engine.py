@@ -26,6 +26,8 @@ class Endpoint:
     """`processed`: log-probabilities of the distribution that was sampled, temperature applied."""
     tools: str | None = "hermes"
     """Tool dialect of the model."""
+    dialects: tuple[str, ...] = ("openai.chat",)
+    """Dialects of `agl_core.wire` that it understands; a call in another one is translated to the first."""
     folder: Path | None = None
     """Where its first weights lie on this machine: what a trainer starts from; None when it cannot be trained."""
 

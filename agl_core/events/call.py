@@ -95,6 +95,8 @@ class CallRecorded(Event):
     """Seconds from the request's arrival to the last byte of the answer."""
     first_token: float | None = None
     """Seconds to the first piece of a streamed answer; null when it was not streamed, or nothing came."""
+    tries: tuple[str, ...] = ()
+    """Why each try before the last one failed: a call that was tried three times is one call."""
 
 
 @event("capture.lost", schema=1)

@@ -14,13 +14,14 @@ import msgspec
 
 from agl_core.clock import Clock
 from agl_core.errors import AglError, LeaseLost
-from agl_core.gateway._chat import Asked, Chat
+from agl_core.gateway._calling import Asked, Calling
 from agl_core.gateway._json import json_object
 from agl_core.gateway._lanes import Lanes
 from agl_core.gateway._ports import Admissions
 from agl_core.gateway._refusals import Refused, Reply
 from agl_core.ids import new_id
 from agl_core.store import Admission
+from agl_core.wire import DIALECTS, Dialect, openai_chat
 
 __all__ = ["App"]
 
@@ -29,7 +30,10 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 _PATH = re.compile(r"/rollout/(?P<rollout>[^/]+)/attempt/(?P<attempt>[^/]+)/v1/(?P<route>.+)")
-_ROUTES = {"chat/completions": "POST", "models": "GET"}
+_DIALECTS = {dialect.ROUTE: dialect for dialect in DIALECTS.values()}
+_ROUTES = {**dict.fromkeys(_DIALECTS, "POST"), "models": "GET"}
+_FORWARDED = ("anthropic-version", "anthropic-beta", "openai-beta")
+"""Request headers that mean something to a provider; no other one goes on."""
 _CALL_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _REMEMBERED = 16_384
 _BLINK = 0.02
@@ -44,31 +48,35 @@ class ClientGone(Exception):
 class App:
     """The gateway as an ASGI application."""
 
-    def __init__(self, chat: Chat, lanes: Lanes, admissions: Admissions, *, clock: Clock, max_body: int) -> None:
-        self._chat, self._lanes, self._admissions = chat, lanes, admissions
+    def __init__(self, calling: Calling, lanes: Lanes, admissions: Admissions, *, clock: Clock, max_body: int) -> None:
+        self._calling, self._lanes, self._admissions = calling, lanes, admissions
         self._clock, self._max_body = clock, max_body
         self._given: OrderedDict[str, None] = OrderedDict()
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         started_at = self._clock.now()
+        found = _PATH.fullmatch(scope["path"])
+        dialect = _DIALECTS.get(found["route"], openai_chat) if found else openai_chat
+        out = _Out(send)
         try:
-            reply = await self._answer(scope, receive, started_at)
+            reply = await self._answer(scope, found, receive, out, started_at)
         except ClientGone:
             return
         except Refused as refused:
-            reply = refused.reply()
+            reply = refused.reply(dialect)
         except AglError as error:
-            reply = Refused.because(error).reply()
+            reply = Refused.because(error).reply(dialect)
         except Exception:  # noqa: BLE001 - the rim: an agent gets an answer, never a traceback
             _log.exception("a model call failed inside the gateway")
-            reply = Refused(500, "GATEWAY_ERROR", "the gateway failed: its log has the place").reply()
-        await _send(reply, send)
+            reply = Refused(500, "GATEWAY_ERROR", "the gateway failed: its log has the place").reply(dialect)
+        await out.end(reply, dialect)
 
-    async def _answer(self, scope: Mapping[str, Any], receive: Receive, started_at: int) -> Reply:
+    async def _answer(
+        self, scope: Mapping[str, Any], found: re.Match[str] | None, receive: Receive, out: _Out, started_at: int
+    ) -> Reply | None:
         path, method = scope["path"], scope["method"]
         if path == "/health":
             return _json({"status": "ok", "models": self._lanes.models})
-        found = _PATH.fullmatch(path)
         if found is None or found["route"] not in _ROUTES:
             served = ", ".join(f"{method} {route}" for route, method in _ROUTES.items())
             raise Refused(
@@ -79,23 +87,24 @@ class App:
             raise Refused(405, "METHOD_NOT_ALLOWED", f"{route} takes {_ROUTES[route]}, not {method}")
         headers = dict(scope["headers"])
         admission = self._admissions.admission(found["rollout"], found["attempt"])
-        _check(admission, headers.get(b"authorization", b""))
+        _check(admission, headers)
         if route == "models":
             return _json({"object": "list", "data": [_model(name) for name in self._lanes.models]})
         body = _parsed(await self._body(receive))
-        call_id = self._call_id(headers.get(b"agl-call-id"))
         asked = Asked(
+            dialect=_DIALECTS[route],
             admission=admission,
             body=body,
-            call_id=call_id,
+            call_id=self._call_id(headers.get(b"agl-call-id")),
             agent=_text(headers.get(b"agl-agent")),
             parent_call_id=_text(headers.get(b"agl-parent-call")),
             started_at=started_at,
+            headers={name: value for name in _FORWARDED if (value := _text(headers.get(name.encode())))},
         )
-        reply = await self._watched(asked, receive)
-        return Reply(reply.status, reply.body, {**reply.headers, "agl-call-id": call_id})
+        out.headers = {"agl-call-id": asked.call_id}
+        return await self._watched(asked, receive, out)
 
-    async def _watched(self, asked: Asked, receive: Receive) -> Reply:
+    async def _watched(self, asked: Asked, receive: Receive, out: _Out) -> Reply | None:
         """The answer, given up when its client hangs up: an engine must not work for nobody."""
         task = cast("asyncio.Task[Any]", asyncio.current_task())
         watchers: list[asyncio.Task[None]] = []
@@ -111,7 +120,7 @@ class App:
         loop = asyncio.get_running_loop()
         watching = loop.call_later(_BLINK, lambda: watchers.append(loop.create_task(watch())))
         try:
-            return await self._chat.answer(asked, is_gone=lambda: is_gone)
+            return await self._calling.answer(asked, out, is_gone=lambda: is_gone)
         except asyncio.CancelledError:
             if is_gone:
                 task.uncancel()
@@ -154,9 +163,50 @@ class App:
         return call_id
 
 
-def _check(admission: Admission, authorization: bytes) -> None:
-    scheme, _, key = authorization.partition(b" ")
-    if scheme.lower() != b"bearer" or not hmac.compare_digest(key.strip(), admission.key.encode()):
+class _Out:
+    """The way back to the client, begun at most once."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._has_begun = False
+        self.headers: Mapping[str, str] = {}
+        """What every answer of the call bears."""
+
+    async def start(self, status: int, headers: Mapping[str, str], content_type: str) -> None:
+        """Say that an answer begins, whose length nobody knows."""
+        self._has_begun = True
+        listed = [(b"content-type", content_type.encode()), *_listed({**headers, **self.headers})]
+        await self._send({"type": "http.response.start", "status": status, "headers": listed})
+
+    async def piece(self, content: bytes) -> None:
+        """Send more of it."""
+        await self._send({"type": "http.response.body", "body": content, "more_body": True})
+
+    async def end(self, reply: Reply | None, dialect: Dialect) -> None:
+        """Send what is left: all of a reply; of what has begun, that there is no more, or why it breaks off here."""
+        if not self._has_begun and reply is not None:
+            listed = [
+                (b"content-type", reply.content_type.encode()),
+                (b"content-length", str(len(reply.body)).encode()),
+                *_listed({**reply.headers, **self.headers}),
+            ]
+            await self._send({"type": "http.response.start", "status": reply.status, "headers": listed})
+            await self._send({"type": "http.response.body", "body": reply.body})
+            return
+        why = "the gateway could not keep this call: its log has the reason"
+        rest = b"" if reply is None else dialect.broken("CAPTURE_FAILED", why)
+        await self._send({"type": "http.response.body", "body": rest})
+
+
+def _listed(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode(), value.encode("latin-1", "replace")) for name, value in headers.items()]
+
+
+def _check(admission: Admission, headers: Mapping[bytes, bytes]) -> None:
+    scheme, _, key = headers.get(b"authorization", b"").partition(b" ")
+    if scheme.lower() != b"bearer":
+        key = headers.get(b"x-api-key", b"")  # as clients of Anthropic show it
+    if not hmac.compare_digest(key.strip(), admission.key.encode()):
         raise Refused(401, "UNAUTHORIZED", "the API key is not this attempt's: use the one its LLM resource has")
     if not admission.is_open:
         raise LeaseLost(admission.attempt_id, why="it was settled, or its lease ran out")
@@ -179,13 +229,3 @@ def _model(name: str) -> dict[str, Any]:
 
 def _json(value: Any) -> Reply:
     return Reply(200, msgspec.json.encode(value))
-
-
-async def _send(reply: Reply, send: Send) -> None:
-    headers = [
-        (b"content-type", reply.content_type.encode()),
-        (b"content-length", str(len(reply.body)).encode()),
-        *((name.encode(), value.encode("latin-1", "replace")) for name, value in reply.headers.items()),
-    ]
-    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-    await send({"type": "http.response.body", "body": reply.body})

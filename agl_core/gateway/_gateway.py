@@ -16,7 +16,7 @@ from agl_core.engine import Endpoint
 from agl_core.errors import BadValue, EngineFailed, PortBusy
 from agl_core.events import Role
 from agl_core.gateway._app import App
-from agl_core.gateway._chat import Chat
+from agl_core.gateway._calling import Calling
 from agl_core.gateway._lanes import Lanes, Target
 from agl_core.gateway._ports import Admissions, Calls
 from agl_core.gateway._upstream import Upstream
@@ -54,8 +54,8 @@ class Gateway:
         clock = clock or System()
         self._lanes = Lanes(self._wake)
         self._upstream = Upstream(timeout=timeout, backoff=backoff)
-        chat = Chat(recorder, self._lanes, self._upstream, clock=clock)
-        self._app = App(chat, self._lanes, admissions, clock=clock, max_body=max_body)
+        calling = Calling(recorder, self._lanes, self._upstream, clock=clock)
+        self._app = App(calling, self._lanes, admissions, clock=clock, max_body=max_body)
 
     async def start(self) -> str:
         """Listen, and give the base URL; `PortBusy` when somebody else has the port."""

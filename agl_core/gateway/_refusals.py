@@ -1,4 +1,4 @@
-"""Saying no in the words OpenAI clients understand: a status, a code, a message with the cure, never a traceback."""
+"""Saying no in words that clients understand: a status, a code, a message with the cure, never a traceback."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from agl_core.errors import AglError, BadValue, LeaseLost, ModelNotFound, PolicyNotLoaded, UnknownId
+from agl_core.wire import Dialect, openai_chat
 
 __all__ = ["Refused", "Reply"]
 
@@ -18,7 +19,6 @@ _STATUS: Mapping[type[AglError], int] = {
     PolicyNotLoaded: 409,
     LeaseLost: 410,
 }
-_TYPES = {401: "authentication_error", 404: "not_found_error", 409: "conflict_error"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +46,6 @@ class Refused(Exception):
         code = "model_not_found" if isinstance(error, ModelNotFound) else error.code
         return cls(status, code, str(error))
 
-    def reply(self) -> Reply:
-        """The same as an answer, in OpenAI's shape."""
-        kind = _TYPES.get(self.status, "invalid_request_error" if self.status < 500 else "server_error")
-        error = {"message": str(self), "type": kind, "param": None, "code": self.code}
-        return Reply(self.status, msgspec.json.encode({"error": error}), self.headers)
+    def reply(self, dialect: Dialect = openai_chat) -> Reply:
+        """The same as an answer, in the shape that clients of the dialect read."""
+        return Reply(self.status, msgspec.json.encode(dialect.refusal(self.status, self.code, str(self))), self.headers)

@@ -141,6 +141,8 @@ MEANINGS: dict[tuple[str, int], Event] = {
                 policy_version=3,
                 started_at=AT,
                 latency=0.25,
+                first_token=0.125,
+                tries=("http_429", "endpoint_down"),
             ),
         ),
         (1, CaptureLost(count=2, where="otel", why="queue full")),
@@ -284,7 +286,12 @@ MEANINGS: dict[tuple[str, int], Event] = {
 }
 """What each schema that was ever written means today."""
 
-BEFORE: dict[str, dict[str, object]] = {"span.recorded.v1": {"sequence_id": None}}
+_BEFORE_STREAMS: dict[str, object] = {"first_token": None, "tries": ()}
+BEFORE: dict[str, dict[str, object]] = {
+    "span.recorded.v1": {"sequence_id": None},
+    "call.recorded.v1": _BEFORE_STREAMS,
+    "call.recorded.v1.2": _BEFORE_STREAMS,
+}
 """Golden to the fields that came after it was written, with the default they have in it."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -71,6 +71,9 @@ def choice(index: int, text: str) -> dict[str, Any]:
     }
 
 
+Play = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
 class KnownAttempts:
     """A test double for the store: attempts by id."""
 
@@ -126,8 +129,8 @@ class ScriptedModel:
     """A test double for an engine: answers what it is told to, and remembers what it was asked."""
 
     url: str = ""
-    replies: list[web.Response | dict[str, Any]] = field(default_factory=list)
-    """Served in order; then `completion()` for ever."""
+    replies: list[web.Response | dict[str, Any] | Play] = field(default_factory=list)
+    """Served in order; then `completion()` for ever. A function plays the answer itself."""
     asked: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     arrived: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
@@ -149,6 +152,8 @@ class ScriptedModel:
             request.transport.abort()
             return reply
         scripted = self.replies.pop(0) if self.replies else completion()
+        if callable(scripted):
+            return await scripted(request)
         return scripted if isinstance(scripted, web.Response) else web.json_response(scripted)
 
 

@@ -168,13 +168,36 @@ async def test_the_providers_key_comes_from_its_registration(scene: Scene):
 async def test_an_error_of_the_model_comes_back_as_it_was(scene: Scene):
     """Status, body and when to try again; kept with the provider's code."""
     error = {"error": {"message": "slow down", "type": "rate_limit", "code": "rate_limit_exceeded"}}
-    scene.model.replies.append(web.json_response(error, status=429, headers={"Retry-After": "3"}))
+    scene.model.replies.append(web.json_response(error, status=429, headers={"Retry-After": "30"}))
 
     status, answer, headers = await scene.ask_fully()
 
     (event,) = scene.calls.events
-    assert (status, answer, headers["Retry-After"]) == (429, error, "3")
+    assert (status, answer, headers["Retry-After"]) == (429, error, "30")
     assert (event.status, event.http_status, event.error) == ("error", 429, "rate_limit_exceeded")
+
+
+@pytest.mark.parametrize("status", [429, 502, 503, 504, 529])
+async def test_a_model_that_is_busy_is_asked_again(scene: Scene, status: int):
+    """It is one call, which tells of its tries."""
+    busy = [web.json_response({}, status=status), web.Response(status=status, headers={"Retry-After": "0"})]
+    scene.model.replies.extend(busy)
+
+    answered, _ = await scene.ask()
+
+    (event,) = scene.calls.events
+    assert answered == 200
+    assert len(scene.model.asked) == 3
+    assert (event.status, event.tries) == ("ok", (f"http_{status}",) * 2)
+
+
+async def test_a_model_that_forbids_it_is_not_asked_again(scene: Scene):
+    """By the header that OpenAI's clients obey."""
+    scene.model.replies.append(web.json_response({}, status=503, headers={"x-should-retry": "false"}))
+
+    status, _ = await scene.ask()
+
+    assert (status, len(scene.model.asked), scene.calls.events[0].tries) == (503, 1, ())
 
 
 async def test_a_prompt_that_is_too_long_has_one_code(scene: Scene):
@@ -190,15 +213,15 @@ async def test_a_prompt_that_is_too_long_has_one_code(scene: Scene):
 
 async def test_what_is_no_json_becomes_an_error_that_is(scene: Scene):
     """Clients of OpenAI read JSON; a page of HTML is not passed on."""
-    scene.model.replies.append(web.Response(status=503, text="<html>", headers={"Retry-After": "1"}))
+    scene.model.replies.append(web.Response(status=500, text="<html>", headers={"Retry-After": "1"}))
     scene.model.replies.append(web.Response(text="hello"))
 
     first, answer, headers = await scene.ask_fully()
     second, other = await scene.ask()
 
-    assert (first, answer["error"]["code"], headers["Retry-After"]) == (503, "HTTP_503", "1")
+    assert (first, answer["error"]["code"], headers["Retry-After"]) == (500, "HTTP_500", "1")
     assert (second, other["error"]["code"]) == (502, "UPSTREAM_NOT_JSON")
-    assert [event.error for event in scene.calls.events] == ["http_503", "upstream_not_json"]
+    assert [event.error for event in scene.calls.events] == ["http_500", "upstream_not_json"]
 
 
 async def test_a_redirect_is_not_followed(scene: Scene):

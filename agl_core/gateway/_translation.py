@@ -1,0 +1,83 @@
+"""What is asked in one dialect of an endpoint that may speak another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+
+from agl_core.engine import Endpoint
+from agl_core.events import ModelCall
+from agl_core.wire import DIALECTS, Dialect
+
+__all__ = ["Translation"]
+
+
+class Translation:
+    """Of one call: most often there is nothing to translate."""
+
+    def __init__(self, dialect: Dialect, body: dict[str, Any], endpoint: Endpoint) -> None:
+        self._dialect, self._body = dialect, body
+        self._spoken = dialect if dialect.NAME in endpoint.dialects else DIALECTS[endpoint.dialects[0]]
+        self.is_plain = self._spoken is dialect
+        """Whether agent and endpoint speak the same dialect."""
+        self._mode = endpoint.logprobs_mode
+        self._call = dialect.request(body)
+
+    @property
+    def route(self) -> str:
+        """Where the endpoint takes it."""
+        return self._spoken.ROUTE
+
+    @property
+    def is_streamed(self) -> bool:
+        """Whether the answer is to come in pieces."""
+        return bool(self._body.get("stream"))
+
+    @property
+    def streams(self) -> bool:
+        """Whether pieces can go through as they come; a translated answer is cut into pieces when it is whole."""
+        return self.is_streamed and self.is_plain
+
+    def body(self, endpoint: Endpoint) -> dict[str, Any]:
+        """What the endpoint is asked, with what is recorded beside what the agent wants."""
+        asking = self._body if self.is_plain else self._spoken.render_request(self._call)
+        if asking.get("model") != endpoint.model:
+            asking = {**asking, "model": endpoint.model}  # `policy@3` is our word, not the engine's
+        return self._spoken.add_capture(
+            asking, token_ids=endpoint.token_ids, logprobs=endpoint.logprobs_mode is not None
+        )
+
+    def answered(self, body: Mapping[str, Any]) -> ModelCall:
+        """The call with its answer."""
+        if self.is_plain:
+            return self._dialect.response(self._call, body, logprobs_mode=self._mode)
+        asked = self._spoken.request(self._spoken.render_request(self._call))
+        answered = self._spoken.response(asked, body, logprobs_mode=self._mode)
+        return replace(
+            self._call,
+            choices=answered.choices,
+            prompt_token_ids=answered.prompt_token_ids,
+            usage=answered.usage,
+            response_id=answered.response_id,
+            provenance=answered.provenance,
+            logprobs_mode=answered.logprobs_mode,
+        )
+
+    def shown(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """The answer, in the agent's dialect, without what it did not ask for."""
+        if self.is_plain:
+            return self._dialect.strip_capture(body, self._body)
+        return self._dialect.render_response(self.answered(body))
+
+    def events(self, body: Mapping[str, Any]) -> list[bytes]:
+        """The answer as a stream, when it could not be one."""
+        return self._dialect.render_stream(self.answered(body))
+
+    def refusal(self, status: int, code: str, body: Mapping[str, Any]) -> bytes:
+        """The endpoint's error, as the agent reads one."""
+        error = body.get("error")
+        message = error.get("message") if isinstance(error, dict) else None
+        return msgspec.json.encode(self._dialect.refusal(status, code, str(message or code)))
