@@ -14,7 +14,8 @@ import msgspec
 
 __all__ = ["Events", "Sent", "said"]
 
-_END = re.compile(rb"\r\n\r\n|\n\r?\n|\r\r")
+# The last is for lines that end now in LF, now in CR; a CR may be half of a CRLF until the byte after it has come.
+_END = re.compile(rb"\r\n\r\n|\n\r?\n|\r\r|\n\r(?=[^\n])")
 _LINES = re.compile(r"\r\n|\n|\r")
 
 
@@ -43,7 +44,8 @@ def said(data: Any, *, event: str | None = None) -> bytes:
     """An event that says `data`, as JSON unless it is text."""
     text = data.encode() if isinstance(data, str) else msgspec.json.encode(data)
     name = f"event: {event}\n".encode() if event else b""
-    return b"%bdata: %b\n\n" % (name, text)
+    lines = b"".join(b"data: %b\n" % line for line in text.split(b"\n"))
+    return b"%b%b\n" % (name, lines)
 
 
 class Events:
@@ -51,27 +53,35 @@ class Events:
 
     def __init__(self) -> None:
         self._rest = bytearray()
+        self._searched = 0
+        """No event ends before this place in the rest."""
+        self._is_started = False
 
     def feed(self, piece: bytes) -> Iterator[Sent]:
-        """The events that are whole with this piece."""
-        start = max(0, len(self._rest) - 3)
+        """The events that are whole with this piece; one that is not taken comes with the next piece."""
         self._rest += piece
-        cut = 0
-        while (end := _END.search(self._rest, max(start, cut))) is not None:
-            yield _read(bytes(self._rest[cut : end.end()]))
-            cut = end.end()
-        del self._rest[:cut]
+        return self._whole()
 
     @property
     def rest(self) -> bytes:
-        """What came after the last whole event."""
+        """What came after the last event that was taken."""
         return bytes(self._rest)
 
+    def _whole(self) -> Iterator[Sent]:
+        while (end := _END.search(self._rest, self._searched)) is not None:
+            raw = bytes(memoryview(self._rest)[: end.end()])
+            del self._rest[: end.end()]  # before it is given away: who takes it may not come back for the next
+            self._searched = 0
+            is_first, self._is_started = not self._is_started, True
+            yield _read(raw, is_first=is_first)
+        self._searched = max(0, len(self._rest) - 3)
 
-def _read(raw: bytes) -> Sent:
+
+def _read(raw: bytes, *, is_first: bool) -> Sent:
     data: list[str] = []
     event = None
-    for line in _LINES.split(raw.decode("utf-8", "replace")):
+    # A stream may start with a byte order mark, which is no part of the first field's name.
+    for line in _LINES.split(raw.decode("utf-8-sig" if is_first else "utf-8", "replace")):
         name, _, value = line.partition(":")
         value = value.removeprefix(" ")
         if name == "data":
