@@ -11,17 +11,17 @@ from agl_core.testing._scripted_http import event
 from agl_core.testing._scripted_tokens import Piece, Sampled, chat_prompt, sampled, token_text
 from agl_core.testing._scripted_values import Answer, Refusal, Said
 
-__all__ = ["body", "events", "failure", "prompt", "refused"]
+__all__ = ["body", "events", "failure", "prompts", "refused"]
 
 CREATED = 1_700_000_000
 
 
-def prompt(asked: Mapping[str, Any]) -> list[int]:
+def prompts(asked: Mapping[str, Any]) -> list[list[int]]:
     """The chat as tokens; `ValueError` says what is wrong with it."""
     messages = asked.get("messages")
     if not isinstance(messages, list) or not messages:
         raise ValueError("`messages` is a list, and not empty")
-    return chat_prompt(messages)
+    return [chat_prompt(messages)]
 
 
 def body(said: Said) -> dict[str, Any]:
@@ -33,7 +33,7 @@ def body(said: Said) -> dict[str, Any]:
         "usage": usage(said, found),
     }
     if asked.get("return_token_ids"):
-        completion["prompt_token_ids"] = list(said.prompt)
+        completion["prompt_token_ids"] = list(said.prompts[0])
     return completion
 
 
@@ -46,7 +46,7 @@ def events(said: Said) -> Iterator[bytes]:
         delta = {"role": "assistant", "content": _content(sample.answer) and ""}
         first = {**base, "choices": [{"index": index, "delta": delta, "logprobs": None, "finish_reason": None}]}
         if index == 0 and asked.get("return_token_ids"):
-            first["prompt_token_ids"] = list(said.prompt)
+            first["prompt_token_ids"] = list(said.prompts[0])
         yield event(first)
     for index, piece in in_turns(found):
         yield event({**base, "choices": [_chunk(index, piece, found[index], asked)]})
@@ -89,7 +89,7 @@ def in_turns(found: Sequence[Sampled]) -> Iterator[tuple[int, Piece]]:
 def usage(said: Said, found: Sequence[Sampled]) -> dict[str, Any]:
     """What was used, the first answer's own numbers before what was counted."""
     told, cached = found[0].answer.usage, found[0].answer.cached_tokens
-    read = told.prompt_tokens if told else len(said.prompt)
+    read = told.prompt_tokens if told else sum(map(len, said.prompts))
     written = told.completion_tokens if told else sum(len(sample.token_ids) for sample in found)
     thought = sum(sample.reasoning_tokens for sample in found)
     used: dict[str, Any] = {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}

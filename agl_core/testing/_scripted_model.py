@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, Protocol, Self
 
 from agl_core.engine import Endpoint
-from agl_core.testing import _scripted_chat
+from agl_core.testing import _scripted_chat, _scripted_completions, _scripted_embeddings
 from agl_core.testing._scripted_faults import (
     Broken,
     Failing,
@@ -31,14 +31,20 @@ __all__ = ["Answer", "Asked", "Refusal", "Reply", "Script", "ScriptedModel"]
 class _Dialect(Protocol):
     """What a module of this package says of one route."""
 
-    def prompt(self, asked: Mapping[str, Any], /) -> list[int]: ...
+    def prompts(self, asked: Mapping[str, Any], /) -> list[list[int]]: ...
     def body(self, said: Said, /) -> dict[str, Any]: ...
-    def events(self, said: Said, /) -> Iterator[bytes]: ...
+    def events(self, said: Said, /) -> Iterator[bytes] | None: ...
     def failure(self, said: Said, fault: Failing, /) -> Iterator[bytes]: ...
     def refused(self, refusal: Refusal, /) -> dict[str, Any]: ...
 
 
-_DIALECTS: Mapping[str, _Dialect] = MappingProxyType({"/chat/completions": _scripted_chat})
+_DIALECTS: Mapping[str, _Dialect] = MappingProxyType(
+    {
+        "/chat/completions": _scripted_chat,
+        "/completions": _scripted_completions,
+        "/embeddings": _scripted_embeddings,
+    }
+)
 """By the end of the path; the first that fits."""
 
 
@@ -49,7 +55,8 @@ class ScriptedModel:
     it may wait for an event, and what it raises is answered with status 500. A chat is rendered byte by byte, so
     that the prompt of the next turn begins with the prompt and the answer of this one.
 
-    Served, streamed when the request says `"stream": true`: `POST /v1/chat/completions`.
+    Served, streamed when the request says `"stream": true`: `POST /v1/chat/completions` and `/v1/completions`; and
+    `/v1/embeddings`, `GET /v1/models`.
     """
 
     def __init__(
@@ -141,18 +148,20 @@ class ScriptedModel:
             said = f"no model {asked.body.get('model')!r}; there is {self.model!r}"
             return Refusal(status=404, code="model_not_found", message=said)
         try:
-            prompt = tuple(dialect.prompt(asked.body))
+            prompts = dialect.prompts(asked.body)
         except ValueError as error:
             return Refusal(status=400, code="invalid_value", message=str(error))
-        if len(prompt) >= self.max_len:
-            said = f"the prompt has {len(prompt)} tokens and this model takes {self.max_len}"
+        if (longest := max(map(len, prompts))) >= self.max_len:
+            said = f"the prompt has {longest} tokens and this model takes {self.max_len}"
             return Refusal(status=400, code="context_length_exceeded", message=said)
         try:
-            return self._said(asked, dialect, prompt=prompt, number=number)
+            return self._said(asked, dialect, prompts=tuple(map(tuple, prompts)), number=number)
         except Exception as error:  # noqa: BLE001 - the rim of the server: a test's script may raise anything
             return Refusal(status=500, code="script_raised", message=f"{type(error).__name__}: {error}")
 
-    def _said(self, asked: Asked, dialect: _Dialect, *, prompt: tuple[int, ...], number: int) -> Refusal | _Outcome:
+    def _said(
+        self, asked: Asked, dialect: _Dialect, *, prompts: tuple[tuple[int, ...], ...], number: int
+    ) -> Refusal | _Outcome:
         reply = self._script(asked)
         if isinstance(reply, Refusal):
             return reply
@@ -162,7 +171,7 @@ class ScriptedModel:
         said = Said(
             asked=asked,
             answers=_answers(reply.answer if isinstance(reply, Fault) else reply),
-            prompt=prompt,
+            prompts=prompts,
             number=number,
             model=self.model,
             version=self.version,
@@ -204,8 +213,9 @@ def _sent(said: Said, outcome: _Outcome, dialect: _Dialect, *, wait: Callable[[E
     fault = outcome.fault
     if isinstance(fault, Broken) and fault.after is None:
         return Sent(pieces=(), is_silent=True)
-    if said.asked.body.get("stream"):
-        pieces = torn(dialect.events(said), fault, failure=lambda failing: dialect.failure(said, failing), wait=wait)
+    events = dialect.events(said) if said.asked.body.get("stream") else None
+    if events is not None:
+        pieces = torn(events, fault, failure=lambda failing: dialect.failure(said, failing), wait=wait)
         return Sent(headers={"content-type": "text/event-stream; charset=utf-8"}, pieces=pieces)
     if isinstance(fault, Failing):
         return _refused(Refusal(status=fault.status, code=fault.code, message=fault.message), dialect)

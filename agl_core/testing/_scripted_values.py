@@ -94,7 +94,8 @@ class Said:
     asked: Asked
     answers: tuple[Answer, ...]
     """One, or several for the choices of one request."""
-    prompt: tuple[int, ...]
+    prompts: tuple[tuple[int, ...], ...]
+    """As tokens: one, or several where one request may bring several."""
     number: int
     """The how-manieth request it was."""
     model: str
