@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -17,16 +18,14 @@ from agl_core.gateway._lanes import Lanes, Target
 from agl_core.gateway._ports import Calls
 from agl_core.gateway._refusals import Refused, Reply
 from agl_core.gateway._relay import Out, Relay
+from agl_core.gateway._sampling import filled
 from agl_core.gateway._seeds import Ordinals, seed
-from agl_core.gateway._translation import Translation
+from agl_core.gateway._translation import Sampling, Translation
 from agl_core.gateway._upstream import Answer, Upstream
 from agl_core.store import Admission
 from agl_core.wire import Dialect
 
 __all__ = ["Asked", "Calling"]
-
-_SAME = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
-"""Two names of one field: who gave one needs no default for the other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +46,17 @@ class Asked:
 class Calling:
     """Model calls of attempts."""
 
-    def __init__(self, calls: Calls, lanes: Lanes, upstream: Upstream, *, clock: Clock) -> None:
+    def __init__(
+        self,
+        calls: Calls,
+        lanes: Lanes,
+        upstream: Upstream,
+        *,
+        clock: Clock,
+        overrides: Mapping[str, Mapping[str, Any]],
+    ) -> None:
         self._calls, self._lanes, self._upstream, self._clock = calls, lanes, upstream, clock
+        self._overrides = overrides
         self._ordinals, self._landing = Ordinals(), Landing()
 
     async def answer(self, asked: Asked, out: Out, *, is_gone: Callable[[], bool]) -> Reply | None:
@@ -59,17 +67,16 @@ class Calling:
         model = asked.body.get("model")
         if not isinstance(model, str):
             raise Refused(400, "BAD_VALUE", "`model` is missing: name one that GET .../v1/models lists")
-        target = self._lanes.target(model)
-        body = self._filled(asked)
+        rollout_id = asked.admission.rollout_id
+        target, *_ = self._lanes.targets(model, rollout_id)
         noted = self._calls.begin_call(asked.call_id, asked.admission, model=model)
-        way = Translation(asked.dialect, body, target.endpoint)  # while the log is at work
+        way = Translation(asked.dialect, asked.body, target.endpoint, self._sampling(asked))  # while the log is at work
         relay = Relay(asked.dialect, asked.body, out, clock=self._clock) if way.streams else None
         try:
-            async with self._lanes.passage(model) as target:
+            async with self._lanes.passage(model, rollout_id) as targets:
+                target = targets[0]
                 await self._landing.durable(noted)
-                answer = await self._upstream.ask(
-                    target, way.route, way.body(target.endpoint), headers=asked.headers, relay=relay
-                )
+                target, answer = await self._asked_of(targets, way, asked, relay)
         except asyncio.CancelledError:
             why = "client_disconnected" if is_gone() else "cancelled"
             await self._keep(asked, way, Answer(status="broken", error=why), target=target, relay=relay)
@@ -85,16 +92,25 @@ class Calling:
             raise answer.refused
         return _shown(way, answer)
 
-    def _filled(self, asked: Asked) -> dict[str, Any]:
-        """The request with the defaults of its attempt, and a seed, where it left them out."""
-        body = dict(asked.body)
-        for name, value in asked.admission.sampling.items():
-            if body.get(name) is None and body.get(_SAME.get(name, name)) is None:
-                body[name] = value
-        ordinal = self._ordinals.take(asked.admission.attempt_id)
-        if body.get("seed") is None and (drawn := seed(asked.admission, ordinal)) is not None:
-            body["seed"] = drawn
-        return body
+    async def _asked_of(
+        self, targets: Sequence[Target], way: Translation, asked: Asked, relay: Relay | None
+    ) -> tuple[Target, Answer]:
+        """Of the first place that is there."""
+        tries: tuple[str, ...] = ()
+        for place, target in enumerate(targets, start=1):
+            body = way.body(target.endpoint)
+            answer = await self._upstream.ask(target, way.route, body, headers=asked.headers, relay=relay)
+            tries += answer.tries
+            if answer.error != "endpoint_down" or place == len(targets):
+                return target, replace(answer, tries=tries)
+            tries += ("endpoint_down",)
+        raise AssertionError
+
+    def _sampling(self, asked: Asked) -> Sampling:
+        admission = asked.admission
+        drawn = seed(admission, self._ordinals.take(admission.attempt_id))
+        overrides = self._overrides.get(admission.mode or "", {})
+        return partial(filled, overrides=overrides, defaults=admission.sampling, seed=drawn)
 
     async def _keep(
         self, asked: Asked, way: Translation, answer: Answer, *, target: Target, relay: Relay | None

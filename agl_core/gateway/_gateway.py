@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import math
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from threading import Thread
+from types import MappingProxyType
+from typing import Any
 
 import uvicorn
 
@@ -19,7 +22,9 @@ from agl_core.gateway._app import App
 from agl_core.gateway._calling import Calling
 from agl_core.gateway._lanes import Lanes, Target
 from agl_core.gateway._ports import Admissions, Calls
+from agl_core.gateway._providers import authorization
 from agl_core.gateway._upstream import Upstream
+from agl_core.wire import DIALECTS
 
 __all__ = ["Gateway"]
 
@@ -45,7 +50,9 @@ class Gateway:
         timeout: float = 600.0,
         max_body: int = 32 << 20,
         backoff: Sequence[float] = (0.05, 0.1, 0.2, 0.4),
+        overrides: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
     ) -> None:
+        """`overrides`: mode (`train`, `val`, `test`) to sampling that its calls get, whatever the agent asks for."""
         self._host, self._port = host, port
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping = asyncio.Event()
@@ -54,7 +61,7 @@ class Gateway:
         clock = clock or System()
         self._lanes = Lanes(self._wake)
         self._upstream = Upstream(timeout=timeout, backoff=backoff)
-        calling = Calling(recorder, self._lanes, self._upstream, clock=clock)
+        calling = Calling(recorder, self._lanes, self._upstream, clock=clock, overrides=overrides)
         self._app = App(calling, self._lanes, admissions, clock=clock, max_body=max_body)
 
     async def start(self) -> str:
@@ -68,15 +75,30 @@ class Gateway:
         return self._url
 
     def register(
-        self, endpoint: Endpoint, *, role: Role = "policy", version: int = 0, api_key: str | None = None
+        self,
+        endpoint: Endpoint,
+        *,
+        role: Role = "policy",
+        version: int = 0,
+        api_key: str | None = None,
+        weight: float = 1.0,
+        beside: bool = False,
     ) -> None:
-        """Send calls for `endpoint.model` there from now on; those on their way to an older place end there."""
+        """Send calls for `endpoint.model` there from now on; those on their way to an older place end there.
+
+        With `beside`, it shares them with the places the model has: rollouts in proportion to their weights, each
+        always to the same place while that is there.
+        """
         if not endpoint.url.startswith(("http://", "https://")):
             raise BadValue("endpoint.url", endpoint.url, why="an endpoint is reached at http:// or https://")
-        headers = {"content-type": "application/json"}
-        if api_key is not None:
-            headers["authorization"] = f"Bearer {api_key}"
-        self._lanes.put(Target(endpoint=endpoint, role=role, version=version, headers=headers))
+        if not endpoint.dialects or not DIALECTS.keys() >= set(endpoint.dialects):
+            known = ", ".join(sorted(DIALECTS))
+            raise BadValue("endpoint.dialects", endpoint.dialects, why=f"it speaks one or more of {known}")
+        if not 0 < weight < math.inf:
+            raise BadValue("weight", weight, why="it is a number above 0")
+        headers = authorization(endpoint, api_key)
+        target = Target(endpoint=endpoint, role=role, version=version, headers=headers, weight=weight)
+        self._lanes.put(target, beside=beside)
 
     def remove(self, model: str) -> None:
         """Serve `model` no more; who waits for it is told so."""

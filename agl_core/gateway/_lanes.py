@@ -1,11 +1,14 @@
-"""Where each model is served, how many calls are on their way there, and the gate that holds new ones back."""
+"""Where each model is served, who goes to which place, and the gate that holds new calls back."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import math
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
+from hashlib import blake2b
 from threading import Lock
 
 from agl_core.engine import Endpoint
@@ -22,16 +25,18 @@ class Target:
     endpoint: Endpoint
     role: Role
     version: int
-    headers: dict[str, str]
+    headers: Mapping[str, str]
     """What goes with each request, the provider's key among it."""
+    weight: float = 1.0
+    """Its share of the rollouts, beside the other places of the model."""
 
     def __repr__(self) -> str:
         return f"Target({self.endpoint.model!r} at {self.endpoint.url!r}, {self.role}, version {self.version})"
 
 
 class _Lane:
-    def __init__(self, target: Target) -> None:
-        self.target = target
+    def __init__(self, targets: tuple[Target, ...]) -> None:
+        self.targets = targets
         self.is_paused = False
         self.running = 0
         self.opened = asyncio.Event()
@@ -51,15 +56,19 @@ class Lanes:
         """The names that are served, in order."""
         return sorted(self._lanes)
 
-    def put(self, target: Target) -> None:
-        """Serve a model; calls that are waiting or on their way to an older target are not disturbed."""
+    def put(self, target: Target, *, beside: bool = False) -> None:
+        """Serve a model there, `beside` its other places or instead of them.
+
+        Calls that are waiting or on their way to an older place are not disturbed.
+        """
         with self._writing:
             lane = self._lanes.get(target.endpoint.model)
             if lane is None:
                 # One assignment, so that a reader sees the whole lane or none.
-                self._lanes[target.endpoint.model] = _Lane(target)
+                self._lanes[target.endpoint.model] = _Lane((target,))
             else:
-                lane.target = target
+                others = (one for one in lane.targets if beside and one.endpoint.url != target.endpoint.url)
+                lane.targets = (*others, target)
 
     def drop(self, model: str) -> None:
         """Serve it no more: those who wait are told so, those on their way come home."""
@@ -90,35 +99,41 @@ class Lanes:
         lane = self._lane(model)
         with self._writing:
             if version is not None:
-                lane.target = replace(lane.target, version=version)
+                lane.targets = tuple(replace(target, version=version) for target in lane.targets)
             lane.is_paused = False
         self._wake(lane.opened.set)
 
-    def target(self, asked: str) -> Target:
-        """Where a call for `asked` would go now, paused or not; `policy@3` pins a version."""
+    def targets(self, asked: str, rollout_id: str) -> tuple[Target, ...]:
+        """Where a call for `asked` would go now, paused or not, and where if nobody answers there.
+
+        A rollout stays with its place, whose cache knows its prompts; `policy@3` pins a version.
+        """
         name = asked if asked in self._lanes else asked.rpartition("@")[0]
-        target = self._lane(name, asked).target
+        found = self._lane(name, asked).targets
         pinned = asked[len(name) + 1 :]
-        if pinned and pinned != str(target.version):
-            raise PolicyNotLoaded(name, version=int(pinned) if pinned.isdecimal() else -1, served=target.version)
-        return target
+        if pinned:
+            spoken = {target.version for target in found}
+            found = tuple(target for target in found if str(target.version) == pinned)
+            if not found:
+                raise PolicyNotLoaded(name, version=int(pinned) if pinned.isdecimal() else -1, served=max(spoken))
+        return found if len(found) == 1 else tuple(sorted(found, key=partial(_distance, rollout_id)))
 
     @asynccontextmanager
-    async def passage(self, asked: str) -> AsyncIterator[Target]:
-        """Wait until calls may pass, and be counted as on the way; the target stays to the end of the call."""
-        lane = await self._opened(asked)
-        target = lane.target
+    async def passage(self, asked: str, rollout_id: str) -> AsyncIterator[tuple[Target, ...]]:
+        """Wait until calls may pass, and be counted as on the way; the targets stay to the end of the call."""
+        lane = await self._opened(asked, rollout_id)
+        targets = self.targets(asked, rollout_id)
         lane.running += 1
         try:
-            yield target
+            yield targets
         finally:
             lane.running -= 1
             if not lane.running:
                 lane.idle.set()
 
-    async def _opened(self, asked: str) -> _Lane:
+    async def _opened(self, asked: str, rollout_id: str) -> _Lane:
         while True:
-            lane = self._lane(self.target(asked).endpoint.model)
+            lane = self._lane(self.targets(asked, rollout_id)[0].endpoint.model)
             if not lane.is_paused:
                 return lane
             # Cleared here, not where the gate closes: a wake-up from another thread may arrive after the next
@@ -131,3 +146,13 @@ class Lanes:
         if lane is None:
             raise ModelNotFound(asked or name, known=self._lanes)
         return lane
+
+
+def _distance(rollout_id: str, target: Target) -> float:
+    """Weighted rendezvous hashing: each place draws a number for the rollout, and the least one has it.
+
+    When a place comes or goes, only its own rollouts move (Thaler and Ravishankar 1998; weights by Schindelhauer and
+    Schomaker 2005).
+    """
+    drawn = blake2b(f"{rollout_id} {target.endpoint.url}".encode(), digest_size=8).digest()
+    return -math.log((int.from_bytes(drawn) + 1) / (1 << 64)) / target.weight

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,19 +12,29 @@ from agl_core.engine import Endpoint
 from agl_core.events import ModelCall
 from agl_core.wire import DIALECTS, Dialect
 
-__all__ = ["Translation"]
+__all__ = ["Sampling", "Translation"]
+
+Sampling = Callable[[str, Mapping[str, Any]], dict[str, Any]]
+"""Fills a body in, in the dialect of that name."""
 
 
 class Translation:
     """Of one call: most often there is nothing to translate."""
 
-    def __init__(self, dialect: Dialect, body: dict[str, Any], endpoint: Endpoint) -> None:
-        self._dialect, self._body = dialect, body
+    def __init__(self, dialect: Dialect, body: Mapping[str, Any], endpoint: Endpoint, sampling: Sampling) -> None:
+        self._dialect = dialect
         self._spoken = dialect if dialect.NAME in endpoint.dialects else DIALECTS[endpoint.dialects[0]]
+        self._mode = endpoint.logprobs_mode
+        self._seen = body
         self.is_plain = self._spoken is dialect
         """Whether agent and endpoint speak the same dialect."""
-        self._mode = endpoint.logprobs_mode
-        self._call = dialect.request(body)
+        if self.is_plain:
+            self._asking = sampling(dialect.NAME, body)
+            self._call = dialect.request(self._asking)
+        else:
+            call = dialect.request(body)
+            self._asking = sampling(self._spoken.NAME, self._spoken.render_request(call))
+            self._call = replace(call, sampling=self._spoken.request(self._asking).sampling)
 
     @property
     def route(self) -> str:
@@ -34,7 +44,7 @@ class Translation:
     @property
     def is_streamed(self) -> bool:
         """Whether the answer is to come in pieces."""
-        return bool(self._body.get("stream"))
+        return bool(self._seen.get("stream"))
 
     @property
     def streams(self) -> bool:
@@ -43,7 +53,7 @@ class Translation:
 
     def body(self, endpoint: Endpoint) -> dict[str, Any]:
         """What the endpoint is asked, with what is recorded beside what the agent wants."""
-        asking = self._body if self.is_plain else self._spoken.render_request(self._call)
+        asking = self._asking
         if asking.get("model") != endpoint.model:
             asking = {**asking, "model": endpoint.model}  # `policy@3` is our word, not the engine's
         return self._spoken.add_capture(
@@ -54,8 +64,7 @@ class Translation:
         """The call with its answer."""
         if self.is_plain:
             return self._dialect.response(self._call, body, logprobs_mode=self._mode)
-        asked = self._spoken.request(self._spoken.render_request(self._call))
-        answered = self._spoken.response(asked, body, logprobs_mode=self._mode)
+        answered = self._spoken.response(self._spoken.request(self._asking), body, logprobs_mode=self._mode)
         return replace(
             self._call,
             choices=answered.choices,
@@ -69,7 +78,7 @@ class Translation:
     def shown(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """The answer, in the agent's dialect, without what it did not ask for."""
         if self.is_plain:
-            return self._dialect.strip_capture(body, self._body)
+            return self._dialect.strip_capture(body, self._seen)
         return self._dialect.render_response(self.answered(body))
 
     def events(self, body: Mapping[str, Any]) -> list[bytes]:

@@ -14,6 +14,7 @@ import msgspec
 
 from agl_core.gateway._json import json_object
 from agl_core.gateway._lanes import Target
+from agl_core.gateway._providers import address
 from agl_core.gateway._refusals import Refused
 from agl_core.gateway._relay import Relay
 from agl_core.wire import error_code
@@ -76,7 +77,7 @@ class Upstream:
         """Send `body`; every failure is an answer too. A stream goes through `relay` as it comes, if there is one."""
         tries: list[str] = []
         try:
-            async with self._sent(target, route, body, {**headers, **target.headers}, tries) as reply:
+            async with self._sent(target, route, body, {**target.headers, **headers}, tries) as reply:
                 kept = {name: value for name in _PASSED if (value := reply.headers.get(name)) is not None}
                 if relay is not None and 200 <= reply.status < 300 and reply.content_type == _STREAM:
                     answer = await self._relayed(reply, kept, relay)
@@ -115,7 +116,7 @@ class Upstream:
     async def _sent(
         self, target: Target, route: str, body: dict[str, Any], headers: Mapping[str, str], tries: list[str]
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        url = f"{target.endpoint.url}/{route}"
+        url = address(target.endpoint.url, route)
         content = msgspec.json.encode(body)
         for backoff in (*self._backoff, None):
             pause = backoff
