@@ -1,0 +1,7 @@
+"""Model calls that go to a provider directly: seen in the HTTP clients of this process, attributed by context."""
+
+from __future__ import annotations
+
+from agl_core.tap._tapped import tapped
+
+__all__ = ["tapped"]

@@ -1,0 +1,58 @@
+"""Hears of libraries as they are imported, and leaves no mark on them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+__all__ = ["Importing"]
+
+
+class Importing:
+    """A finder that finds nothing itself: it asks the others, and says when a module of `names` is there."""
+
+    def __init__(self, names: Collection[str], imported: Callable[[str, ModuleType], None]) -> None:
+        self._names, self._imported = names, imported
+
+    def start(self) -> None:
+        """Listen."""
+        sys.meta_path.insert(0, self)
+
+    def stop(self) -> None:
+        """Listen no more."""
+        with suppress(ValueError):  # somebody else has tidied up
+            sys.meta_path.remove(self)
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """What the other finders find."""
+        if name not in self._names:
+            return None
+        for finder in list(sys.meta_path):
+            if finder is self or not hasattr(finder, "find_spec"):
+                continue
+            spec = finder.find_spec(name, path, target)
+            if spec is not None:
+                self._listen(name, spec)
+                return spec
+        return None
+
+    def _listen(self, name: str, spec: ModuleSpec) -> None:
+        loader = spec.loader
+        if loader is None:
+            return
+        execute = loader.exec_module
+
+        def heard(module: ModuleType) -> None:
+            del loader.exec_module  # the instance's; its class still has its own
+            execute(module)
+            self._imported(name, module)
+
+        with suppress(
+            AttributeError
+        ):  # a loader that takes no attributes: its module is patched by whoever enters next
+            loader.exec_module = heard  # type: ignore[method-assign]  # on this one loader, until it is used

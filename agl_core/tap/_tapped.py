@@ -1,0 +1,94 @@
+"""The tap as its users hold it: put in once per process, for as long as anybody wants it."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import logging
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from threading import Lock
+from types import ModuleType
+
+from agl_core.tap import _httpx
+from agl_core.tap._asked import dialects
+from agl_core.tap._importing import Importing
+from agl_core.tap._patch import Patch
+
+__all__ = ["Tap", "tapped"]
+
+Patches = Callable[[ModuleType], list[Patch]]
+LIBRARIES: Mapping[str, Patches] = {"httpx": _httpx.patches, "httpx2": _httpx.patches}
+"""What is patched, and by whom. None of them is imported here."""
+_log = logging.getLogger(__name__)
+
+
+@contextmanager
+def tapped() -> Iterator[None]:
+    """While it lasts, model calls that leave this process through `httpx` or `httpx2` are recorded.
+
+    Each belongs to the attempt whose code sends it; outside an attempt nothing is recorded. It may be entered again,
+    in any thread: the first one in patches, the last one out puts every attribute back. A library that is imported
+    meanwhile is patched then. A call that is under way at the end is still recorded.
+    """
+    tap = _of_this_process()
+    tap.enter()
+    try:
+        yield
+    finally:
+        tap.leave()
+
+
+@functools.cache
+def _of_this_process() -> Tap:
+    return Tap(LIBRARIES)
+
+
+class Tap:
+    """Patches by library, in place while somebody is inside."""
+
+    def __init__(self, libraries: Mapping[str, Patches]) -> None:
+        self._libraries = libraries
+        self._lock = Lock()
+        self._inside = 0
+        self._patches: list[Patch] = []
+        self._importing = Importing(libraries, self._attach)
+
+    def enter(self) -> None:
+        """One more wants it."""
+        dialects()  # read now, not in the middle of the agent's first call
+        with self._lock:
+            self._inside += 1
+            if self._inside == 1:
+                self._importing.start()
+        # After the hook: what is imported from here on comes through it, what came before is in `sys.modules`.
+        for name in self._libraries:
+            if name in sys.modules:
+                # Returns at once, unless another thread is in the middle of it.
+                self._attach(name, importlib.import_module(name))
+
+    def leave(self) -> None:
+        """One less; the last one puts everything back."""
+        with self._lock:
+            self._inside -= 1
+            if self._inside:
+                return
+            self._importing.stop()
+            while self._patches:
+                self._patches.pop().undo()
+
+    def _attach(self, name: str, module: ModuleType) -> None:
+        with self._lock:
+            if not self._inside:
+                return
+            try:
+                found = self._libraries[name](module)
+            except Exception:  # noqa: BLE001 - another library's version: what else works, works on
+                _log.exception("the tap cannot attach to %s: calls through it are not recorded", name)
+                return
+            for patch in found:
+                # `httpx` may be another name for `httpx2`, and whoever enters second finds the work done.
+                if not any(patch.is_of(other) for other in self._patches):
+                    patch.apply()
+                    self._patches.append(patch)
