@@ -79,11 +79,9 @@ def in_turns(found: Sequence[Sampled]) -> Iterator[tuple[int, Piece]]:
     """The pieces of all choices, as they come: one of each, and again; each waits for its gate."""
     for row in zip_longest(*(sample.pieces for sample in found)):
         for index, piece in enumerate(row):
-            if piece is None:
-                continue
-            if piece.kind != "end" and (gate := found[index].answer.gate) is not None:
-                gate()
-            yield index, piece
+            if piece is not None:
+                found[index].pass_gate(piece)
+                yield index, piece
 
 
 def usage(said: Said, found: Sequence[Sampled]) -> dict[str, Any]:
@@ -104,6 +102,14 @@ def top(id_: int, number: float, count: Any) -> list[tuple[int, float]]:
     """A token and those that were less likely in its place, as many as were asked for."""
     wanted = count if type(count) is int else 0
     return [((id_ + step) % 256 if step else id_, number - step) for step in range(wanted)]
+
+
+def likely(ids: Sequence[int], numbers: Sequence[float], count: Any) -> list[dict[str, Any]]:
+    """How likely each token was, and as many others in its place as were asked for."""
+    return [
+        {**_one(id_, number), "top_logprobs": [_one(*other) for other in top(id_, number, count)]}
+        for id_, number in zip(ids, numbers, strict=True)
+    ]
 
 
 def _base(said: Said, *, kind: str) -> dict[str, Any]:
@@ -163,20 +169,12 @@ def _call_id(answer: Answer, number: int, index: int) -> str:
 def _tokens(ids: Sequence[int], numbers: Sequence[float], asked: Mapping[str, Any]) -> dict[str, Any]:
     told: dict[str, Any] = {"logprobs": None}
     if asked.get("logprobs"):
-        told["logprobs"] = {
-            "content": [
-                {
-                    **_likely(id_, number),
-                    "top_logprobs": [_likely(*one) for one in top(id_, number, asked.get("top_logprobs"))],
-                }
-                for id_, number in zip(ids, numbers, strict=True)
-            ]
-        }
+        told["logprobs"] = {"content": likely(ids, numbers, asked.get("top_logprobs"))}
     if asked.get("return_token_ids"):
         told["token_ids"] = list(ids)
     return told
 
 
-def _likely(id_: int, number: float) -> dict[str, Any]:
+def _one(id_: int, number: float) -> dict[str, Any]:
     text = token_text(id_)
     return {"token": text, "logprob": number, "bytes": list(text.encode())}

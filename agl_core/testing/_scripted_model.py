@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, Protocol, Self
 
 from agl_core.engine import Endpoint
-from agl_core.testing import _scripted_chat, _scripted_completions, _scripted_embeddings
+from agl_core.testing import _scripted_chat, _scripted_completions, _scripted_embeddings, _scripted_responses
 from agl_core.testing._scripted_faults import (
     Broken,
     Failing,
@@ -42,6 +42,7 @@ _DIALECTS: Mapping[str, _Dialect] = MappingProxyType(
     {
         "/chat/completions": _scripted_chat,
         "/completions": _scripted_completions,
+        "/responses": _scripted_responses,
         "/embeddings": _scripted_embeddings,
     }
 )
@@ -55,8 +56,8 @@ class ScriptedModel:
     it may wait for an event, and what it raises is answered with status 500. A chat is rendered byte by byte, so
     that the prompt of the next turn begins with the prompt and the answer of this one.
 
-    Served, streamed when the request says `"stream": true`: `POST /v1/chat/completions` and `/v1/completions`; and
-    `/v1/embeddings`, `GET /v1/models`.
+    Served, streamed when the request says `"stream": true`: `POST /v1/chat/completions`, `/v1/completions` and
+    `/v1/responses`; and `POST /v1/embeddings`, `GET /v1/models`.
     """
 
     def __init__(

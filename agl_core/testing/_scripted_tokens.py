@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from agl_core.testing._scripted_values import Answer
 
-__all__ = ["END", "Piece", "Sampled", "chat_prompt", "sampled", "token_text", "turn"]
+__all__ = ["END", "Kind", "Piece", "Sampled", "chat_prompt", "sampled", "token_text", "turn"]
 
 END = 256
 """The token that ends a turn; below it, a token is a byte of UTF-8."""
@@ -19,12 +19,15 @@ _CHARACTERS = 4
 """In a piece of a stream, unless the answer says how it is cut."""
 
 
+Kind: TypeAlias = Literal["reasoning", "text", "refusal", "call", "arguments", "end"]
+"""`call` opens a tool call, `end` closes the answer; neither has a text."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
     """A piece of a streamed answer, with the tokens that it is made of."""
 
-    kind: Literal["reasoning", "text", "refusal", "call", "arguments", "end"]
-    """`call` opens a tool call, `end` closes the answer; neither has a text."""
+    kind: Kind
     text: str = ""
     call: int = 0
     """Which of the tool calls it is of."""
@@ -42,6 +45,18 @@ class Sampled:
     pieces: tuple[Piece, ...]
     """The last is an `end`; together they have all of the tokens."""
     reasoning_tokens: int
+
+    def pieces_of(self, kind: Kind, *, call: int = 0) -> Iterator[Piece]:
+        """The pieces of a kind, each behind the answer's gate."""
+        for piece in self.pieces:
+            if piece.kind == kind and piece.call == call:
+                self.pass_gate(piece)
+                yield piece
+
+    def pass_gate(self, piece: Piece) -> None:
+        """Wait until the piece may be made; the end waits for nothing."""
+        if piece.kind != "end" and self.answer.gate is not None:
+            self.answer.gate()
 
     @property
     def token_ids(self) -> list[int]:
