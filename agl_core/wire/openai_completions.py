@@ -15,6 +15,7 @@ from agl_core.wire import _chat_values as values
 from agl_core.wire._completions_stream import Pieces, strip_capture, wants_usage
 from agl_core.wire._leftover import leftover, merged
 from agl_core.wire._prompts import prompts, render_prompts, text_of
+from agl_core.wire.openai_chat import broken, refusal
 from agl_core.wire.sse import said
 
 __all__ = [
@@ -39,7 +40,6 @@ _ANSWER = "$response"
 """In `extra`: what the response said beside our words. No request field is called so."""
 _PROMPTS = "$prompt_token_ids"
 """In `extra`: the ids of each choice's prompt, when the call has not one prompt but several."""
-_TYPES = {401: "authentication_error", 404: "not_found_error", 409: "conflict_error"}
 
 
 def request(body: Mapping[str, Any]) -> ModelCall:
@@ -134,17 +134,6 @@ def add_capture(body: Mapping[str, Any], *, token_ids: bool = True, logprobs: bo
     if body.get("stream") and (options is None or isinstance(options, dict)):
         asking["stream_options"] = {**(options or {}), "include_usage": True}
     return asking
-
-
-def refusal(status: int, code: str, message: str) -> dict[str, Any]:
-    """An error, as OpenAI's clients read it."""
-    kind = _TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
-    return {"error": {"message": message, "type": kind, "param": None, "code": code}}
-
-
-def broken(code: str, message: str) -> bytes:
-    """The event that tells, in the middle of a stream, that it ends here."""
-    return said(refusal(500, code, message))
 
 
 def _asked(call: ModelCall) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from agl_core.events import ModelCall, Usage
 from agl_core.wire import _chat_values as values
 from agl_core.wire._leftover import leftover, merged
 from agl_core.wire._prompts import prompts, render_prompts
-from agl_core.wire.openai_completions import broken, refusal
+from agl_core.wire.openai_chat import broken, refusal
 from agl_core.wire.sse import Sent
 
 __all__ = [

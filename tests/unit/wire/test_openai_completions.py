@@ -34,7 +34,7 @@ REQUEST = {
     "suffix": ".",
     "guided_regex": "[0-9]",
 }
-RESPONSE = {
+RESPONSE: dict[str, Any] = {
     "id": "cmpl-1",
     "object": "text_completion",
     "created": 12,
@@ -545,7 +545,7 @@ def test_the_sdk_raises_when_a_stream_breaks(client: Any):
 
     Mouth.status, Mouth.content_type = 200, "text/event-stream"
     Mouth.answer = said(chunk("4")) + openai_completions.broken("endpoint_down", "the model went away")
-    read = []
+    read: list[str] = []
 
     with pytest.raises(openai.APIError, match="the model went away") as broken:
         read.extend(one.choices[0].text for one in client.completions.create(model="m", prompt="a", stream=True))
