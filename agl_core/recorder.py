@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -12,10 +13,10 @@ from typing import Protocol
 from agl_core.clock import Clock, System
 from agl_core.errors import OutsideAttempt
 from agl_core.events import CallRecorded, Event
-from agl_core.log import Owner, SqliteLog, View
+from agl_core.log import Decide, Owner, SqliteLog, View
 from agl_core.record import Draft, Record
 
-__all__ = ["Attributed", "Recorder", "Scope", "agent", "attributed", "current"]
+__all__ = ["Attributed", "LoopRecorder", "Recorder", "Scope", "agent", "attributed", "current"]
 
 
 class Attributed(Protocol):
@@ -96,33 +97,41 @@ class Recorder:
 
     def begin_call(self, call_id: str, of: Attributed, *, model: str) -> Future[Sequence[Record]]:
         """A call is about to leave: if this process dies, the log will say that nobody knows what came of it."""
-
-        def begun(view: View) -> list[Draft]:
-            view.in_flight.put(
-                "call",
-                call_id,
-                owner=self._owner,
-                data={
-                    "run_id": of.run_id,
-                    "rollout_id": of.rollout_id,
-                    "attempt_id": of.attempt_id,
-                    "model": model,
-                    "started": self._clock.now(),
-                },
-            )
-            return []
-
-        return self._log.submit(begun)
+        return self._log.submit(self.begins(call_id, of, model))
 
     def end_call(self, event: CallRecorded, of: Attributed) -> Future[Sequence[Record]]:
         """A call has come to its end, whichever."""
+        return self._log.submit(self.ends(event, of))
+
+    def for_coroutines(self) -> LoopRecorder:
+        """The same, for those who await: what the coroutines of a loop write in one turn is one transaction."""
+        return LoopRecorder(self, self._log)
+
+    def begins(self, call_id: str, of: Attributed, model: str) -> Decide:
+        """What `begin_call` decides, for who writes it himself."""
+        data = {
+            "run_id": of.run_id,
+            "rollout_id": of.rollout_id,
+            "attempt_id": of.attempt_id,
+            "model": model,
+            "started": self._clock.now(),
+        }
+
+        def begun(view: View) -> list[Draft]:
+            view.in_flight.put("call", call_id, owner=self._owner, data=data)
+            return []
+
+        return begun
+
+    def ends(self, event: CallRecorded, of: Attributed) -> Decide:
+        """What `end_call` decides, for who writes it himself."""
         draft = self._draft(event, of, f"call/{event.call_id}")
 
         def ended(view: View) -> list[Draft]:
             view.in_flight.drop("call", event.call_id)
             return [draft]
 
-        return self._log.submit(ended)
+        return ended
 
     def _draft(self, event: Event, of: Attributed, key: str | None) -> Draft:
         return Draft(
@@ -133,3 +142,18 @@ class Recorder:
             actor=self._actor,
             occurred_at=self._clock.now(),
         )
+
+
+class LoopRecorder:
+    """Keeps calls for the coroutines of a loop; its futures are theirs."""
+
+    def __init__(self, recorder: Recorder, log: SqliteLog) -> None:
+        self._recorder, self._log = recorder, log
+
+    def begin_call(self, call_id: str, of: Attributed, *, model: str) -> asyncio.Future[Sequence[Record]]:
+        """As the recorder's."""
+        return self._log.soon(self._recorder.begins(call_id, of, model))
+
+    def end_call(self, event: CallRecorded, of: Attributed) -> asyncio.Future[Sequence[Record]]:
+        """As the recorder's."""
+        return self._log.soon(self._recorder.ends(event, of))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -13,7 +13,6 @@ import msgspec
 from agl_core.clock import Clock
 from agl_core.errors import AglError
 from agl_core.events import CallRecorded
-from agl_core.gateway._landing import Landing
 from agl_core.gateway._lanes import Lanes, Target
 from agl_core.gateway._ports import Calls
 from agl_core.gateway._refusals import Refused, Reply
@@ -57,7 +56,7 @@ class Calling:
     ) -> None:
         self._calls, self._lanes, self._upstream, self._clock = calls, lanes, upstream, clock
         self._overrides = overrides
-        self._ordinals, self._landing = Ordinals(), Landing()
+        self._ordinals = Ordinals()
 
     async def answer(self, asked: Asked, out: Out, *, is_gone: Callable[[], bool]) -> Reply | None:
         """The reply, whose call is in the log by then; None when it has gone `out` piece by piece.
@@ -75,7 +74,7 @@ class Calling:
         try:
             async with self._lanes.passage(model, rollout_id) as targets:
                 target = targets[0]
-                await self._landing.durable(noted)
+                await _durable(noted)
                 target, answer = await self._asked_of(targets, way, asked, relay)
         except asyncio.CancelledError:
             why = "client_disconnected" if is_gone() else "cancelled"
@@ -136,7 +135,17 @@ class Calling:
             first_token=None if first is None else (first - asked.started_at) / 1e9,
             tries=answer.tries,
         )
-        await self._landing.durable(self._calls.end_call(event, asked.admission))
+        await _durable(self._calls.end_call(event, asked.admission))
+
+
+async def _durable(kept: Awaitable[Any]) -> None:
+    """Wait for the log; a call that cannot be kept is refused, and the reason is the log's."""
+    try:
+        await kept
+    except AglError as error:
+        raise Refused.because(error) from error
+    except OSError as error:
+        raise Refused(503, "CAPTURE_FAILED", f"the call cannot be kept ({error}); it is refused, not lost") from error
 
 
 def _shown(way: Translation, answer: Answer) -> Reply:

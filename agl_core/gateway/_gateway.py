@@ -21,7 +21,7 @@ from agl_core.events import Role
 from agl_core.gateway._app import App
 from agl_core.gateway._calling import Calling
 from agl_core.gateway._lanes import Lanes, Target
-from agl_core.gateway._ports import Admissions, Calls
+from agl_core.gateway._ports import Admissions, Recording
 from agl_core.gateway._providers import authorization
 from agl_core.gateway._upstream import Upstream
 from agl_core.wire import DIALECTS
@@ -41,7 +41,7 @@ class Gateway:
 
     def __init__(
         self,
-        recorder: Calls,
+        recorder: Recording,
         admissions: Admissions,
         *,
         host: str = "127.0.0.1",
@@ -61,7 +61,7 @@ class Gateway:
         clock = clock or System()
         self._lanes = Lanes(self._wake)
         self._upstream = Upstream(timeout=timeout, backoff=backoff)
-        calling = Calling(recorder, self._lanes, self._upstream, clock=clock, overrides=overrides)
+        calling = Calling(recorder.for_coroutines(), self._lanes, self._upstream, clock=clock, overrides=overrides)
         self._app = App(calling, self._lanes, admissions, clock=clock, max_body=max_body)
 
     async def start(self) -> str:

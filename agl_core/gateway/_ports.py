@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future
+from collections.abc import Awaitable
 from typing import Any, Protocol
 
 from agl_core.events import CallRecorded
 from agl_core.store import Admission
 
-__all__ = ["Admissions", "Calls"]
+__all__ = ["Admissions", "Calls", "Recording"]
 
 
 class Admissions(Protocol):
@@ -20,12 +20,20 @@ class Admissions(Protocol):
 
 
 class Calls(Protocol):
-    """Keeps model calls: what the recorder does for the gateway."""
+    """Keeps model calls, for the coroutines of one loop."""
 
-    def begin_call(self, call_id: str, admission: Admission, /, *, model: str) -> Future[Any]:
+    def begin_call(self, call_id: str, admission: Admission, /, *, model: str) -> Awaitable[Any]:
         """Note that a call is under way; durable when the future resolves."""
         ...
 
-    def end_call(self, event: CallRecorded, admission: Admission, /) -> Future[Any]:
+    def end_call(self, event: CallRecorded, admission: Admission, /) -> Awaitable[Any]:
         """Keep what became of it; durable, and no longer under way, when the future resolves."""
+        ...
+
+
+class Recording(Protocol):
+    """Keeps model calls: what the recorder is to the gateway."""
+
+    def for_coroutines(self) -> Calls:
+        """For those of the gateway's loop."""
         ...

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Self
 
 import aiohttp
 import pytest
@@ -103,20 +102,24 @@ class KeptCalls:
         """Released once for each call that begins, and that ends."""
         self._loop = asyncio.get_running_loop()
 
-    def begin_call(self, call_id: str, admission: Admission, /, *, model: str) -> Future[None]:
+    def for_coroutines(self) -> Self:
+        """As it is."""
+        return self
+
+    def begin_call(self, call_id: str, admission: Admission, /, *, model: str) -> asyncio.Future[None]:
         """As the recorder does."""
         self.begun.append(call_id)
         self._loop.call_soon_threadsafe(self.noted.release)
         return self._done(None)
 
-    def end_call(self, event: CallRecorded, admission: Admission, /) -> Future[Record]:
+    def end_call(self, event: CallRecorded, admission: Admission, /) -> asyncio.Future[Record]:
         """As the recorder does."""
         self.events.append(event)
         self._loop.call_soon_threadsafe(self.kept.release)
         return self._done(None)
 
-    def _done(self, result: Any) -> Future[Any]:
-        future: Future[Any] = Future()
+    def _done(self, result: Any) -> asyncio.Future[Any]:
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         if self.failing is None:
             future.set_result(result)
         else:

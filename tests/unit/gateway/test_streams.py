@@ -117,20 +117,18 @@ async def test_a_streamed_call_is_kept_as_if_it_had_not_been_streamed(scene: Sce
 async def test_the_end_comes_when_the_call_is_kept(scene: Scene):
     """An agent that has read its answer has a call in the log."""
     landing: Future[None] = Future()
-    kept, end_call = asyncio.Event(), scene.calls.end_call
+    end_call = scene.calls.end_call
 
-    def slowly(event: Any, admission: Any) -> Future[None]:
-        end_call(event, admission)
-        asyncio.get_running_loop()
-        scene.calls._loop.call_soon_threadsafe(kept.set)
-        return landing
+    async def slowly(event: Any, admission: Any) -> None:
+        await end_call(event, admission)
+        await asyncio.wrap_future(landing)
 
-    scene.calls.end_call = slowly  # type: ignore[method-assign]  # a log that takes its time
+    scene.calls.end_call = slowly  # type: ignore[assignment]  # a log that takes its time
     scene.model.replies.append(plays(PIECES))
 
     async with asking(scene) as reply:
         seen = await until(reply, lambda seen: text(seen) == "four")
-        await kept.wait()
+        await scene.calls.kept.acquire()
         assert b"[DONE]" not in seen + reply.content.read_nowait()
         landing.set_result(None)
         rest = await reply.read()
