@@ -8,7 +8,7 @@
     ├── PluginError     MissingExtra PluginBroken UnknownName
     ├── RunError        ReplayDiverged AmbiguousLabel RunNotImportable RunNotResumable NoTrainingData NotFast
     │                   NotImportable NoRunnersLeft RewardMissing CaptureNone StepFailed
-    └── EngineError     ModelNotFound PromptTooLong PolicyNotLoaded PortBusy EngineFailed
+    └── EngineError     ModelNotFound PromptTooLong PolicyNotLoaded PortBusy EngineFailed TokenIdsMissing
 
 A bug raises a plain `AssertionError` or `TypeError`; those are not ours to catch.
 """
@@ -17,7 +17,15 @@ from __future__ import annotations
 
 from agl_core.errors._base import AglError
 from agl_core.errors._codec import BadPayload, CodecError, UpcastGap
-from agl_core.errors._engine import EngineError, EngineFailed, ModelNotFound, PolicyNotLoaded, PortBusy, PromptTooLong
+from agl_core.errors._engine import (
+    EngineError,
+    EngineFailed,
+    ModelNotFound,
+    PolicyNotLoaded,
+    PortBusy,
+    PromptTooLong,
+    TokenIdsMissing,
+)
 from agl_core.errors._log import (
     BadQuery,
     ContentErased,
@@ -99,6 +107,7 @@ __all__ = [
     "RunNotResumable",
     "StepFailed",
     "StoreError",
+    "TokenIdsMissing",
     "UnknownId",
     "UnknownName",
     "UpcastGap",

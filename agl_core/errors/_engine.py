@@ -13,6 +13,7 @@ __all__ = [
     "PolicyNotLoaded",
     "PortBusy",
     "PromptTooLong",
+    "TokenIdsMissing",
 ]
 
 
@@ -77,3 +78,19 @@ class EngineFailed(EngineError):
 
     def __init__(self, url: str, *, why: str) -> None:
         super().__init__(f"engine {url} failed: {why}", url=url, why=why)
+
+
+class TokenIdsMissing(EngineError):
+    """A model was asked for the ids of what it sampled, and answers without them."""
+
+    code = "TOKEN_IDS_MISSING"
+
+    def __init__(self, model: str, *, url: str = "") -> None:
+        place = f" at {url}" if url else ""
+        super().__init__(
+            f"{model!r}{place} answers without the token ids it was asked for (`return_token_ids`): its calls are "
+            "kept, and no weights can be trained on them. Serve it by vLLM 0.10.2 or later, or `transformers:/path`; "
+            "register the endpoint with `token_ids=False` if it is not to be trained",
+            model=model,
+            url=url,
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -11,7 +12,7 @@ from typing import Any
 import msgspec
 
 from agl_core.clock import Clock
-from agl_core.errors import AglError
+from agl_core.errors import AglError, TokenIdsMissing
 from agl_core.events import CallRecorded
 from agl_core.gateway._lanes import Lanes, Target
 from agl_core.gateway._ports import Calls
@@ -25,6 +26,8 @@ from agl_core.store import Admission
 from agl_core.wire import Dialect
 
 __all__ = ["Asked", "Calling"]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +59,8 @@ class Calling:
     ) -> None:
         self._calls, self._lanes, self._upstream, self._clock = calls, lanes, upstream, clock
         self._overrides = overrides
+        self._told: set[str] = set()
+        """Places that answer without token ids, of which somebody has been told."""
         self._ordinals = Ordinals()
 
     async def answer(self, asked: Asked, out: Out, *, is_gone: Callable[[], bool]) -> Reply | None:
@@ -135,7 +140,16 @@ class Calling:
             first_token=None if first is None else (first - asked.started_at) / 1e9,
             tries=answer.tries,
         )
+        self._look_for_ids(event, target)
         await _durable(self._calls.end_call(event, asked.admission))
+
+    def _look_for_ids(self, event: CallRecorded, target: Target) -> None:
+        """Say it at the first call, not when the training finds nothing to learn from."""
+        endpoint, call = target.endpoint, event.call
+        is_asked = endpoint.token_ids and target.role == "policy" and event.status == "ok"
+        if is_asked and call.choices and call.provenance != "engine" and endpoint.url not in self._told:
+            self._told.add(endpoint.url)
+            _log.warning("%s: %s", TokenIdsMissing.code, TokenIdsMissing(endpoint.model, url=endpoint.url))
 
 
 async def _durable(kept: Awaitable[Any]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from agl_core.errors import MissingExtra, NoTrainingData
+from agl_core.errors import MissingExtra, NoTrainingData, TokenIdsMissing
 from agl_grpo._config import GrpoConfig
 from agl_grpo._groups import advantages, groups, hands, rewarded, spread
 
@@ -57,6 +57,7 @@ class Grpo:
         for step in range(1, config.steps + 1):
             outcomes = await run.rollouts(next(drawn), repeat=config.group_size, label="train", sampling=sampling)
             batch = run.adapt(outcomes, "triplets", agent=config.agent)
+            _insist_on_ids(batch, config.policy)
             grouped = groups(outcomes)
             advantage = advantages(grouped, normalise_std=config.normalise_std)
             rows = [row for row in batch.rows if self._teaches(advantage.get(row.rollout_id))]
@@ -84,6 +85,12 @@ class Grpo:
 def _validation(outcomes: Sequence[Outcome]) -> dict[str, float]:
     rewards = [reward for _, _, reward in rewarded(outcomes)]
     return {"val/reward": fmean(rewards), "val/n": len(rewards)} if rewards else {"val/n": 0}
+
+
+def _insist_on_ids(batch: Adapted[Row], policy: str) -> None:
+    """A model that never says what it sampled will not do so at the next step."""
+    if not batch.rows and {dropped.reason for dropped in batch.dropped} == {"no_token_ids"}:
+        raise TokenIdsMissing(policy)
 
 
 def _dropped(batch: Adapted[Row]) -> dict[str, float]:

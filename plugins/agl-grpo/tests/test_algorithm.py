@@ -13,7 +13,7 @@ import pytest
 from agl_grpo import Grpo, GrpoConfig, agl_register_algorithms
 
 from agl_core.adapter import Adapted, Dropped
-from agl_core.errors import BadValue, MissingExtra, NoTrainingData
+from agl_core.errors import BadValue, MissingExtra, NoTrainingData, TokenIdsMissing
 from agl_core.run import Updated, describe
 from agl_core.store import Outcome
 
@@ -159,6 +159,18 @@ def test_no_task_is_refused(scripted):
     """With the code that says what to pass."""
     with pytest.raises(NoTrainingData):
         asyncio.run(Grpo(SMALL).run(scripted(train=())))
+
+
+def test_a_model_without_token_ids_is_an_error_at_the_first_step(scripted, monkeypatch):
+    """Sampling on would cost, and teach nothing."""
+    run = scripted()
+    silent = [Dropped(call_id="ca-1", rollout_id="ro-1", reason="no_token_ids")]
+    monkeypatch.setattr(run, "adapt", lambda *_args, **_options: Adapted(rows=[], dropped=silent, kept=0))
+
+    with pytest.raises(TokenIdsMissing, match="return_token_ids"):
+        asyncio.run(Grpo(SMALL).run(run))
+
+    assert [movement[0] for movement in run.movements] == ["train"]
 
 
 def test_a_missing_torch_names_the_install_line(scripted, monkeypatch):

@@ -71,6 +71,20 @@ async def test_a_model_that_cannot_count_tokens_is_not_asked_to(scene: Scene):
     assert scene.model.asked[0].keys() == {"model", "messages", "seed"}
 
 
+async def test_a_model_that_keeps_its_tokens_to_itself_is_told_of_once(scene: Scene, caplog):
+    """At the first call, with the code and the cure; the calls are kept."""
+    silent = completion()
+    silent.pop("prompt_token_ids")
+    scene.model.replies += [silent, silent, completion()]
+
+    for _ in range(3):
+        await scene.ask()
+
+    (told,) = [record.message for record in caplog.records if "TOKEN_IDS_MISSING" in record.message]
+    assert scene.model.url in told
+    assert [event.call.provenance for event in scene.calls.events] == ["absent", "absent", "engine"]
+
+
 async def test_unknown_fields_go_through_both_ways(scene: Scene):
     """What has no name here is the business of agent and provider, and is kept."""
     scene.model.replies.append(completion(system_fingerprint="fp"))
