@@ -63,7 +63,7 @@ class Failing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Malformed:
-    """After so many events comes one that is not JSON, then the others; a body of so many bytes is all there is."""
+    """After so many events comes one whose JSON is cut off, then the others; a body ends after so many bytes."""
 
     after: int
     answer: Said = _LONG
@@ -134,7 +134,9 @@ def torn(
             yield from failure(fault)
         case Malformed():
             yield from islice(rest, fault.after)
-            yield b'data: {"id": "cut off he\n\n'
+            for event in islice(rest, 1):
+                yield event.removesuffix(b"\n\n")[:-1] + b"\n\n"
+                yield event
             yield from rest
 
 

@@ -10,7 +10,14 @@ from types import MappingProxyType
 from typing import Any, Protocol, Self
 
 from agl_core.engine import Endpoint
-from agl_core.testing import _scripted_chat, _scripted_completions, _scripted_embeddings, _scripted_responses
+from agl_core.testing import (
+    _scripted_chat,
+    _scripted_completions,
+    _scripted_embeddings,
+    _scripted_messages,
+    _scripted_responses,
+    _scripted_token_count,
+)
 from agl_core.testing._scripted_faults import (
     Broken,
     Failing,
@@ -43,6 +50,8 @@ _DIALECTS: Mapping[str, _Dialect] = MappingProxyType(
         "/chat/completions": _scripted_chat,
         "/completions": _scripted_completions,
         "/responses": _scripted_responses,
+        "/messages/count_tokens": _scripted_token_count,
+        "/messages": _scripted_messages,
         "/embeddings": _scripted_embeddings,
     }
 )
@@ -56,8 +65,9 @@ class ScriptedModel:
     it may wait for an event, and what it raises is answered with status 500. A chat is rendered byte by byte, so
     that the prompt of the next turn begins with the prompt and the answer of this one.
 
-    Served, streamed when the request says `"stream": true`: `POST /v1/chat/completions`, `/v1/completions` and
-    `/v1/responses`; and `POST /v1/embeddings`, `GET /v1/models`.
+    Served, streamed when the request says `"stream": true`: `POST /v1/chat/completions`, `/v1/completions`,
+    `/v1/responses` and Anthropic's `/v1/messages` (its base URL is `url` without `/v1`). In one piece:
+    `POST /v1/embeddings`, `/v1/messages/count_tokens` and `GET /v1/models`.
     """
 
     def __init__(
@@ -123,8 +133,10 @@ class ScriptedModel:
         return 200, {}, outcome.body
 
     def _listed(self, asked: Asked) -> Sent:
-        if not asked.path.endswith("/models"):
+        if not asked.path.partition("?")[0].endswith("/models"):
             return _refused(Refusal(status=404, code="not_found", message=f"GET {asked.path} is not served"))
+        if "anthropic-version" in asked.headers:
+            return json_reply(200, _scripted_messages.listed(self.model))
         listed = {"id": self.model, "object": "model", "created": 0, "owned_by": "test"}
         return json_reply(200, {"object": "list", "data": [listed]})
 
@@ -150,7 +162,7 @@ class ScriptedModel:
             return Refusal(status=404, code="model_not_found", message=said)
         try:
             prompts = dialect.prompts(asked.body)
-        except ValueError as error:
+        except (AttributeError, LookupError, TypeError, ValueError) as error:  # a body may be any JSON
             return Refusal(status=400, code="invalid_value", message=str(error))
         if (longest := max(map(len, prompts))) >= self.max_len:
             said = f"the prompt has {longest} tokens and this model takes {self.max_len}"
