@@ -51,7 +51,7 @@ class Batcher:
         self._thread.start()
 
     def submit(self, generations: Sequence[Generation]) -> None:
-        """Write these soon; `deliver` gets each, also when it fails."""
+        """Write these soon; `deliver` gets each when it is done or has failed, and one that is watched at each step."""
         with self._changed:
             if self._is_stopping:
                 raise self._stopped()
@@ -127,11 +127,14 @@ class Batcher:
         for generation in batch:
             generation.version = self.version
         left = set(batch)
+        watched = [generation for generation in batch if generation.is_watched]
         try:
             for finished in self._decoder.write(batch):
                 if finished:
                     left.difference_update(finished)
-                    self._deliver(finished)
+                    watched = [generation for generation in watched if generation in left]
+                if finished or watched:
+                    self._deliver([*finished, *watched])
                 if self._is_stopping:
                     self._fail(list(left), self._stopped())
                     return

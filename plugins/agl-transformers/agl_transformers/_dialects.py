@@ -23,6 +23,8 @@ class Dialect(Protocol):
     """One way to write tool calls."""
 
     name: str
+    opening: str
+    """What every call begins with: no text before it is part of one."""
 
     def read(self, text: str) -> tuple[str, list[Call]]:
         """What is said, and what is called. What does not parse is said; nothing raises."""
@@ -41,12 +43,13 @@ class Hermes:
     """`<tool_call>{"name": ..., "arguments": {...}}</tool_call>`, any number of them."""
 
     name = "hermes"
+    opening = "<tool_call>"
 
     _CALL = re.compile(r"<tool_call>(.*?)</tool_call>", re.DOTALL)
 
     def read(self, text: str) -> tuple[str, list[Call]]:
         """Every closed call whose JSON names a function; the rest of the text, untouched, is what is said."""
-        if "<tool_call>" not in text:
+        if self.opening not in text:
             return text, []
         calls: list[Call] = []
         said: list[str] = []

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any
 
 import msgspec
@@ -19,10 +20,11 @@ from agl_transformers._dialects import dialect_of
 from agl_transformers._generation import Generation
 from agl_transformers._opening import Options
 from agl_transformers._proof import prove
-from agl_transformers._rendering import Renderer
-from agl_transformers._replies import Writer, events
-from agl_transformers._requests import read
+from agl_transformers._rendering import Prompt, Renderer
+from agl_transformers._replies import Writer
+from agl_transformers._requests import ChatRequest, read
 from agl_transformers._server import Server
+from agl_transformers._streams import Stream
 from agl_transformers._template import Template
 from agl_transformers._weights import Weights
 
@@ -76,7 +78,7 @@ class _Serving:
         self._renderer = Renderer(self._template)
         self._writer = Writer(self._template, dialect, model=name)
         self._weights = Weights(model, options.folder, url=url)
-        self._waiters: dict[Generation, asyncio.Future[Generation]] = {}
+        self._listening: dict[Generation, asyncio.Event] = {}
         decoder = Decoder(model, ends=ends, text_of=self._template.text_of)
         prove(decoder, url=url)
         self._batcher = Batcher(
@@ -100,7 +102,7 @@ class _Serving:
         self._batcher.stop()
         self._server.stop()
 
-    async def _answer(self, body: bytes) -> bytes | Iterable[bytes]:
+    async def _answer(self, body: bytes) -> bytes | AsyncGenerator[bytes]:
         request = read(body)
         if request.model != self._name:
             raise ModelNotFound(request.model, known=[self._name])
@@ -109,44 +111,69 @@ class _Serving:
         if room < 1:
             raise PromptTooLong(len(prompt.ids), limit=self._max_len - 1)
         limit = min(request.limit or room, room)
-        generations = await self._written(
-            [
-                Generation(prompt=prompt.ids, sampling=sampling, limit=limit, stops=request.stops)
-                for sampling in request.samplings()
-            ]
-        )
+        generations = [
+            Generation(
+                prompt=prompt.ids,
+                sampling=sampling,
+                limit=limit,
+                stops=request.stops,
+                is_watched=bool(request.stream),
+            )
+            for sampling in request.samplings()
+        ]
+        if request.stream:
+            return self._streamed(request, prompt, generations)
+        return await self._whole(request, prompt, generations)
+
+    async def _whole(self, request: ChatRequest, prompt: Prompt, generations: Sequence[Generation]) -> bytes:
+        async with aclosing(self._growing(generations)) as growing:
+            async for _ in growing:
+                pass
         reply = self._writer.reply(request, prompt, generations)
         for choice, generation in zip(reply["choices"], generations, strict=True):
             self._renderer.remember(prompt, choice["message"], generation.tokens)
-        if request.stream:
-            return events(reply, with_usage=bool((request.stream_options or {}).get("include_usage")))
         return msgspec.json.encode(reply)
 
-    async def _written(self, generations: list[Generation]) -> list[Generation]:
-        loop = asyncio.get_running_loop()
-        waiters = [loop.create_future() for _ in generations]
-        self._waiters.update(zip(generations, waiters, strict=True))
+    async def _streamed(
+        self, request: ChatRequest, prompt: Prompt, generations: Sequence[Generation]
+    ) -> AsyncGenerator[bytes]:
+        def ended(message: Mapping[str, Any], generation: Generation) -> None:
+            self._renderer.remember(prompt, message, generation.tokens)
+
+        stream = Stream(self._writer, request, prompt, generations, ended=ended)
+        async with aclosing(self._growing(generations)) as growing:
+            async for _ in growing:
+                if events := b"".join(stream.more()):
+                    yield events
+        yield b"".join(stream.end())
+
+    async def _growing(self, generations: Sequence[Generation]) -> AsyncGenerator[None]:
+        """Have these written; comes by whenever there is news of them, the last time when all are done."""
+        news = asyncio.Event()
+        self._listening.update(dict.fromkeys(generations, news))
         try:
             self._batcher.submit(generations)
-            return [await waiter for waiter in waiters]
+            is_done = False
+            while not is_done:
+                await news.wait()
+                news.clear()
+                if failed := next((each.failure for each in generations if each.failure), None):
+                    raise failed
+                is_done = all(each.finish for each in generations)
+                yield
         finally:
             for generation in generations:
                 generation.is_abandoned = True
-                self._waiters.pop(generation, None)
+                self._listening.pop(generation, None)
 
     def _deliver(self, generations: list[Generation]) -> None:
         """Called by the decoding thread."""
-        self._server.loop.call_soon_threadsafe(self._resolve, generations)
+        self._server.loop.call_soon_threadsafe(self._tell, generations)
 
-    def _resolve(self, generations: list[Generation]) -> None:
+    def _tell(self, generations: list[Generation]) -> None:
         for generation in generations:
-            waiter = self._waiters.get(generation)
-            if waiter is None or waiter.done():
-                continue
-            if generation.failure:
-                waiter.set_exception(generation.failure)
-            else:
-                waiter.set_result(generation)
+            if news := self._listening.get(generation):
+                news.set()
 
 
 def _loaded(options: Options, url: str) -> tuple[Any, Any]:

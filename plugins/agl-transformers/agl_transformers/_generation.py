@@ -26,13 +26,19 @@ class Sampling:
 
 @dataclass(eq=False, slots=True, kw_only=True)
 class Generation:
-    """A row of a batch; the worker writes to it until it is delivered, and nobody after that."""
+    """A row of a batch; the worker writes to it until it is delivered, and nobody after that.
+
+    Who reads it before that reads `finish` first, and then as many `tokens` as there are `logprobs`: they are written
+    in the other order.
+    """
 
     prompt: Sequence[int]
     sampling: Sampling
     limit: int
     """Tokens it may have."""
     stops: Sequence[str] = ()
+    is_watched: bool = False
+    """Somebody wants to know of every token, and not of the last alone."""
     is_abandoned: bool = False
     """Nobody waits for it any more: it leaves the batch at the next step."""
     tokens: list[int] = field(default_factory=list)

@@ -1,13 +1,11 @@
-"""Writes chat completions, and the same as a stream of server-sent events."""
+"""Writes chat completions."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
-
-import msgspec
 
 from agl_transformers._dialects import Call, Dialect
 from agl_transformers._generation import Generation
@@ -15,7 +13,7 @@ from agl_transformers._rendering import Prompt
 from agl_transformers._requests import ChatRequest
 from agl_transformers._template import Template
 
-__all__ = ["Reply", "Writer", "events"]
+__all__ = ["Reply", "Writer"]
 
 Reply = dict[str, Any]
 
@@ -24,87 +22,76 @@ class Writer:
     """From sampled ids to what OpenAI's clients read."""
 
     def __init__(self, template: Template, dialect: Dialect, *, model: str) -> None:
-        self._template = template
-        self._dialect = dialect
+        self.template = template
+        self.dialect = dialect
         self._model = model
         self._tokens: dict[int, tuple[str, list[int]]] = {}
 
     def reply(self, request: ChatRequest, prompt: Prompt, generations: Sequence[Generation]) -> Reply:
         """The completion. `token_ids` and `logprobs.content` have one entry for each sampled id, in the same order."""
-        sampled = sum(len(generation.tokens) for generation in generations)
         reply: Reply = {
-            "id": f"chatcmpl-{uuid4().hex}",
+            **self.head(generations),
             "object": "chat.completion",
-            "created": int(time.time()),
-            "model": self._model,
             "choices": [self._choice(request, index, each) for index, each in enumerate(generations)],
-            "usage": {
-                "prompt_tokens": len(prompt.ids),
-                "completion_tokens": sampled,
-                "total_tokens": len(prompt.ids) + sampled,
-            },
-            "policy_version": generations[0].version,
+            "usage": self.usage(prompt, generations),
         }
         if request.return_token_ids:
             reply["prompt_token_ids"] = prompt.ids
         return reply
 
-    def _choice(self, request: ChatRequest, index: int, generation: Generation) -> dict[str, Any]:
-        text = _until(self._template.text_of(generation.tokens), request.stops)
-        said, calls = self._dialect.read(text) if request.offered else (text, [])
+    def head(self, generations: Sequence[Generation]) -> dict[str, Any]:
+        """What every chunk of a completion says of it."""
+        return {
+            "id": f"chatcmpl-{uuid4().hex}",
+            "created": int(time.time()),
+            "model": self._model,
+            "policy_version": generations[0].version,
+        }
+
+    def usage(self, prompt: Prompt, generations: Sequence[Generation]) -> dict[str, int]:
+        """Tokens read and written."""
+        sampled = sum(len(generation.tokens) for generation in generations)
+        return {
+            "prompt_tokens": len(prompt.ids),
+            "completion_tokens": sampled,
+            "total_tokens": len(prompt.ids) + sampled,
+        }
+
+    def message(self, request: ChatRequest, generation: Generation) -> tuple[dict[str, Any], str | None]:
+        """A finished answer's words and calls, and why it ended."""
+        text = _until(self.template.text_of(generation.tokens), request.stops)
+        said, calls = self.dialect.read(text) if request.offered else (text, [])
         if request.parallel_tool_calls is False:
             calls = calls[:1]
         message: dict[str, Any] = {"role": "assistant", "content": said if said.strip() or not calls else None}
         if calls:
             message["tool_calls"] = [_tool_call(call) for call in calls]
-        choice: dict[str, Any] = {
-            "index": index,
-            "message": message,
-            "logprobs": {"content": self._logprobs(generation)} if request.logprobs else None,
-            "finish_reason": "tool_calls" if calls and generation.finish == "stop" else generation.finish,
-        }
-        if request.return_token_ids:
-            choice["token_ids"] = generation.tokens
-        return choice
+        return message, "tool_calls" if calls and generation.finish == "stop" else generation.finish
 
-    def _logprobs(self, generation: Generation) -> list[dict[str, Any]]:
+    def sampled(self, request: ChatRequest, generation: Generation, start: int, end: int) -> dict[str, Any]:
+        """The ids from `start` to `end` and how likely they were, as far as the request wants to know."""
+        told: dict[str, Any] = {}
+        if request.logprobs:
+            told["logprobs"] = {"content": self._logprobs(generation, start, end)}
+        if request.return_token_ids:
+            told["token_ids"] = generation.tokens[start:end]
+        return told
+
+    def _choice(self, request: ChatRequest, index: int, generation: Generation) -> dict[str, Any]:
+        message, reason = self.message(request, generation)
+        sampled = self.sampled(request, generation, 0, len(generation.tokens))
+        return {"index": index, "message": message, "logprobs": None, **sampled, "finish_reason": reason}
+
+    def _logprobs(self, generation: Generation, start: int, end: int) -> list[dict[str, Any]]:
         entries = []
-        for sampled, logprob in zip(generation.tokens, generation.logprobs, strict=True):
+        for sampled, logprob in zip(generation.tokens[start:end], generation.logprobs[start:end], strict=True):
             token, spelled = self._tokens.get(sampled) or self._spell(sampled)
             entries.append({"token": token, "logprob": logprob, "bytes": spelled, "top_logprobs": []})
         return entries
 
     def _spell(self, id: int) -> tuple[str, list[int]]:
-        self._tokens[id] = spelled = (self._template.token(id), list(self._template.bytes_of(id)))
+        self._tokens[id] = spelled = (self.template.token(id), list(self.template.bytes_of(id)))
         return spelled
-
-
-def events(reply: Reply, *, with_usage: bool) -> Iterator[bytes]:
-    """A finished completion as a stream: role, content, tool calls, finish, usage, and the end."""
-    shared = {key: reply[key] for key in ("id", "created", "model", "policy_version")}
-    chunk = {**shared, "object": "chat.completion.chunk"}
-    first = {key: reply[key] for key in ("prompt_token_ids",) if key in reply}
-    for choice in reply["choices"]:
-        index, message = choice["index"], choice["message"]
-        yield _event({**chunk, **first, "choices": [_delta(index, {"role": "assistant", "content": ""})]})
-        first = {}
-        body = {"content": message["content"]} if message["content"] else {}
-        if calls := message.get("tool_calls"):
-            body["tool_calls"] = [{"index": place, **call} for place, call in enumerate(calls)]
-        rest = {key: choice[key] for key in ("logprobs", "token_ids") if choice.get(key) is not None}
-        yield _event({**chunk, "choices": [{**_delta(index, body), **rest}]})
-        yield _event({**chunk, "choices": [_delta(index, {}, finish=choice["finish_reason"])]})
-    if with_usage:
-        yield _event({**chunk, "choices": [], "usage": reply["usage"]})
-    yield b"data: [DONE]\n\n"
-
-
-def _event(chunk: dict[str, Any]) -> bytes:
-    return b"data: " + msgspec.json.encode(chunk) + b"\n\n"
-
-
-def _delta(index: int, delta: dict[str, Any], *, finish: str | None = None) -> dict[str, Any]:
-    return {"index": index, "delta": delta, "finish_reason": finish}
 
 
 def _tool_call(call: Call) -> dict[str, Any]:

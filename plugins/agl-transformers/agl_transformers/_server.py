@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, MutableMapping
 from concurrent.futures import Future
+from contextlib import aclosing
 from threading import Thread
 from typing import Any
 
@@ -16,8 +17,8 @@ from agl_core.errors import AglError, BadValue, EngineError, EngineFailed, Model
 
 __all__ = ["Answer", "Server"]
 
-Answer = Callable[[bytes], Awaitable[bytes | Iterable[bytes]]]
-"""A chat completion for a body: whole, or as events. Cancelled when the client goes away."""
+Answer = Callable[[bytes], Awaitable[bytes | AsyncGenerator[bytes]]]
+"""A chat completion for a body: whole, or events as they come. Cancelled and closed when the client goes away."""
 
 _LARGEST_BODY = 64 << 20
 _JSON = [(b"content-type", b"application/json")]
@@ -77,28 +78,39 @@ class Server:
                 self._ready.set_exception(EngineFailed(self._model, why="its HTTP server did not start"))
 
     async def _app(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
+        out = _Out(send)
         try:
-            answer = await self._respond(scope["method"], scope["path"], receive)
+            await self._respond(scope["method"], scope["path"], receive, out)
         except AglError as error:
-            await _send(send, *_refusal(error))
+            await out.refuse(error)
         except _Gone:
             return
         except Exception as error:  # noqa: BLE001 - the server's rim: a bug of ours must not look like a closed line
-            await _send(send, *_refusal(EngineError(f"{type(error).__name__}: {error}")))
-        else:
-            await _send(send, 200, answer)
+            await out.refuse(EngineError(f"{type(error).__name__}: {error}"))
 
-    async def _respond(self, method: str, path: str, receive: _Receive) -> bytes | Iterable[bytes]:
+    async def _respond(self, method: str, path: str, receive: _Receive, out: _Out) -> None:
         match method, path:
             case "POST", "/v1/chat/completions":
                 body = await _body(receive)
-                return await _unless_gone(self._answer(body), receive)
+                await _unless_gone(self._complete(body, out), receive)
             case "GET", "/v1/models":
                 model = {"id": self._model, "object": "model", "created": 0, "owned_by": "agl"}
-                return msgspec.json.encode({"object": "list", "data": [{**model, "max_model_len": self._max_len}]})
+                listed = {"object": "list", "data": [{**model, "max_model_len": self._max_len}]}
+                await out.whole(200, msgspec.json.encode(listed))
             case "GET", "/health":
-                return b"{}"
-        raise _NoRoute(f"{method} {path} is not served: POST /v1/chat/completions is")
+                await out.whole(200, b"{}")
+            case _:
+                raise _NoRoute(f"{method} {path} is not served: POST /v1/chat/completions is")
+
+    async def _complete(self, body: bytes, out: _Out) -> None:
+        answer = await self._answer(body)
+        if isinstance(answer, bytes):
+            await out.whole(200, answer)
+            return
+        async with aclosing(answer):
+            async for events in answer:
+                await out.events(events)
+        await out.end()
 
 
 class _Uvicorn(uvicorn.Server):
@@ -139,30 +151,52 @@ async def _body(receive: _Receive) -> bytes:
             return b"".join(parts)
 
 
-async def _unless_gone(answer: Awaitable[bytes | Iterable[bytes]], receive: _Receive) -> bytes | Iterable[bytes]:
-    """The answer; when the client goes first, nobody needs it."""
-    answering = asyncio.ensure_future(answer)
+async def _unless_gone(work: Coroutine[Any, Any, None], receive: _Receive) -> None:
+    """Do it; when the client goes first, nobody needs it."""
+    working = asyncio.ensure_future(work)
     leaving = asyncio.ensure_future(receive())
     try:
-        await asyncio.wait((answering, leaving), return_when=asyncio.FIRST_COMPLETED)
-        if not answering.done():
+        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
             raise _Gone
-        return answering.result()
+        working.result()
     finally:
-        answering.cancel()
+        working.cancel()
         leaving.cancel()
 
 
-async def _send(send: _Send, status: int, answer: bytes | Iterable[bytes]) -> None:
-    if isinstance(answer, bytes):
-        length = (b"content-length", str(len(answer)).encode())
-        await send({"type": "http.response.start", "status": status, "headers": [*_JSON, length]})
-        await send({"type": "http.response.body", "body": answer})
-        return
-    await send({"type": "http.response.start", "status": status, "headers": _EVENTS})
-    for event in answer:
-        await send({"type": "http.response.body", "body": event, "more_body": True})
-    await send({"type": "http.response.body", "body": b""})
+class _Out:
+    """The way back to who asked."""
+
+    def __init__(self, send: _Send) -> None:
+        self._send = send
+        self._has_begun = False
+
+    async def whole(self, status: int, content: bytes) -> None:
+        """An answer in one piece."""
+        length = (b"content-length", str(len(content)).encode())
+        await self._send({"type": "http.response.start", "status": status, "headers": [*_JSON, length]})
+        await self._send({"type": "http.response.body", "body": content})
+
+    async def events(self, content: bytes) -> None:
+        """More of a stream; the first of it begins the answer."""
+        if not self._has_begun:
+            self._has_begun = True
+            await self._send({"type": "http.response.start", "status": 200, "headers": _EVENTS})
+        await self._send({"type": "http.response.body", "body": content, "more_body": True})
+
+    async def end(self) -> None:
+        """No more of a stream."""
+        await self._send({"type": "http.response.body", "body": b""})
+
+    async def refuse(self, error: AglError) -> None:
+        """Why there is no answer, or no more of it: in a stream the status is sent, and only an event can say so."""
+        status, content = _refusal(error)
+        if not self._has_begun:
+            await self.whole(status, content)
+            return
+        await self.events(b"data: " + content + b"\n\n")
+        await self.end()
 
 
 def _refusal(error: AglError) -> tuple[int, bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -31,6 +32,7 @@ def _byte_level() -> Iterator[tuple[str, int]]:
 
 
 _BYTES = dict(_byte_level())
+_BYTE = re.compile("<0x[0-9A-F]{2}>")
 
 
 class Template:
@@ -44,6 +46,7 @@ class Template:
         self._encode, self._decode = _coders(tokenizer)
         decoder = getattr(tokenizer, "backend_tokenizer", None) and tokenizer.backend_tokenizer.decoder
         self._is_byte_level = "ByteLevel" in repr(decoder)
+        self._spells_bytes = "ByteFallback" in repr(decoder)
         self._ends = {end: tokenizer.decode([end], skip_special_tokens=False) for end in ends}
         self._writes_tools = _MARK in self._probe([_user("hi")], tools=[_TOOL])
         self._adapt_calls = self._how_to_give_calls()
@@ -71,6 +74,17 @@ class Template:
     def text_of(self, ids: Sequence[int]) -> str:
         """The words of a reply, without special tokens."""
         return self._decode(ids)
+
+    def is_settled(self, text: str, last: int) -> bool:
+        """Whether `text`, of ids up to `last`, is the same whatever comes after it: it ends in no half of a character.
+
+        Where characters are spelled in ids for bytes, a whole row of those is read together, over ids that say nothing.
+        """
+        if text.endswith("\N{REPLACEMENT CHARACTER}"):
+            return False
+        if not self._spells_bytes:
+            return True
+        return bool(self.text_of([last])) and not _BYTE.fullmatch(self._tokenizer.convert_ids_to_tokens(last))
 
     def token(self, id: int) -> str:
         """One id as text, special or not."""

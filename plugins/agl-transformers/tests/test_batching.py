@@ -145,6 +145,19 @@ def test_who_is_gone_before_the_batch_is_not_written(batcher, held):
     assert held.begun.get() == 1
 
 
+def test_only_who_is_watched_is_delivered_at_each_step(batcher, held):
+    """The others cost a step nothing: one delivery when they are done."""
+    watched, other = _generation(), _generation()
+    watched.is_watched = True
+    held.let_go.set()
+
+    batcher.submit([watched, other])
+
+    assert [batcher.delivered.get() for _ in range(2)] == [[watched], [watched, other]]
+    batcher.submit([_generation()])
+    assert len(batcher.delivered.get()) == 1
+
+
 @pytest.fixture(scope="module")
 def decoder(plain):
     """The real decoder."""
