@@ -9,10 +9,9 @@ from typing import Any
 
 import msgspec
 
-from agl_core.recorder import Scope
 from agl_core.wire import DIALECTS, Dialect
 
-__all__ = ["Asked", "dialect_of", "dialects", "is_at_gateway", "is_of_attempt", "json_object", "read"]
+__all__ = ["Asked", "attempt_in", "dialect_of", "dialects", "json_object", "read"]
 
 _GATEWAY = re.compile(r"/rollout/([^/]+)/attempt/([^/]+)/v1/")
 
@@ -55,12 +54,7 @@ def json_object(raw: bytes) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def is_at_gateway(path: str) -> bool:
-    """Whether it is the URL of an attempt, behind which a gateway records."""
-    return _GATEWAY.search(path) is not None
-
-
-def is_of_attempt(path: str, scope: Scope) -> bool:
-    """Whether it is the URL of this very attempt, which nobody else has."""
+def attempt_in(path: str) -> tuple[str, str] | None:
+    """Rollout and attempt whose URL it is, behind which a gateway records."""
     found = _GATEWAY.search(path)
-    return found is not None and found.groups() == (scope.rollout_id, scope.attempt_id)
+    return (found[1], found[2]) if found else None

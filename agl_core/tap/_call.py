@@ -14,7 +14,7 @@ from agl_core.events import CallRecorded, CaptureLost, ModelCall
 from agl_core.ids import new_id
 from agl_core.recorder import Scope, current
 from agl_core.tap._answer import Answer, Cut, Decode
-from agl_core.tap._asked import Asked, dialect_of, is_at_gateway, is_of_attempt, read
+from agl_core.tap._asked import Asked, attempt_in, dialect_of, read
 from agl_core.tap._tries import MARK, begun_try
 
 __all__ = ["LEFT", "Call", "begun", "here", "inside"]
@@ -44,8 +44,9 @@ def begun(scope: Scope, path: str, headers: MutableMapping[str, str], content: C
     try:
         if (dialect := dialect_of(path)) is None:
             return None
-        if is_at_gateway(path):
-            if is_of_attempt(path, scope):
+        if (attempt := attempt_in(path)) is not None:
+            # A foreign host may have such a path; the ids of this attempt only its own gateway knows.
+            if attempt == (scope.rollout_id, scope.attempt_id):
                 _sign(headers, scope)
             return None
         if (asked := read(dialect, content())) is None:

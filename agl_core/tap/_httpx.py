@@ -36,7 +36,7 @@ def patches(library: ModuleType) -> list[Patch]:
 def _wrapped(original: Callable[..., Any], library: ModuleType, heard: type) -> Callable[..., Any]:
     @functools.wraps(original)
     def send(self: Any, request: Any, **options: Any) -> Any:
-        if (call := _begun(request)) is None:
+        if (call := _begun(request, library)) is None:
             return original(self, request, **options)
         token = inside.set(True)
         try:
@@ -55,7 +55,7 @@ def _wrapped(original: Callable[..., Any], library: ModuleType, heard: type) -> 
 def _wrapped_async(original: Callable[..., Any], library: ModuleType, heard: type) -> Callable[..., Any]:
     @functools.wraps(original)
     async def send(self: Any, request: Any, **options: Any) -> Any:
-        if (call := _begun(request)) is None:
+        if (call := _begun(request, library)) is None:
             return await original(self, request, **options)
         token = inside.set(True)
         try:
@@ -72,16 +72,18 @@ def _wrapped_async(original: Callable[..., Any], library: ModuleType, heard: typ
     return send
 
 
-def _begun(request: Any) -> Call | None:
+def _begun(request: Any, library: ModuleType) -> Call | None:
     if request.method != "POST" or (scope := here()) is None:
         return None
-    return begun(scope, request.url.path, request.headers, lambda: _content(request))
+    return begun(scope, request.url.path, request.headers, lambda: _content(request, library))
 
 
-def _content(request: Any) -> bytes:
-    # Not `request.content`, which raises for what is still to be read, and that is not ours to read.
-    found = vars(request).get("_content", b"")
-    return found if isinstance(found, bytes) else b""
+def _content(request: Any, library: ModuleType) -> bytes:
+    try:
+        content: bytes = request.content
+    except library.RequestNotRead:  # it is made while it is sent, and can be read once: by the client
+        return b""
+    return content
 
 
 def _listen(call: Call, response: Any, library: ModuleType, heard: type) -> None:

@@ -6,6 +6,8 @@ import asyncio
 import logging
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from agl_core.events import CallRecorded
 from agl_core.gateway import Gateway
@@ -197,6 +199,29 @@ def test_a_request_that_the_tap_cannot_read_leaves_all_the_same(attempt, http, m
 
     assert reply.json() == answer()
     assert [lost.why for lost in attempt.lost()] == ["ValueError"]
+
+
+def test_no_answer_whatever_it_is_makes_the_tap_raise(attempt):
+    """Any bytes, cut anywhere, under any status and type: the agent gets them as they are, the log gets one call."""
+    http = pytest.importorskip("httpx")
+    kinds = st.sampled_from(["text/event-stream", "application/json", "", "text/event-stream; x"])
+    bits = st.binary(max_size=40) | st.sampled_from(
+        [*STREAM, b"data: {", b"}\n\n", b"data: 4\n\n", b'{"choices": [4]}']
+    )
+
+    @settings(max_examples=60)
+    @given(pieces=st.lists(bits.filter(bool), max_size=6), kind=kinds, status=st.sampled_from([200, 204, 404, 500]))
+    def story(pieces, kind, status):
+        before = len(attempt.calls())
+        reply = http.Response(status, headers={"content-type": kind}, content=iter(pieces))
+        client = http.Client(transport=http.MockTransport(lambda _request: reply))
+        with client, attempt.tapped(), client.stream("POST", URL, json=question(stream=True)) as response:
+            seen = list(response.iter_raw())
+        assert seen == pieces
+        assert len(attempt.calls()) == before + 1
+        assert not attempt.lost()
+
+    story()
 
 
 def test_a_log_that_is_closed_stops_no_agent(attempt, http, caplog):
