@@ -5,12 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from agl_core.wire import openai_chat
+from agl_core.wire import anthropic_messages, openai_chat, openai_completions, openai_embeddings, openai_responses
 from agl_core.wire._errors import error_code
 from agl_core.wire.dialect import Assembly, Dialect
 
-__all__ = ["DIALECTS", "Assembly", "Dialect", "error_code", "openai_chat"]
+__all__ = [
+    "DIALECTS",
+    "Assembly",
+    "Dialect",
+    "anthropic_messages",
+    "error_code",
+    "openai_chat",
+    "openai_completions",
+    "openai_embeddings",
+    "openai_responses",
+]
 
-_ALL: tuple[Dialect, ...] = (openai_chat,)
+_ALL: tuple[Dialect, ...] = (
+    openai_chat,
+    openai_completions,
+    openai_responses,
+    openai_embeddings,
+    anthropic_messages,
+)
 DIALECTS: Mapping[str, Dialect] = MappingProxyType({dialect.NAME: dialect for dialect in _ALL})
 """By name."""
