@@ -111,7 +111,7 @@ async def messages(scene: Scene, *, stream: bool) -> str:
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize("ask", [chat, completions, responses, messages])
-async def test_the_sdk_reads_the_answer_and_the_log_has_the_call(scene: Scene, ask: Any, stream: bool):
+async def test_the_sdk_reads_the_answer_and_the_log_has_the_call(scene: Scene, ask: Any, *, stream: bool):
     """The same words to the agent, and to the log: with tokens, usage and the version that spoke."""
     text = await ask(scene, stream=stream)
 
@@ -131,7 +131,7 @@ async def test_the_sdk_reads_the_answer_and_the_log_has_the_call(scene: Scene, a
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
-async def test_a_wish_for_a_tool_goes_through_to_anthropic(scene: Scene, stream: bool):
+async def test_a_wish_for_a_tool_goes_through_to_anthropic(scene: Scene, *, stream: bool):
     """And its result back."""
     scene.reply = WISH
     tool: Any = {"name": "add", "description": "a", "input_schema": TOOL}
@@ -151,7 +151,7 @@ async def test_a_wish_for_a_tool_goes_through_to_anthropic(scene: Scene, stream:
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
-async def test_a_wish_for_a_tool_goes_through_to_responses(scene: Scene, stream: bool):
+async def test_a_wish_for_a_tool_goes_through_to_responses(scene: Scene, *, stream: bool):
     """As an item of its own."""
     scene.reply = WISH
     tool: Any = {"type": "function", "name": "add", "parameters": TOOL, "strict": False}
