@@ -9,7 +9,7 @@ from typing import Any
 from agl_core.testing._scripted_faults import Failing
 from agl_core.testing._scripted_http import event
 from agl_core.testing._scripted_tokens import Piece, Sampled, chat_prompt, sampled, token_text
-from agl_core.testing._scripted_values import Answer, Refusal, Said
+from agl_core.testing._scripted_values import Answer, Refusal, Said, count_in, object_in
 
 __all__ = ["body", "events", "failure", "prompts", "refused"]
 
@@ -40,7 +40,7 @@ def body(said: Said) -> dict[str, Any]:
 def events(said: Said) -> Iterator[bytes]:
     """The answer as a stream."""
     asked, found = said.asked.body, samples(said)
-    with_usage = bool((asked.get("stream_options") or {}).get("include_usage"))
+    with_usage = bool(object_in(asked, "stream_options").get("include_usage"))
     base: dict[str, Any] = {**_base(said, kind="chat.completion.chunk"), **({"usage": None} if with_usage else {})}
     for index, sample in enumerate(found):
         delta = {"role": "assistant", "content": _content(sample.answer) and ""}
@@ -70,8 +70,8 @@ def refused(refusal: Refusal) -> dict[str, Any]:
 def samples(said: Said) -> list[Sampled]:
     """The choices, with their tokens."""
     asked = said.asked.body
-    limit = asked.get("max_completion_tokens") or asked.get("max_tokens")
-    answers = said.choices(asked.get("n"))
+    limit = count_in(asked, "max_completion_tokens", "max_tokens")
+    answers = said.choices(count_in(asked, "n") or 1)
     return [sampled(answer, index=index, limit=limit) for index, answer in enumerate(answers)]
 
 
@@ -98,13 +98,12 @@ def usage(said: Said, found: Sequence[Sampled]) -> dict[str, Any]:
     return used
 
 
-def top(id_: int, number: float, count: Any) -> list[tuple[int, float]]:
+def top(id_: int, number: float, count: int | None) -> list[tuple[int, float]]:
     """A token and those that were less likely in its place, as many as were asked for."""
-    wanted = count if type(count) is int else 0
-    return [((id_ + step) % 256 if step else id_, number - step) for step in range(wanted)]
+    return [((id_ + step) % 256 if step else id_, number - step) for step in range(count or 0)]
 
 
-def likely(ids: Sequence[int], numbers: Sequence[float], count: Any) -> list[dict[str, Any]]:
+def likely(ids: Sequence[int], numbers: Sequence[float], count: int | None) -> list[dict[str, Any]]:
     """How likely each token was, and as many others in its place as were asked for."""
     return [
         {**_one(id_, number), "top_logprobs": [_one(*other) for other in top(id_, number, count)]}
@@ -169,7 +168,7 @@ def _call_id(answer: Answer, number: int, index: int) -> str:
 def _tokens(ids: Sequence[int], numbers: Sequence[float], asked: Mapping[str, Any]) -> dict[str, Any]:
     told: dict[str, Any] = {"logprobs": None}
     if asked.get("logprobs"):
-        told["logprobs"] = {"content": likely(ids, numbers, asked.get("top_logprobs"))}
+        told["logprobs"] = {"content": likely(ids, numbers, count_in(asked, "top_logprobs"))}
     if asked.get("return_token_ids"):
         told["token_ids"] = list(ids)
     return told

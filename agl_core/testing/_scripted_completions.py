@@ -10,7 +10,7 @@ from typing import Any
 from agl_core.testing._scripted_chat import CREATED, failure, in_turns, refused, top, usage
 from agl_core.testing._scripted_http import event
 from agl_core.testing._scripted_tokens import Sampled, sampled, token_text
-from agl_core.testing._scripted_values import Answer, Said
+from agl_core.testing._scripted_values import Answer, Said, count_in, object_in
 
 __all__ = ["body", "events", "failure", "prompts", "prompts_in", "refused"]
 
@@ -52,7 +52,7 @@ def body(said: Said) -> dict[str, Any]:
 def events(said: Said) -> Iterator[bytes]:
     """The answer as a stream."""
     found = _samples(said)
-    with_usage = bool((said.asked.body.get("stream_options") or {}).get("include_usage"))
+    with_usage = bool(object_in(said.asked.body, "stream_options").get("include_usage"))
     base: dict[str, Any] = {**_base(said), **({"usage": None} if with_usage else {})}
     offsets = [0] * len(found)
     begun: set[int] = set()
@@ -74,14 +74,13 @@ def events(said: Said) -> Iterator[bytes]:
 def _samples(said: Said) -> list[Sampled]:
     """The choices for the first prompt, then those for the next."""
     answers = said.choices(_each(said) * len(said.prompts))
-    limit = said.asked.body.get("max_tokens")
+    limit = count_in(said.asked.body, "max_tokens")
     return [sampled(_plain(answer), index=index, limit=limit) for index, answer in enumerate(answers)]
 
 
 def _each(said: Said) -> int:
     """Choices for each prompt."""
-    wanted = said.asked.body.get("n")
-    return wanted if type(wanted) is int and wanted > 0 else 1
+    return count_in(said.asked.body, "n") or 1
 
 
 def _plain(answer: Answer) -> Answer:
@@ -101,14 +100,13 @@ def _tokens(
 ) -> dict[str, Any]:
     asked = said.asked.body
     told: dict[str, Any] = {"logprobs": None}
-    count = asked.get("logprobs")
-    if count is not None and count is not False:
+    if asked.get("logprobs") is not None:
         texts = [token_text(id_) for id_ in ids]
         told["logprobs"] = {
             "tokens": texts,
             "token_logprobs": list(numbers),
             "top_logprobs": [
-                {token_text(other): likely for other, likely in top(id_, number, count)}
+                {token_text(other): likely for other, likely in top(id_, number, count_in(asked, "logprobs"))}
                 for id_, number in zip(ids, numbers, strict=True)
             ],
             "text_offset": list(accumulate(map(len, texts[:-1]), initial=offset)) if texts else [],

@@ -11,7 +11,7 @@ from typing import Any
 from agl_core.testing._scripted_chat import refused
 from agl_core.testing._scripted_completions import prompts_in
 from agl_core.testing._scripted_faults import Failing
-from agl_core.testing._scripted_values import Said
+from agl_core.testing._scripted_values import Said, count_in
 
 __all__ = ["body", "events", "failure", "prompts", "refused"]
 
@@ -26,8 +26,8 @@ def prompts(asked: Mapping[str, Any]) -> list[list[int]]:
 def body(said: Said) -> dict[str, Any]:
     """A vector for each input; what the script said is not asked for."""
     asked = said.asked.body
-    wanted = asked.get("dimensions")
-    vectors = [_vector(ids, wanted if type(wanted) is int else _DIMENSIONS) for ids in said.prompts]
+    dimensions = count_in(asked, "dimensions") or _DIMENSIONS
+    vectors = [_vector(ids, dimensions) for ids in said.prompts]
     is_packed = asked.get("encoding_format") == "base64"
     read = sum(map(len, said.prompts))
     return {

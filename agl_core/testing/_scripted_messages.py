@@ -11,7 +11,7 @@ from typing import Any
 from agl_core.testing._scripted_faults import Failing
 from agl_core.testing._scripted_http import event
 from agl_core.testing._scripted_tokens import Sampled, chat_prompt, sampled
-from agl_core.testing._scripted_values import Refusal, Said, text_of
+from agl_core.testing._scripted_values import Refusal, Said, count_in, text_of
 
 __all__ = ["body", "chat", "events", "failure", "listed", "prompts", "refused"]
 
@@ -35,8 +35,7 @@ _ERRORS: Mapping[int, str] = MappingProxyType(
 
 def prompts(asked: Mapping[str, Any]) -> list[list[int]]:
     """The chat as tokens; `ValueError` says what is wrong with it."""
-    limit = asked.get("max_tokens")
-    if type(limit) is not int or limit < 1:
+    if count_in(asked, "max_tokens") is None:
         raise ValueError("max_tokens: Field required, a number above zero")
     return [chat(asked)]
 
@@ -99,7 +98,7 @@ def _turn(message: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _sample(said: Said) -> Sampled:
-    return sampled(said.answers[0], limit=said.asked.body.get("max_tokens"))
+    return sampled(said.answers[0], limit=count_in(said.asked.body, "max_tokens"))
 
 
 def _message(said: Said, sample: Sampled) -> dict[str, Any]:

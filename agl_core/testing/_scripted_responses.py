@@ -9,7 +9,7 @@ from agl_core.testing._scripted_chat import CREATED, likely, refused
 from agl_core.testing._scripted_faults import Failing
 from agl_core.testing._scripted_http import event
 from agl_core.testing._scripted_tokens import Piece, Sampled, chat_prompt, sampled
-from agl_core.testing._scripted_values import Said, text_of
+from agl_core.testing._scripted_values import Said, count_in, object_in, text_of
 
 __all__ = ["body", "events", "failure", "prompts", "refused"]
 
@@ -87,7 +87,7 @@ def _spoken(content: Any) -> str:
 
 
 def _sample(said: Said) -> Sampled:
-    return sampled(said.answers[0], limit=said.asked.body.get("max_output_tokens"))
+    return sampled(said.answers[0], limit=count_in(said.asked.body, "max_output_tokens"))
 
 
 def _response(said: Said, sample: Sampled) -> dict[str, Any]:
@@ -108,7 +108,7 @@ def _response(said: Said, sample: Sampled) -> dict[str, Any]:
         "output": _output(said, sample),
         "parallel_tool_calls": asked.get("parallel_tool_calls", True),
         "previous_response_id": None,
-        "reasoning": {"effort": None, "summary": None, **(asked.get("reasoning") or {})},
+        "reasoning": {"effort": None, "summary": None, **object_in(asked, "reasoning")},
         "store": asked.get("store", True),
         "temperature": asked.get("temperature", 1.0),
         "text": asked.get("text") or {"format": {"type": "text"}},
@@ -132,7 +132,7 @@ def _output(said: Said, sample: Sampled) -> list[dict[str, Any]]:
     status = "incomplete" if sample.finish_reason in _INCOMPLETE else "completed"
     output: list[dict[str, Any]] = []
     if answer.reasoning:
-        is_summary = bool((said.asked.body.get("reasoning") or {}).get("summary"))
+        is_summary = bool(object_in(said.asked.body, "reasoning").get("summary"))
         part = {"type": "summary_text" if is_summary else "reasoning_text", "text": answer.reasoning}
         shown = {"summary": [part]} if is_summary else {"summary": [], "content": [part]}
         output.append({"id": f"rs_{number}", "type": "reasoning", **shown})
@@ -173,9 +173,10 @@ def _usage(said: Said, sample: Sampled) -> dict[str, Any]:
 
 
 def _logprobs(piece: Piece, said: Said) -> list[dict[str, Any]]:
-    if "message.output_text.logprobs" not in (said.asked.body.get("include") or ()):
+    wanted = said.asked.body.get("include")
+    if not isinstance(wanted, list) or "message.output_text.logprobs" not in wanted:
         return []
-    return likely(piece.token_ids, piece.logprobs, said.asked.body.get("top_logprobs"))
+    return likely(piece.token_ids, piece.logprobs, count_in(said.asked.body, "top_logprobs"))
 
 
 def _numbered(data: _Event, number: int) -> bytes:

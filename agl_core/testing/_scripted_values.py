@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from agl_core.events import ToolCall, Usage
 
-__all__ = ["Answer", "Asked", "Refusal", "Said"]
+__all__ = ["Answer", "Asked", "Refusal", "Said", "count_in", "object_in", "text_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,10 +101,20 @@ class Said:
     model: str
     version: int | None
 
-    def choices(self, count: Any = 1) -> tuple[Answer, ...]:
-        """As many answers as were asked for, from the first again when there are fewer."""
-        wanted = count if type(count) is int and count > 0 else 1
-        return tuple(self.answers[place % len(self.answers)] for place in range(wanted))
+    def choices(self, count: int) -> tuple[Answer, ...]:
+        """So many answers, from the first again when there are fewer."""
+        return tuple(self.answers[place % len(self.answers)] for place in range(count))
+
+
+def count_in(asked: Mapping[str, Any], *names: str) -> int | None:
+    """The first of these fields that is a number above zero; null when none is."""
+    return next((value for name in names if type(value := asked.get(name)) is int and value > 0), None)
+
+
+def object_in(asked: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """The field, if it is an object; else an empty one."""
+    value = asked.get(name)
+    return value if isinstance(value, dict) else {}
 
 
 def text_of(content: Any) -> str:
