@@ -21,6 +21,8 @@ __all__ = ["Layout", "Words", "are_blocks", "arguments", "as_block", "as_tool_us
 Layout = list[dict[str, Any]]
 
 _THOUGHTS = frozenset({"thinking", "redacted_thinking"})
+_TEXT = frozenset({"type", "text"})
+_CALL = frozenset({"type", "id", "name", "input"})
 _INVALID = "$invalid"
 """The one field of an input whose text is no JSON object: Anthropic has a place for objects alone."""
 _BASE64 = ";base64,"
@@ -48,7 +50,7 @@ def as_words(raw: list[dict[str, Any]]) -> Words:
     for block in raw:
         if (call := _tool_call(block)) is not None:
             calls.append(call)
-            layout.append({"call": leftover(block, as_tool_use(call))})
+            layout.append({"call": {name: value for name, value in block.items() if name not in _CALL}})
         elif (found := _part(block)) is not None:
             part, left = found
             parts.append(part)
@@ -107,9 +109,9 @@ def arguments(raw: dict[str, Any]) -> str | None:
             return text
     try:
         text = msgspec.json.encode(raw).decode()
+        return text if _object(text) == raw else None
     except (TypeError, ValueError, OverflowError, RecursionError):
         return None
-    return text if _object(text) == raw else None
 
 
 def _object(text: str) -> dict[str, Any] | None:
@@ -132,6 +134,8 @@ def _tool_call(block: dict[str, Any]) -> ToolCall | None:
 
 def _part(block: dict[str, Any]) -> tuple[Any, dict[str, Any]] | None:
     """The part that says the block, and what it leaves out; null when the two would not give the block back."""
+    if block.keys() == _TEXT and block["type"] == "text":
+        return block, {}  # most blocks are
     for part in _wordings(block):
         said = as_block(part)
         left = leftover(block, said)

@@ -108,7 +108,7 @@ class Assembly:
                 del found["token_ids"]
 
     def _shown(self, found: dict[str, Any], event: Sent) -> bytes:
-        if not self._hides_ids:
+        if not self._hides_ids or b"token_ids" not in event.raw:
             return event.raw
         shown = _without_ids(found)
         for name in ("message", "delta"):
@@ -173,7 +173,7 @@ def render(body: Mapping[str, Any]) -> list[bytes]:
 def _events(body: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     usage, content, ids = body.get("usage"), body.get("content", []), body.get("token_ids")
     message = {**body, **{name: None for name in _LATE if name in body}, "content": content}
-    if isinstance(usage, dict) and "output_tokens" in usage:
+    if isinstance(usage, dict) and type(usage.get("output_tokens")) is int:
         message["usage"] = {**usage, "output_tokens": 0}
     if isinstance(ids, list) and ids:
         del message["token_ids"]

@@ -7,6 +7,7 @@ What our words do not say of a turn is in `extra` of the messages it became.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from agl_core.events import Message
@@ -92,7 +93,7 @@ def _turn(raw: dict[str, Any]) -> Iterator[Message]:
         made = made or [Message(role=role, extra={_LAYOUT: []})]
     else:
         made = [Message(role=role)]
-    left = leftover(raw, _rendered_turn(made))
+    left = _left(raw, {"role": "user" if _answers_a_call(made[0]) else role})
     if role == "system" and _TURN not in left:
         left = {"role": role, **left}  # else it would be taken for the `system` beside the messages
     first, *others = made
@@ -130,27 +131,19 @@ def _result(raw: dict[str, Any]) -> Message:
     said = Message(role="tool", content=content if isinstance(content, str) else None)
     if are_blocks(content):
         said = _said_by("tool", content, is_whole=True)
-    made = Message(
-        role="tool",
-        content=said.content,
-        tool_calls=said.tool_calls,
-        tool_call_id=raw["tool_use_id"],
-        extra=said.extra,
-    )
-    left = leftover(raw, _rendered_result(made))
-    return _with(made, {_RESULT: left} if left else {})
+    left = _left(raw, {"type": "tool_result", "tool_use_id": raw["tool_use_id"]})
+    return _with(replace(said, tool_call_id=raw["tool_use_id"]), {_RESULT: left} if left else {})
+
+
+def _left(raw: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:
+    """What is left beside a content that was understood: of that one, nothing."""
+    content = raw.get("content")
+    is_understood = isinstance(content, str) or are_blocks(content)
+    return leftover({name: raw[name] for name in raw if name != "content" or not is_understood}, said)
 
 
 def _with(message: Message, more: dict[str, Any]) -> Message:
-    if not more:
-        return message
-    return Message(
-        role=message.role,
-        content=message.content,
-        tool_calls=message.tool_calls,
-        tool_call_id=message.tool_call_id,
-        extra={**message.extra, **more},
-    )
+    return replace(message, extra={**message.extra, **more}) if more else message
 
 
 def _rendered(messages: Sequence[Message]) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,7 @@ RESPONSE = {
         "service_tier": "standard",
     },
 }
+TOOL_USE = {"type": "tool_use", "id": "t1", "name": "count", "input": {}}
 ASKED_ELSEWHERE = ModelCall(
     model="policy",
     messages=(
@@ -408,6 +410,28 @@ def test_a_request_in_the_words_of_the_vocabulary():
     assert anthropic_messages.render_request(call) == REQUEST
 
 
+def test_a_message_that_was_changed_is_rendered_from_its_words():
+    """A layout of other words than these says nothing about them."""
+    call = anthropic_messages.request(REQUEST)
+    changed = replace(call.messages[2], tool_calls=(), content=[{"type": "text", "text": "a"}, "b"])
+
+    body = anthropic_messages.render_request(replace(call, messages=(changed,), tools=()))
+
+    texts_said = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
+    assert body["messages"] == [{"role": "assistant", "content": texts_said}]
+    assert "tools" not in body
+
+
+def test_input_as_deep_as_json_comes_is_kept():
+    """Nothing that was decoded is too deep to be read."""
+    deep: dict[str, Any] = {}
+    for _ in range(500):
+        deep = {"a": deep}
+    asked = {**REQUEST, "messages": [{"role": "assistant", "content": [{**TOOL_USE, "input": deep}]}]}
+
+    assert anthropic_messages.render_request(anthropic_messages.request(asked)) == asked
+
+
 def test_a_response_in_the_words_of_the_vocabulary():
     """OpenAI's words for why it stopped, and cached tokens of the prompt are tokens of the prompt."""
     call = anthropic_messages.response(anthropic_messages.request(REQUEST), RESPONSE)
@@ -568,15 +592,14 @@ def test_an_answer_to_another_dialects_call_is_in_our_words_alone():
 
 def test_arguments_that_were_cut_off_are_kept_as_text():
     """Half an object is what the model wrote, as far as it came."""
-    block = {"type": "tool_use", "id": "t1", "name": "count", "input": {}}
     delta = {"type": "input_json_delta", "partial_json": '{"what": "do'}
-    stream = said({"type": "content_block_start", "index": 0, "content_block": block})
+    stream = said({"type": "content_block_start", "index": 0, "content_block": TOOL_USE})
     stream += said({"type": "content_block_delta", "index": 0, "delta": delta})
 
     cut = anthropic_messages.response(anthropic_messages.request(REQUEST), _assembled(stream, REQUEST).body())
 
     assert cut.choices[0].message.tool_calls[0].arguments == '{"what": "do'
-    assert anthropic_messages.render_response(cut)["content"] == [{**block, "input": {"$invalid": '{"what": "do'}}]
+    assert anthropic_messages.render_response(cut)["content"] == [{**TOOL_USE, "input": {"$invalid": '{"what": "do'}}]
 
 
 @pytest.mark.parametrize(
