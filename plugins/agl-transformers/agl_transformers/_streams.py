@@ -36,13 +36,13 @@ class Stream:
     def more(self) -> Iterator[bytes]:
         """Events for all that was written since the last time."""
         for index, told in enumerate(self._told):
-            if told.message is not None or not told.generation.logprobs:
+            if told.is_whole or not told.generation.logprobs:
                 continue
             if not told.has_begun:
                 yield self._event(index, told.begin())
-            choice = told.more()
-            if told.message is not None:
-                self._ended(told.message, told.generation)
+            choice, message = told.more()
+            if message is not None:
+                self._ended(message, told.generation)
             if choice:
                 yield self._event(index, choice)
 
@@ -68,8 +68,7 @@ class _Told:
     def __init__(self, writer: Writer, request: ChatRequest, generation: Generation) -> None:
         self.generation = generation
         self.has_begun = False
-        self.message: Mapping[str, Any] | None = None
-        """The whole of it; null until it is told to its end."""
+        self.is_whole = False
         self._writer = writer
         self._request = request
         self._words = Words(writer.template)
@@ -85,18 +84,19 @@ class _Told:
         content = None if self._request.offered else ""
         return {"delta": {"role": "assistant", "content": content}, "finish_reason": None}
 
-    def more(self) -> dict[str, Any]:
-        """What is new; empty when nothing is."""
+    def more(self) -> tuple[dict[str, Any], Mapping[str, Any] | None]:
+        """What is new, empty when nothing is; at the end also the whole message."""
         finish = self.generation.finish  # before the tokens: once it is there, so are they
         start, self._ids = self._ids, len(self.generation.logprobs)
         told = self._writer.sampled(self._request, self.generation, start, self._ids) if start < self._ids else {}
         if finish:
-            self.message, reason = self._writer.message(self._request, self.generation)
-            return {"delta": self._rest(self.message), **told, "finish_reason": reason}
+            self.is_whole = True
+            message, reason = self._writer.message(self._request, self.generation)
+            return {"delta": self._rest(message), **told, "finish_reason": reason}, message
         text = self._text()
         if not text and not told:
-            return {}
-        return {"delta": {"content": text} if text else {}, **told, "finish_reason": None}
+            return {}, None
+        return {"delta": {"content": text} if text else {}, **told, "finish_reason": None}, None
 
     def _text(self) -> str:
         text = self._blank + self._held.passed(self._words.more(self.generation.tokens, self._ids))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from queue import Queue
 from threading import Event, active_count
 
@@ -218,7 +218,7 @@ def test_stopping_answers_those_who_wait_with_503(serve, folder):
 
     with ThreadPoolExecutor(16) as pool:
         asked = [pool.submit(ask, number) for number in range(16)]
-        next(each for each in asked if each.result())
+        next(as_completed(asked))
         asyncio.run(served.engine.stop())
         answers = [each.result() for each in asked]
     asyncio.run(served.engine.stop())
