@@ -9,6 +9,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, cast
+from urllib.parse import unquote
 
 import msgspec
 
@@ -55,7 +56,8 @@ class App:
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         started_at = self._clock.now()
-        found = _PATH.fullmatch(scope["path"])
+        # As it was sent: once it is decoded, nobody can tell a slash in an id from one between two.
+        found = _PATH.fullmatch(scope["raw_path"].decode("ascii", "replace"))
         dialect = _DIALECTS.get(found["route"], openai_chat) if found else openai_chat
         out = _Out(send)
         try:
@@ -86,7 +88,7 @@ class App:
         if method != _ROUTES[route]:
             raise Refused(405, "METHOD_NOT_ALLOWED", f"{route} takes {_ROUTES[route]}, not {method}")
         headers = dict(scope["headers"])
-        admission = self._admissions.admission(found["rollout"], found["attempt"])
+        admission = self._admissions.admission(unquote(found["rollout"]), unquote(found["attempt"]))
         _check(admission, headers)
         if route == "models":
             return _json({"object": "list", "data": [_model(name) for name in self._lanes.models]})

@@ -22,7 +22,7 @@ from agl_core.gateway._app import App
 from agl_core.gateway._calling import Calling
 from agl_core.gateway._lanes import Lanes, Target
 from agl_core.gateway._ports import Admissions, Recording
-from agl_core.gateway._providers import authorization
+from agl_core.gateway._providers import authorization, refuse_strange
 from agl_core.gateway._upstream import Upstream
 from agl_core.wire import DIALECTS
 
@@ -89,8 +89,7 @@ class Gateway:
         With `beside`, it shares them with the places the model has: rollouts in proportion to their weights, each
         always to the same place while that is there.
         """
-        if not endpoint.url.startswith(("http://", "https://")):
-            raise BadValue("endpoint.url", endpoint.url, why="an endpoint is reached at http:// or https://")
+        refuse_strange(endpoint.url)
         if not endpoint.dialects or not DIALECTS.keys() >= set(endpoint.dialects):
             known = ", ".join(sorted(DIALECTS))
             raise BadValue("endpoint.dialects", endpoint.dialects, why=f"it speaks one or more of {known}")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from urllib.parse import urlsplit, urlunsplit
 
 from agl_core.engine import Endpoint
+from agl_core.errors import BadValue
 
-__all__ = ["address", "authorization"]
+__all__ = ["address", "authorization", "refuse_strange"]
 
 _AZURE = (".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com")
 _ANTHROPIC = "anthropic.messages"
@@ -28,6 +30,19 @@ def authorization(endpoint: Endpoint, api_key: str | None) -> dict[str, str]:
     else:
         headers["authorization"] = f"Bearer {api_key}"
     return headers
+
+
+def refuse_strange(url: str) -> None:
+    """`BadValue` for what is no place of a model: another scheme, or a cloud's metadata service, which has keys."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise BadValue("endpoint.url", url, why="an endpoint is reached at http:// or https://")
+    try:
+        is_metadata = ip_address(parts.hostname).is_link_local
+    except ValueError:
+        is_metadata = parts.hostname.rstrip(".").endswith("metadata.google.internal")
+    if is_metadata:
+        raise BadValue("endpoint.url", url, why="link-local addresses are for metadata services, and serve no models")
 
 
 def address(base: str, route: str) -> str:

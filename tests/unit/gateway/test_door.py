@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
+from urllib.parse import urlsplit
 
+import msgspec
 import pytest
 
-from .conftest import KEY, Scene, admission
+from .conftest import KEY, Scene, admission, question
 
 pytestmark = pytest.mark.anyio
 
@@ -119,3 +122,41 @@ async def test_a_body_that_does_not_say_its_size_is_measured(scene: Scene):
     status, answer = await scene.ask(endless())
 
     assert (status, answer["error"]["code"]) == (413, "BODY_TOO_BIG")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/rollout/ro-1%2Fattempt/at-1/v1/chat/completions",
+        "/rollout/ro-1/attempt/at-1/v1/chat%2Fcompletions",
+        "/rollout/ro-1/attempt/at-1/v1//chat/completions",
+        "/rollout//ro-1/attempt/at-1/v1/chat/completions",
+        "/rollout/ro-1/attempt/at-1/v1/models/../chat/completions",
+        "/rollout/ro-1/attempt/at-9/../at-1/v1/chat/completions",
+        "/rollout/ro-2/attempt/at-1/v1/chat/completions",
+        "/rollout/ro-1/attempt/at-1%00/v1/chat/completions",
+    ],
+)
+async def test_a_path_means_what_it_says(scene: Scene, path: str):
+    """No second way to write it leads to somebody's attempt."""
+    body = msgspec.json.encode(question())
+    head = f"POST {path} HTTP/1.1\r\nhost: gateway\r\nauthorization: Bearer {KEY}\r\n"
+    reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(scene.base).port)
+    writer.write(f"{head}content-length: {len(body)}\r\nconnection: close\r\n\r\n".encode() + body)
+
+    answer = await reader.read()
+
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 404")
+    assert not scene.calls.begun
+
+
+@pytest.mark.parametrize("name", ["base_url", "api_base", "endpoint"])
+async def test_no_body_names_another_upstream(scene: Scene, name: str):
+    """However deep: the only places are the registered ones, and a field goes on as it came."""
+    elsewhere = "http://127.0.0.1:9/v1"
+
+    status, _ = await scene.ask({name: elsewhere, "extra_body": {name: elsewhere, "extra": {name: elsewhere}}})
+
+    assert status == 200
+    assert scene.model.asked[0][name] == elsewhere

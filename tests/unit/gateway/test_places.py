@@ -11,7 +11,8 @@ from agl_core.engine import Endpoint
 from agl_core.errors import BadValue, PolicyNotLoaded
 from agl_core.gateway._lanes import Lanes, Target
 from agl_core.gateway._providers import address, authorization
-from tests.unit.gateway.conftest import Scene, admission
+
+from .conftest import Scene, admission
 
 pytestmark = pytest.mark.anyio
 PLACES = [f"http://127.0.0.1:{port}/v1" for port in (8001, 8002, 8003)]
@@ -150,3 +151,20 @@ async def test_a_mode_has_its_own_sampling(scene: Scene):
 
     assert [asked["temperature"] for asked in scene.model.asked] == [0.0, 1.0]
     assert [event.call.sampling.temperature for event in scene.calls.events] == [0.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://127.0.0.1/v1",
+        "http:///v1",
+        "file:///etc/passwd",
+        "http://169.254.169.254/latest",
+        "http://[fe80::1]/v1",
+        "http://metadata.google.internal/v1",
+    ],
+)
+async def test_an_endpoint_is_a_place_of_models(scene: Scene, url: str):
+    """Not a file, and not the service that hands out a cloud's keys."""
+    with pytest.raises(BadValue, match=r"endpoint\.url"):
+        scene.gateway.register(replace(scene.endpoint, url=url))

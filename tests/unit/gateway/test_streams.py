@@ -13,7 +13,8 @@ import pytest
 from aiohttp import web
 
 from agl_core.wire.sse import Events, said
-from tests.unit.gateway.conftest import KEY, Scene, completion, question
+
+from .conftest import KEY, Scene, completion, question
 
 pytestmark = pytest.mark.anyio
 
