@@ -28,7 +28,7 @@ __all__ = [
 
 _LONG = "an answer that is long enough to come in several pieces"
 
-Said: TypeAlias = str | Answer | Sequence[Answer]
+Spoken: TypeAlias = str | Answer | Sequence[Answer]
 """What a fault happens to."""
 
 
@@ -38,7 +38,7 @@ class Broken:
 
     after: int | None
     """Null: before the reply begins, so that not even a status comes."""
-    answer: Said = _LONG
+    answer: Spoken = _LONG
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +47,7 @@ class Stalled:
 
     after: int
     until: Event = field(compare=False)
-    answer: Said = _LONG
+    answer: Spoken = _LONG
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +58,7 @@ class Failing:
     code: str
     message: str = "failed by the script"
     status: int = 500
-    answer: Said = _LONG
+    answer: Spoken = _LONG
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,14 +66,14 @@ class Malformed:
     """After so many events comes one whose JSON is cut off, then the others; a body ends after so many bytes."""
 
     after: int
-    answer: Said = _LONG
+    answer: Spoken = _LONG
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unfinished:
     """A stream that ends in good order without its last event (`[DONE]`, or the dialect's own); a body is whole."""
 
-    answer: Said = _LONG
+    answer: Spoken = _LONG
 
 
 Fault: TypeAlias = Broken | Stalled | Failing | Malformed | Unfinished

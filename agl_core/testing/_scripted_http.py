@@ -13,11 +13,11 @@ from typing import Any, cast
 from agl_core.testing._scripted_faults import HungUp
 from agl_core.testing._scripted_values import Asked
 
-__all__ = ["Reply", "Server", "event", "json_reply"]
+__all__ = ["Sent", "Server", "event", "json_reply"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class Sent:
     """What goes out."""
 
     status: int = 200
@@ -30,11 +30,11 @@ class Reply:
     """Whether the connection is closed instead."""
 
 
-def json_reply(status: int, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Reply:
+def json_reply(status: int, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Sent:
     """A whole body."""
     content = json.dumps(body).encode()
     sent = {"content-type": "application/json", **(headers or {})}
-    return Reply(status=status, headers=sent, pieces=(content,), length=len(content))
+    return Sent(status=status, headers=sent, pieces=(content,), length=len(content))
 
 
 def event(data: Mapping[str, Any] | str, *, name: str | None = None) -> bytes:
@@ -49,7 +49,7 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, listed: Callable[[Asked], Reply], reply: Callable[[Asked], Reply]) -> None:
+    def __init__(self, listed: Callable[[Asked], Sent], reply: Callable[[Asked], Sent]) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.listed, self.reply = listed, reply
         self.stopped = Event()
@@ -118,7 +118,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _asked(self, body: Mapping[str, Any]) -> Asked:
         return Asked(body=body, headers={name.lower(): value for name, value in self.headers.items()}, path=self.path)
 
-    def _send(self, reply: Reply) -> None:
+    def _send(self, reply: Sent) -> None:
         if reply.is_silent:
             self.close_connection = True
             return

@@ -28,8 +28,7 @@ from agl_core.testing._scripted_faults import (
     torn,
     torn_body,
 )
-from agl_core.testing._scripted_http import Reply as Sent
-from agl_core.testing._scripted_http import Server, json_reply
+from agl_core.testing._scripted_http import Sent, Server, json_reply
 from agl_core.testing._scripted_values import Answer, Asked, Refusal, Said
 
 __all__ = ["Answer", "Asked", "Refusal", "Reply", "Script", "ScriptedModel"]

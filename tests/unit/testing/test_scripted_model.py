@@ -138,3 +138,88 @@ def test_stopping_twice_is_harmless():
 
     with pytest.raises(RuntimeError, match="inside its `with`"):
         _ = model.url
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+@pytest.mark.parametrize(
+    ("route", "asked"),
+    [
+        ("chat/completions", {"messages": [user("two")]}),
+        ("chat/completions", {"messages": [user([{"type": "text", "text": "tw"}, {"type": "text", "text": "o"}])]}),
+        ("completions", {"prompt": "two"}),
+        ("completions", {"prompt": ["two"]}),
+        ("responses", {"input": "two"}),
+        ("responses", {"input": [user("one"), user([{"type": "input_text", "text": "two"}])]}),
+        ("responses", {"input": [{"type": "function_call_output", "call_id": "c", "output": "two"}]}),
+        ("messages", {"messages": [user([{"type": "text", "text": "two"}])], "max_tokens": 9}),
+        ("messages?beta=true", {"messages": [user("two")], "max_tokens": 9}),
+    ],
+)
+def test_one_script_answers_every_route(route, asked, streamed):
+    """What was said last is the same question in every dialect."""
+    with ScriptedModel(lambda asked: asked.last.upper()) as model:
+        reply = httpx.post(f"{model.url}/{route}", json={"model": "policy", "stream": streamed, **asked})
+
+    assert reply.status_code == 200
+    assert '"TWO"' in reply.text
+    assert reply.headers["content-type"].startswith("text/event-stream" if streamed else "application/json")
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"3", b"\xff"])
+def test_what_is_no_json_object_is_refused(body):
+    """It reaches no script."""
+    with ScriptedModel() as model:
+        reply = httpx.post(f"{model.url}/chat/completions", content=body)
+
+    assert reply.status_code == 400
+    assert reply.json()["error"]["code"] == "invalid_json"
+    assert model.requests == ()
+
+
+def test_what_is_not_served_is_not_found():
+    """By any method."""
+    with ScriptedModel() as model:
+        replies = [httpx.post(f"{model.url}/audio/speech", json={}), httpx.get(f"{model.url}/files")]
+
+    assert [reply.status_code for reply in replies] == [404, 404]
+
+
+def test_a_whole_body_is_sent_as_it_is():
+    """Streamed or not: a test may have words of its own."""
+    with ScriptedModel({"choices": "none"}) as model:
+        assert ask(model, user("x"), stream=True).json() == {"choices": "none"}
+
+
+def test_a_mistake_in_the_script_is_told_before_a_stream_begins():
+    """An answer with fewer log-probabilities than tokens cannot be said."""
+    with ScriptedModel(Answer(text="four", logprobs=(-1.0,))) as model:
+        reply = ask(model, user("x"), stream=True)
+
+    assert reply.status_code == 500
+    assert "give one for each" in reply.json()["error"]["message"]
+
+
+def test_no_answer_at_all_is_a_mistake_of_the_script():
+    """A sequence of answers has one."""
+    with ScriptedModel([]) as model:
+        assert "at least one" in ask(model, user("x")).json()["error"]["message"]
+
+
+def test_an_answer_can_be_had_without_a_server():
+    """For who has a transport of their own."""
+    asked = Asked(body={"model": "policy", "prompt": "x"}, headers={}, path="/v1/completions")
+
+    status, headers, body = ScriptedModel("four").answer(asked)
+
+    assert (status, dict(headers)) == (200, {})
+    assert body["choices"][0]["text"] == "four"
+
+
+def test_the_version_is_in_every_mode():
+    """The weights that spoke are known from the first chunk on."""
+    with ScriptedModel(version=3) as model:
+        chunks = [line for line in ask(model, user("x"), stream=True).text.splitlines() if line.startswith("data: {")]
+        whole = ask(model, user("x")).json()
+
+    assert whole["policy_version"] == 3
+    assert all('"policy_version": 3' in chunk for chunk in chunks)
