@@ -38,6 +38,7 @@ class Pieces:
     def __init__(self, asked: Mapping[str, Any]) -> None:
         self.error: str | None = None
         self._asked = asked
+        self._expected = _expected(asked)
         self._frame: dict[str, Any] = {}
         self._choices: dict[int, _Choice] = {}
         self._is_done = False
@@ -46,7 +47,7 @@ class Pieces:
     def is_whole(self) -> bool:
         """After `[DONE]`, or when every choice that was asked for has come to its end."""
         choices = self._choices.values()
-        return self._is_done or (len(choices) >= _expected(self._asked) and all(one.is_finished for one in choices))
+        return self._is_done or (len(choices) >= self._expected and all(one.is_finished for one in choices))
 
     def add(self, event: Sent) -> bytes:
         """Take an event in; its own bytes unless there is something in it that was asked for the record alone."""
