@@ -93,6 +93,7 @@ RESPONSE = {
     },
 }
 TOOL_USE = {"type": "tool_use", "id": "t1", "name": "count", "input": {}}
+RESULT = {"type": "tool_result", "tool_use_id": "t1", "content": "2"}
 ASKED_ELSEWHERE = ModelCall(
     model="policy",
     messages=(
@@ -371,6 +372,40 @@ def test_a_stream_without_token_ids_is_passed_on_as_it_came(path: Path):
     assert b"".join(map(assembly.add, _sent(path.read_bytes()))) == path.read_bytes()
 
 
+@pytest.mark.parametrize(
+    "turn",
+    [
+        {"role": "system", "content": "Now in French."},
+        {"role": "tool", "content": "2"},
+        {"role": "user"},
+        {"role": "user", "content": None},
+        {"role": "user", "content": []},
+        {"role": "user", "content": "Hi", "name": "ann"},
+        {"role": "user", "content": [{"type": "text", "text": ""}]},
+        {"role": "user", "content": [{"type": "text", "text": "a"}, "b"]},
+        {"role": "user", "content": [RESULT, {"type": "text", "text": "a"}, RESULT, {"type": "text", "text": "b"}]},
+        {"role": "assistant", "content": [RESULT]},
+        {"role": "user", "content": [{**RESULT, "content": None}]},
+        {"role": "user", "content": [{**RESULT, "content": []}]},
+        {"role": "user", "content": [{**RESULT, "content": [TOOL_USE]}]},
+        {"role": "user", "content": [{"type": "tool_result", "content": "2"}]},
+        {"role": "user", "content": [{"type": "image", "source": {"type": "url", "url": "data:a;base64,b"}}]},
+        {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:a;base64,b"}}]},
+        {"role": "assistant", "content": [TOOL_USE, {"type": "text", "text": "a"}]},
+        {"role": "assistant", "content": [{**TOOL_USE, "input": {"$invalid": "{"}}]},
+        {"role": "assistant", "content": [{**TOOL_USE, "input": {"$invalid": "{}"}}]},
+        {"role": "assistant", "content": [{**TOOL_USE, "input": {"$invalid": ""}}]},
+        {"role": "assistant", "content": [{**TOOL_USE, "input": None}]},
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "t1", "name": "count"}]},
+    ],
+)
+def test_a_turn_of_any_make_comes_back_exactly(turn: dict[str, Any]):
+    """Also one that Anthropic would refuse."""
+    body = {"model": "policy", "messages": [turn, {"role": "user", "content": "Well?"}]}
+
+    assert anthropic_messages.render_request(anthropic_messages.request(body)) == body
+
+
 def test_a_request_in_the_words_of_the_vocabulary():
     """Names for what has one; the rest stays beside it."""
     call = anthropic_messages.request(REQUEST)
@@ -408,6 +443,21 @@ def test_a_request_in_the_words_of_the_vocabulary():
     assert call.sampling == Sampling(temperature=0.5, top_p=0.9, top_k=5, max_tokens=64, stop=("\n",))
     assert {name for name in call.extra if name != "$tools"} == {"tool_choice", "metadata", "stream"}
     assert anthropic_messages.render_request(call) == REQUEST
+
+
+def test_every_tool_result_of_a_turn_is_a_message():
+    """Wherever it stands, and so is what stands between two."""
+    other = {**RESULT, "tool_use_id": "t2"}
+    turn = {"role": "user", "content": [{"type": "text", "text": "a"}, RESULT, {"type": "text", "text": "b"}, other]}
+
+    call = anthropic_messages.request({"messages": [turn]})
+
+    assert [(one.role, one.content, one.tool_call_id) for one in call.messages] == [
+        ("user", "a", None),
+        ("tool", "2", "t1"),
+        ("user", "b", None),
+        ("tool", "2", "t2"),
+    ]
 
 
 def test_a_message_that_was_changed_is_rendered_from_its_words():
@@ -501,6 +551,23 @@ def test_token_ids_in_a_stream_are_read_and_hidden():
     assert b"token_ids" not in shown
     assert [event.event for event in _sent(shown)] == [event.event for event in _sent(stream)]
     assert _assembled(shown, REQUEST).body() == RESPONSE
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"index": 0, "delta": {"type": "text_delta", "text": "a"}, "token_ids": [7, 2]},
+        {"index": 0, "delta": {"type": "text_delta", "text": "a", "token_ids": [7, 2]}},
+    ],
+)
+def test_token_ids_that_come_with_the_text_are_put_together(event: dict[str, Any]):
+    """Piece by piece, as engines sample them."""
+    begun = {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}
+    grown = said({"type": "content_block_delta", **event})
+
+    body = _assembled(said(begun) + grown + grown, REQUEST).body()
+
+    assert body == {"content": [{"type": "text", "text": "aa"}], "token_ids": [7, 2, 7, 2]}
 
 
 def test_nothing_but_token_ids_is_asked_for():
