@@ -108,8 +108,8 @@ class Call:
         try:
             call = ModelCall(model=self._asked.model, dialect=self._asked.dialect.NAME)
             self._keep(replace(self._event(call), status="unknown", error="capture_lost"))
-        except Exception:  # noqa: BLE001 - the rim
-            _log.exception("call %s cannot be kept", self._id)
+        except Exception as again:  # noqa: BLE001 - the rim
+            _log.warning("call %s cannot be kept (%s)", self._id, type(again).__name__)
 
     def _told(self, cut: Cut | None) -> CallRecorded:
         dialect = self._asked.dialect
@@ -160,5 +160,5 @@ def _lost(scope: Scope, error: Exception) -> None:
     try:
         event = CaptureLost(count=1, where="agl_core.tap", why=type(error).__name__)
         scope.pending.append(scope.recorder.record(event, scope))
-    except Exception:  # noqa: BLE001 - the rim
-        _log.exception("that a call was lost cannot be kept")
+    except Exception as again:  # noqa: BLE001 - the rim
+        _log.warning("that a call was lost cannot be kept (%s)", type(again).__name__)

@@ -13,6 +13,7 @@ import pytest
 from agl_core.recorder import agent
 from agl_core.tap import tapped
 from agl_core.testing import Answer, Refusal, ScriptedModel, in_turn
+from agl_core.wire import DIALECTS
 
 from .conftest import SSE, STREAM, URL, answer, question, sdk, sdk_async
 
@@ -147,6 +148,16 @@ def test_a_request_without_a_mark_is_a_call_of_its_own(attempt, http):
     first, second = attempt.calls()
     assert (first.status, first.error, second.status) == ("error", "http_500", "ok")
     assert second.parent_call_id is None
+
+
+@pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS)
+def test_every_dialect_of_the_wire_is_known_by_its_route(attempt, http, dialect):
+    """Whatever stands before it: a version, a deployment; and chat completions are no completions."""
+    transport = http.MockTransport(lambda _request: http.Response(200, json={"id": "r-1"}))
+    with http.Client(transport=transport) as client, attempt.tapped():
+        client.post(f"http://model.invalid/openai/deployments/d/{dialect.ROUTE}?api-version=1", json={"model": "m"})
+
+    assert (attempt.call().call.dialect, attempt.call().call.model) == (dialect.NAME, "m")
 
 
 def test_a_client_of_any_transport_is_heard(attempt, http):
