@@ -44,6 +44,7 @@ __all__ = [
     "emit_message",
     "emit_object",
     "emit_reward",
+    "environment",
     "hookimpl",
     "llm_rollout",
     "open_log",
@@ -61,7 +62,15 @@ if TYPE_CHECKING:
     from agl_core.adapter import Adapted, Adapter, Trace
     from agl_core.agents import LitAgent, llm_rollout, prompt_rollout, rollout
     from agl_core.algorithm import Algorithm, Baseline, FastAlgorithm, algo
-    from agl_core.emit import emit_annotation, emit_exception, emit_message, emit_object, emit_reward, operation
+    from agl_core.emit import (
+        emit_annotation,
+        emit_exception,
+        emit_message,
+        emit_object,
+        emit_reward,
+        environment,
+        operation,
+    )
     from agl_core.engine import Checkpoint, Endpoint, Engine
     from agl_core.errors import AglError
     from agl_core.events import RolloutConfig, Target
@@ -81,7 +90,15 @@ _HOME = {
     "adapter": ("Adapted", "Adapter", "Trace"),
     "agents": ("LitAgent", "llm_rollout", "prompt_rollout", "rollout"),
     "algorithm": ("Algorithm", "Baseline", "FastAlgorithm", "algo"),
-    "emit": ("emit_annotation", "emit_exception", "emit_message", "emit_object", "emit_reward", "operation"),
+    "emit": (
+        "emit_annotation",
+        "emit_exception",
+        "emit_message",
+        "emit_object",
+        "emit_reward",
+        "environment",
+        "operation",
+    ),
     "engine": ("Checkpoint", "Endpoint", "Engine"),
     "errors": ("AglError",),
     "events": ("RolloutConfig", "Target"),

@@ -13,8 +13,9 @@ from typing import Any, Self, TypeVar
 
 from agl_core.errors import BadValue, OutsideAttempt
 from agl_core.events import RewardGiven, SpanRecorded, Target
-from agl_core.ids import new_id
+from agl_core.ids import canonical, new_id
 from agl_core.recorder import Scope, current
+from agl_core.resources import LLM
 
 __all__ = [
     "emit_annotation",
@@ -22,6 +23,7 @@ __all__ = [
     "emit_message",
     "emit_object",
     "emit_reward",
+    "environment",
     "operation",
     "rewards_of",
 ]
@@ -234,3 +236,27 @@ def _exception(raised: BaseException) -> dict[str, Any]:
         "exception.message": str(raised),
         "exception.stacktrace": "".join(traceback.format_exception(raised)),
     }
+
+
+def environment(llm: LLM, task: Any = None) -> dict[str, str]:
+    """Variables that point a program which knows nothing of us at `llm`, for the attempt under way.
+
+    `subprocess.run(..., env={**os.environ, **agl.environment(llm, task)})`: what OpenAI's and Anthropic's libraries
+    read, and `AGL_ROLLOUT_ID`, `AGL_ATTEMPT_ID`, `AGL_AGENT`, `AGL_TASK` (JSON). Raises `OutsideAttempt`.
+    """
+    scope = current("an environment")
+    base, key = llm.get_base_url().rstrip("/"), llm.api_key or "none"
+    variables = {
+        "OPENAI_BASE_URL": base,
+        "OPENAI_API_BASE": base,
+        "OPENAI_API_KEY": key,
+        "ANTHROPIC_BASE_URL": base.removesuffix("/v1"),
+        "ANTHROPIC_API_KEY": key,
+        "AGL_ROLLOUT_ID": scope.rollout_id,
+        "AGL_ATTEMPT_ID": scope.attempt_id,
+    }
+    if scope.agent is not None:
+        variables["AGL_AGENT"] = scope.agent
+    if task is not None:
+        variables["AGL_TASK"] = canonical(task).decode()
+    return variables

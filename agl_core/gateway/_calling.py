@@ -73,8 +73,8 @@ class Calling:
             raise Refused(400, "BAD_VALUE", "`model` is missing: name one that GET .../v1/models lists")
         rollout_id = asked.admission.rollout_id
         target, *_ = self._lanes.targets(model, rollout_id)
+        way = Translation(asked.dialect, asked.body, target.endpoint, self._sampling(asked))
         noted = self._calls.begin_call(asked.call_id, asked.admission, model=model)
-        way = Translation(asked.dialect, asked.body, target.endpoint, self._sampling(asked))  # while the log is at work
         relay = Relay(asked.dialect, asked.body, out, clock=self._clock) if way.streams else None
         try:
             async with self._lanes.passage(model, rollout_id) as targets:

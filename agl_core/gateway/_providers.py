@@ -8,7 +8,7 @@ from urllib.parse import urlsplit, urlunsplit
 from agl_core.engine import Endpoint
 from agl_core.errors import BadValue
 
-__all__ = ["address", "authorization", "refuse_strange"]
+__all__ = ["address", "authorization", "refuse_strange", "spoken_at"]
 
 _AZURE = (".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com")
 _ANTHROPIC = "anthropic.messages"
@@ -30,6 +30,13 @@ def authorization(endpoint: Endpoint, api_key: str | None) -> dict[str, str]:
     else:
         headers["authorization"] = f"Bearer {api_key}"
     return headers
+
+
+def spoken_at(url: str) -> tuple[str, ...]:
+    """The dialects of whoever serves models there; almost everybody speaks OpenAI's."""
+    if (urlsplit(url).hostname or "").endswith(".anthropic.com"):
+        return (_ANTHROPIC,)
+    return ("openai.chat", "openai.completions", "openai.responses", "openai.embeddings")
 
 
 def refuse_strange(url: str) -> None:

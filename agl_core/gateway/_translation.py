@@ -10,10 +10,13 @@ import msgspec
 
 from agl_core.engine import Endpoint
 from agl_core.events import ModelCall
+from agl_core.gateway._refusals import Refused
 from agl_core.wire import DIALECTS, Dialect
 
 __all__ = ["Sampling", "Translation"]
 
+_EMBEDDINGS = "openai.embeddings"
+"""Vectors are no words: nothing else says them."""
 Sampling = Callable[[str, Mapping[str, Any]], dict[str, Any]]
 """Fills a body in, in the dialect of that name."""
 
@@ -24,6 +27,9 @@ class Translation:
     def __init__(self, dialect: Dialect, body: Mapping[str, Any], endpoint: Endpoint, sampling: Sampling) -> None:
         self._dialect = dialect
         self._spoken = dialect if dialect.NAME in endpoint.dialects else DIALECTS[endpoint.dialects[0]]
+        if _EMBEDDINGS in (dialect.NAME, self._spoken.NAME) and dialect is not self._spoken:
+            spoken = ", ".join(endpoint.dialects)
+            raise Refused(400, "NOT_SPOKEN", f"{endpoint.model} speaks {spoken}, and {dialect.NAME} cannot be said so")
         self._mode = endpoint.logprobs_mode
         self._seen = body
         self.is_plain = self._spoken is dialect

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 from agl_core.engine import Checkpoint, Endpoint, Engine
 from agl_core.errors import EngineFailed
 from agl_core.events import EndpointRegistered, EndpointRemoved, GatewayPaused, GatewayResumed
-from agl_core.gateway import Gateway
+from agl_core.gateway import Gateway, spoken_at
 from agl_core.log import SqliteLog
 from agl_core.plugins import Plugins
 from agl_core.record import Draft
@@ -64,6 +64,7 @@ class Models:
                         token_ids=False,
                         logprobs_mode=None,
                         tools=None,
+                        dialects=spoken_at(resource.endpoint),
                     )
                     await self._register(endpoint, closing, api_key=resource.api_key)
                     found[name] = _proxied(resource.model, resource.sampling_parameters)

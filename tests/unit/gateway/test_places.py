@@ -117,6 +117,14 @@ def test_each_provider_is_shown_the_key_as_it_wants(url: str, dialect: str, expe
     assert headers == {"content-type": "application/json", **expected}
 
 
+async def test_what_cannot_be_said_is_refused(scene: Scene):
+    """A model of words makes no vectors; nothing was asked of anybody."""
+    status, answer = await scene.ask({"input": "one"}, route="embeddings")
+
+    assert (status, answer["error"]["code"]) == (400, "NOT_SPOKEN")
+    assert not scene.calls.begun
+
+
 def test_a_local_engine_needs_no_key():
     """Ollama, vLLM, our own."""
     headers = authorization(Endpoint(url="http://127.0.0.1:11434/v1", model="m", max_len=64), None)
