@@ -247,4 +247,6 @@ def _call(item: _Event, place: int, sample: Sampled, *, number: int) -> Iterator
         yield {"type": "response.output_item.added", "output_index": place, "item": opened}
     for piece in sample.pieces_of("arguments", call=number):
         yield {"type": "response.function_call_arguments.delta", **at, "delta": piece.text}
-    yield {"type": "response.function_call_arguments.done", **at, "arguments": item["arguments"]}
+    # Older clients want the name here, newer ones read past it.
+    told = {"name": item["name"], "arguments": item["arguments"]}
+    yield {"type": "response.function_call_arguments.done", **at, **told}
