@@ -88,12 +88,12 @@ class Assembly:
         )
 
     def _end(self, found: dict[str, Any]) -> None:
-        self._more_ids(found)
         message = {} if self._message is None else self._message
         self._message = message
         delta, usage = found.get("delta"), found.get("usage")
-        _set(message, delta if isinstance(delta, dict) else {})
-        _set(message, {name: value for name, value in found.items() if name not in _ENVELOPE})
+        for told in (delta if isinstance(delta, dict) else {}, found):
+            self._more_ids(told)
+            _set(message, {name: value for name, value in told.items() if name not in _ENVELOPE})
         if isinstance(usage, dict) and usage:
             known = message.get("usage")
             counted = dict(known) if isinstance(known, dict) else {}

@@ -565,9 +565,15 @@ def test_token_ids_that_come_with_the_text_are_put_together(event: dict[str, Any
     begun = {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}
     grown = said({"type": "content_block_delta", **event})
 
-    body = _assembled(said(begun) + grown + grown, REQUEST).body()
+    ended = said({"type": "message_delta", "delta": {"stop_reason": "end_turn", "token_ids": [9]}})
 
-    assert body == {"content": [{"type": "text", "text": "aa"}], "token_ids": [7, 2, 7, 2]}
+    body = _assembled(said(begun) + grown + grown + ended, REQUEST).body()
+
+    assert body == {
+        "content": [{"type": "text", "text": "aa"}],
+        "stop_reason": "end_turn",
+        "token_ids": [7, 2, 7, 2, 9],
+    }
 
 
 def test_nothing_but_token_ids_is_asked_for():
