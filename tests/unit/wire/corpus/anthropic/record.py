@@ -245,16 +245,20 @@ REQUESTS: tuple[Callable[[anthropic.Anthropic], None], ...] = (
 
 
 def record_stream(server: Server, client: anthropic.Anthropic, path: Path) -> None:
-    """What the client makes of a stream, which is what we make of it; of a stream that fails, the error's type."""
+    """What the client makes of a stream: what we make of it, and what it makes of the stream we make of that."""
     server.stream = path.read_bytes()
     assembly = anthropic_messages.assembly(BASE)
     for event in Events().feed(server.stream):
         assembly.add(event)
     seen = client_sees(client)
-    server.stream = None
     write(path.with_suffix(".json"), seen)
     ours = {"error": assembly.error} if assembly.error else assembly.body()
     assert ours == seen, (path, ours, seen)
+    if not assembly.error:
+        call = anthropic_messages.response(anthropic_messages.request(BASE), seen)
+        server.stream = b"".join(anthropic_messages.render_stream(call))
+        assert client_sees(client) == seen, path
+    server.stream = None
 
 
 def client_sees(client: anthropic.Anthropic) -> Any:
