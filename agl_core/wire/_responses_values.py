@@ -119,9 +119,9 @@ def ended(body: Mapping[str, Any], *, has_calls: bool) -> str | None:
 
 
 def render_ending(reason: str | None) -> dict[str, Any]:
-    """The status that says why."""
+    """The status that says why; nothing of an answer that has not ended."""
     if reason is None:
-        return {"status": "in_progress"}
+        return {}
     if reason in ("failed", "cancelled"):
         return {"status": reason}
     cut = next((name for name, word in _CUT.items() if word == reason), None)
@@ -178,7 +178,7 @@ def skeleton(call: ModelCall, asked: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _ending(choices: tuple[Choice, ...]) -> dict[str, Any]:
-    return render_ending(choices[0].finish_reason) if choices and choices[0].finish_reason else {}
+    return render_ending(choices[0].finish_reason) if choices else {}
 
 
 def _is_function(raw: Mapping[str, Any]) -> bool:

@@ -294,15 +294,14 @@ def test_the_deltas_say_what_the_end_says(name: str):
         assert (begun.message.content, begun.message.tool_calls) == (said.message.content, said.message.tool_calls)
 
 
-def test_deltas_grow_all_that_grows():
-    """Thoughts, summaries, refusals, annotations and log-probabilities, too."""
-    for name in STREAMED:
-        begun = [event for event in events_of(name)[:-1] if not event.event.endswith("_item.done")]
+@pytest.mark.parametrize("name", STREAMED)
+def test_the_parts_say_what_the_end_says(name: str):
+    """Thoughts, summaries, refusals, citations and log-probabilities come in pieces, too."""
+    begun = [event for event in events_of(name)[:-1] if event.event != "response.output_item.done"]
 
-        grown = assembled(begun).body().get("output", [])
+    grown = assembled(begun).body().get("output", [])
 
-        statuses = [{name: one[name] for name in one if name == "status"} for one in answer(name)["output"]]
-        assert [one | status for one, status in zip(grown, statuses, strict=True)] == answer(name)["output"]
+    assert [{**one, "status": None} for one in grown] == [{**one, "status": None} for one in answer(name)["output"]]
 
 
 @pytest.mark.parametrize("name", STREAMED)
@@ -633,6 +632,83 @@ def test_the_sdk_raises_on_a_refusal(client, server):
     assert (raised.value.code, raised.value.type, raised.value.param) == ("no_token", "authentication_error", None)
 
 
+def test_each_turn_is_a_message():
+    """Two texts in a row are two; an approval is the user's, and what comes out of any tool is the tool's."""
+    call = openai_responses.request(
+        {
+            "input": [
+                {"role": "assistant", "content": "One."},
+                {"role": "assistant", "content": "Two."},
+                {"type": "mcp_approval_request", "id": "mcpr_1", "name": "add", "arguments": "{}", "server_label": "s"},
+                {"type": "mcp_approval_response", "approval_request_id": "mcpr_1", "approve": True},
+                {"type": "custom_tool_call", "call_id": "c3", "name": "shell", "input": "ls"},
+                {"type": "custom_tool_call_output", "call_id": "c3", "output": "a.pdf"},
+            ]
+        }
+    )
+
+    assert [(one.role, one.content, one.tool_call_id) for one in call.messages] == [
+        ("assistant", "One.", None),
+        ("assistant", "Two.", None),
+        ("user", None, None),
+        ("assistant", None, None),
+        ("tool", "a.pdf", "c3"),
+    ]
+    assert call.messages[3].tool_calls == (ToolCall(id="c3", name="shell", arguments="ls"),)
+
+
+@pytest.mark.parametrize(
+    ("reason", "status", "details"),
+    [
+        ("stop", "completed", None),
+        ("length", "incomplete", {"reason": "max_output_tokens"}),
+        ("content_filter", "incomplete", {"reason": "content_filter"}),
+        ("failed", "failed", None),
+        (None, "completed", None),
+    ],
+)
+def test_an_answer_of_another_dialect_ends_as_it_ended(reason: str | None, status: str, details: Any):
+    """In the status of this one, and the stream with its event."""
+    call = ModelCall(model="policy", choices=(Choice(message=Message(role="assistant"), finish_reason=reason),))
+
+    rendered = openai_responses.render_response(call)
+
+    assert (rendered["status"], rendered["incomplete_details"]) == (status, details)
+    assert _sent(openai_responses.render_stream(call))[-1].event == f"response.{status}"
+
+
+def test_a_text_that_was_said_as_a_whole_grows_no_more():
+    """A delta that comes late, or twice, is not said twice."""
+    events = events_of("text")
+    delta = next(event for event in events if event.event == "response.output_text.delta")
+    done = next(event for event in events if event.event == "response.output_text.done")
+
+    body = assembled([*events[: events.index(done) + 1], delta]).body()
+
+    assert body["output"][0]["content"][0]["text"] == answer("text")["output"][0]["content"][0]["text"]
+
+
+def test_what_comes_after_the_end_is_noise():
+    """The answer stays what it was."""
+    late = {"type": "error", "code": "boom", "message": "no"}
+
+    assembly = assembled([*events_of("text"), *_sent([_event(late)])])
+
+    assert assembly.error is None
+    assert assembly.body() == answer("text")
+
+
+def test_log_probabilities_come_with_their_text():
+    """Of a stream that breaks in the middle of one, those of what has come."""
+    events = events_of("engine")
+    cut = next(place for place, event in enumerate(events) if event.event == "response.output_text.delta") + 1
+
+    body = assembled(events[:cut]).body()
+
+    (part,) = body["output"][1]["content"]
+    assert (part["text"], [one["logprob"] for one in part["logprobs"]]) == ("4", [-0.5])
+
+
 @given(requests)
 def test_a_request_keeps_every_field_it_came_with(body: dict[str, Any]):
     """Whatever JSON it is: parsed, and rendered again, it is what it was."""
@@ -704,3 +780,12 @@ def test_a_stream_cut_anywhere_is_read(name: str, data: st.DataObject):
     whole = openai_responses.response(ModelCall(model="policy"), answer(name))
     said = [one.message.content or "" for one in call.choices]
     assert all((one.message.content or "").startswith(begun) for begun, one in zip(said, whole.choices, strict=False))
+
+
+@given(st.sampled_from(STREAMED), st.data())
+def test_pieces_may_come_in_any_order_and_again(name: str, data: st.DataObject):
+    """An item that was said as a whole is that, whatever of it comes before or after."""
+    events = events_of(name)[:-1]
+    shuffled = data.draw(st.permutations([*events, *data.draw(st.lists(st.sampled_from(events), max_size=4))]))
+
+    assert assembled(shuffled).body().get("output", []) == answer(name)["output"]
