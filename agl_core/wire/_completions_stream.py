@@ -112,7 +112,10 @@ class _Choice:
                 self._rest[name] = value
 
     def body(self) -> dict[str, Any]:
-        body = {"index": self._index, "text": "".join(self._texts), "logprobs": self._logprobs, **self._rest}
+        logprobs = self._logprobs
+        if logprobs is not None:  # those here go on growing
+            logprobs = {name: list(value) if isinstance(value, list) else value for name, value in logprobs.items()}
+        body = {"index": self._index, "text": "".join(self._texts), "logprobs": logprobs, **self._rest}
         if self._ids and not self._is_ids_broken:
             body["token_ids"] = list(self._ids)
         return body
@@ -128,7 +131,7 @@ def _longer(before: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
         if isinstance(known, list) and isinstance(value, list):
             known += value
         elif value is not None or name not in before:
-            before[name] = list(value) if isinstance(value, list) else value
+            before[name] = value
     return before
 
 

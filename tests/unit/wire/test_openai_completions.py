@@ -217,6 +217,13 @@ def test_who_did_not_ask_sees_what_others_see():
     assert RESPONSE["choices"][0]["token_ids"] == [7, 2]
 
 
+def test_no_alternatives_are_log_probabilities_too():
+    """`logprobs: 0` asks for those of the sampled tokens."""
+    shown = openai_completions.strip_capture(RESPONSE, {"logprobs": 0})
+
+    assert shown["choices"][0]["logprobs"] == RESPONSE["choices"][0]["logprobs"]
+
+
 def test_several_prompts_have_several_lists_of_ids():
     """A call has a word for one, so the others stay beside it, and nothing of it is trained on."""
     choices = [
@@ -424,6 +431,20 @@ def test_text_that_came_without_its_ids_leaves_none(lost: dict[str, Any]):
 
     assert assembly.body()["choices"][0]["text"] == "abc"
     assert "token_ids" not in assembly.body()["choices"][0]
+
+
+def test_a_body_does_not_grow_with_its_stream():
+    """It is the answer as far as it had come."""
+    assembly = openai_completions.assembly(EVERYTHING)
+    for event in Events().feed(said(STREAM[0])):
+        assembly.add(event)
+    body = assembly.body()
+
+    for event in Events().feed(said(STREAM[1])):
+        assembly.add(event)
+
+    choice = body["choices"][0]
+    assert (choice["token_ids"], choice["logprobs"]["token_logprobs"]) == ([7], [-0.5])
 
 
 def test_a_stream_is_whole_when_it_says_so():
