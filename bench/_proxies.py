@@ -27,7 +27,7 @@ ANSWER = json.dumps(
                 "message": {"role": "assistant", "content": "The answer is forty-two. " * 20},
                 "finish_reason": "stop",
                 "token_ids": list(range(TOKENS)),
-                "logprobs": {"content": [{"token": "a", "logprob": -0.5, "bytes": [97]}] * TOKENS},
+                "logprobs": {"content": [{"token": "a", "logprob": -0.5, "bytes": [97], "top_logprobs": []}] * TOKENS},
             }
         ],
         "usage": {"prompt_tokens": 200, "completion_tokens": TOKENS, "total_tokens": 200 + TOKENS},
@@ -47,6 +47,34 @@ async def read(receive: Receive) -> bytes:
         body += message["body"]
         more = message["more_body"]
     return body
+
+
+CHUNKS = [
+    json.dumps(
+        {
+            "id": "chatcmpl-1",
+            "object": "chat.completion.chunk",
+            "created": 1,
+            "model": "policy",
+            "choices": [{"index": 0, "delta": delta, "finish_reason": finish}],
+        }
+    ).encode()
+    for delta, finish in ([({"role": "assistant", "content": "The"}, None)] + [({"content": " answer"}, None)] * 30)
+    + [({}, "stop")]
+]
+THINKING = 0.03
+"""Seconds between the first piece of a streamed answer and the others."""
+
+
+async def stream(send: Send) -> None:
+    """Answer in pieces: the first at once, the rest after a while."""
+    headers = [(b"content-type", b"text/event-stream")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    for place, chunk in enumerate(CHUNKS):
+        await send({"type": "http.response.body", "body": b"data: " + chunk + b"\n\n", "more_body": True})
+        if not place:
+            await asyncio.sleep(THINKING)
+    await send({"type": "http.response.body", "body": b"data: [DONE]\n\n"})
 
 
 async def reply(send: Send, body: bytes) -> None:
@@ -71,8 +99,11 @@ async def model(_upstream: str, started: asyncio.Future[str]) -> None:
     """A model that answers at once, always the same."""
 
     async def app(_scope: Any, receive: Receive, send: Send) -> None:
-        await read(receive)
-        await reply(send, ANSWER)
+        asked = json.loads(await read(receive) or b"{}")
+        if asked.get("stream"):
+            await stream(send)
+        else:
+            await reply(send, ANSWER)
 
     await listen(app, started)
 
@@ -83,7 +114,14 @@ async def bare(upstream: str, started: asyncio.Future[str]) -> None:
 
         async def app(_scope: Any, receive: Receive, send: Send) -> None:
             async with session.post(f"{upstream}/v1/chat/completions", data=await read(receive)) as answer:
-                await reply(send, await answer.read())
+                if answer.content_type == "application/json":
+                    await reply(send, await answer.read())
+                    return
+                headers = [(b"content-type", b"text/event-stream")]
+                await send({"type": "http.response.start", "status": 200, "headers": headers})
+                async for piece in answer.content.iter_any():
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+                await send({"type": "http.response.body", "body": b""})
 
         await listen(app, started)
 
