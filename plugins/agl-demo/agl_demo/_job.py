@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Job"]
 
 AGENT = "agl_demo.calculator.agent:calculator_agent"
+STREAMING_AGENT = "agl_demo.calculator.agent:streaming_calculator_agent"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,9 +33,13 @@ class Job:
     steps: int
     deterministic: bool
     log: str
+    stream: bool = False
+    """Whether the agent takes its replies as they are written."""
 
     @classmethod
-    def of(cls, model: str, *, seed: int, steps: int | None, deterministic: bool, log: str) -> Job:
+    def of(
+        cls, model: str, *, seed: int, steps: int | None, deterministic: bool, log: str, stream: bool = False
+    ) -> Job:
         """The job for a model by its name."""
         preset = PRESETS[model]
         return cls(
@@ -43,6 +48,7 @@ class Job:
             seed=seed,
             steps=steps or preset.grpo["steps"],
             deterministic=deterministic,
+            stream=stream,
             log=log,
         )
 
@@ -72,7 +78,8 @@ class Job:
             deterministic=self.deterministic,
             on_records=heard,
         )
-        return trainer.fit(AGENT, splits["train"], val_dataset=splits["val"], test_dataset=splits["test"])
+        agent = STREAMING_AGENT if self.stream else AGENT
+        return trainer.fit(agent, splits["train"], val_dataset=splits["val"], test_dataset=splits["test"])
 
     def _folder(self) -> Path:
         """The model that training starts from: made beside the log, or found in a package."""

@@ -14,7 +14,7 @@ import pytest
 
 pytest.importorskip("openai")
 
-from agl_demo.calculator.agent import TURNS, calculator_agent, reward
+from agl_demo.calculator.agent import TURNS, calculator_agent, reward, streaming_calculator_agent
 
 import agl_core as agl
 
@@ -56,9 +56,10 @@ def model_that(*replies) -> Iterator[tuple[agl.LLM, list]]:
                 "model": "m",
                 "choices": [{"index": 0, "finish_reason": reason, "message": message}],
             }
-            content = json.dumps(completion).encode()
+            is_streamed = body.get("stream")
+            content = b"".join(pieces(completion)) if is_streamed else json.dumps(completion).encode()
             self.send_response(200)
-            self.send_header("content-type", "application/json")
+            self.send_header("content-type", "text/event-stream" if is_streamed else "application/json")
             self.send_header("content-length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)
@@ -79,14 +80,35 @@ def model_that(*replies) -> Iterator[tuple[agl.LLM, list]]:
         server.server_close()
 
 
-def run(task, llm):
+def pieces(completion) -> Iterator[bytes]:
+    """The completion as a stream: a character at a time, and a call after its words."""
+    (choice,) = completion["choices"]
+    message = choice["message"]
+    deltas = [{"role": "assistant", "content": None}, *({"content": each} for each in message["content"] or "")]
+    for index, call in enumerate(message.get("tool_calls", ())):
+        name, arguments = call["function"]["name"], call["function"]["arguments"]
+        begun = {"index": index, "id": call["id"], "type": "function", "function": {"name": name, "arguments": ""}}
+        deltas.append({"tool_calls": [begun]})
+        deltas += [{"tool_calls": [{"index": index, "function": {"arguments": each}}]} for each in arguments]
+    for place, delta in enumerate(deltas, 1):
+        reason = choice["finish_reason"] if place == len(deltas) else None
+        chunk = {
+            **completion,
+            "object": "chat.completion.chunk",
+            "choices": [{"index": 0, "delta": delta, "finish_reason": reason}],
+        }
+        yield b"data: " + json.dumps(chunk).encode() + b"\n\n"
+    yield b"data: [DONE]\n\n"
+
+
+def run(task, llm, agent=calculator_agent):
     """One run of the agent in a loop of its own; its connections are closed with the loop."""
 
     async def once():
         from agl_demo.calculator.agent import _client
 
         async with _client():
-            return await calculator_agent(task, llm)
+            return await agent(task, llm)
 
     return asyncio.run(once())
 
@@ -104,6 +126,18 @@ def test_a_tool_call_is_worked_out_and_the_answer_scored():
     assert [message["role"] for message in second["messages"]] == ["user", "assistant", "tool"]
     assert second["messages"][1] == calls("3 + 4")
     assert second["messages"][2]["content"] == "7"
+
+
+def test_a_streaming_agent_says_and_scores_the_same():
+    """It puts words and calls together from their pieces, and hands them back as one that waits does."""
+    replies = (calls("3 + 4"), {**says("so: "), "tool_calls": calls("7 * 1")["tool_calls"]}, says("It is 7."))
+    with model_that(*replies) as (llm, waited):
+        assert run(TASK, llm) == 1.0
+    with model_that(*replies) as (llm, streamed):
+        assert run(TASK, llm, streaming_calculator_agent) == 1.0
+
+    assert [request["stream"] for request in streamed] == [True] * 3
+    assert [request["messages"] for request in streamed] == [request["messages"] for request in waited]
 
 
 @pytest.mark.parametrize(

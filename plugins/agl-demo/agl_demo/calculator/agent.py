@@ -12,14 +12,14 @@ import operator
 import re
 from collections.abc import Callable, Mapping
 from fractions import Fraction
-from typing import Any
+from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 from openai import AsyncOpenAI
 
 import agl_core as agl
 
-__all__ = ["TOOLS", "TURNS", "calculator", "calculator_agent", "reward"]
+__all__ = ["TOOLS", "TURNS", "calculator", "calculator_agent", "reward", "streaming_calculator_agent"]
 
 TURNS = 3
 TOOLS: list[Any] = [
@@ -41,20 +41,55 @@ TOOLS: list[Any] = [
 @agl.rollout
 async def calculator_agent(task: Mapping[str, Any], llm: agl.LLM) -> float:
     """Ask, run the tool calls, ask again; the first reply without a tool call is the answer."""
+    return await _solved(task, llm, _whole)
+
+
+@agl.rollout
+async def streaming_calculator_agent(task: Mapping[str, Any], llm: agl.LLM) -> float:
+    """The same agent, taking each reply as it is written."""
+    return await _solved(task, llm, _streamed)
+
+
+async def _solved(task: Mapping[str, Any], llm: agl.LLM, ask: _Ask) -> float:
     model = _client().with_options(base_url=llm.endpoint, api_key=llm.api_key or "none")
     messages: list[Any] = [{"role": "user", "content": task["question"]}]
     for _ in range(TURNS):
-        completion = await model.chat.completions.create(
-            model=llm.model, messages=messages, tools=TOOLS, **llm.sampling_parameters
-        )
-        message = completion.choices[0].message
-        messages.append(message.to_dict())
-        if not message.tool_calls:
+        message = await ask(model, model=llm.model, messages=messages, tools=TOOLS, **llm.sampling_parameters)
+        messages.append(message)
+        if not message.get("tool_calls"):
             break
         messages += [
-            {"role": "tool", "tool_call_id": call.id, "content": _used(call.to_dict())} for call in message.tool_calls
+            {"role": "tool", "tool_call_id": call["id"], "content": _used(call)} for call in message["tool_calls"]
         ]
     return reward(task, messages)
+
+
+class _Ask(Protocol):
+    """A way to ask for a reply."""
+
+    async def __call__(self, client: AsyncOpenAI, /, **asked: Any) -> dict[str, Any]: ...
+
+
+async def _whole(client: AsyncOpenAI, /, **asked: Any) -> dict[str, Any]:
+    completion = await client.chat.completions.create(**asked)
+    message: dict[str, Any] = completion.choices[0].message.to_dict()
+    return message
+
+
+async def _streamed(client: AsyncOpenAI, /, **asked: Any) -> dict[str, Any]:
+    content = ""
+    calls: dict[int, dict[str, Any]] = {}
+    async for chunk in await client.chat.completions.create(**asked, stream=True):
+        for choice in chunk.choices:
+            content += choice.delta.content or ""
+            for piece in choice.delta.tool_calls or ():
+                call = calls.setdefault(piece.index, {"type": "function", "function": {"name": "", "arguments": ""}})
+                call["id"] = piece.id or call.get("id")
+                if piece.function:
+                    call["function"]["name"] += piece.function.name or ""
+                    call["function"]["arguments"] += piece.function.arguments or ""
+    message: dict[str, Any] = {"role": "assistant", "content": content or None}
+    return message | ({"tool_calls": [calls[index] for index in sorted(calls)]} if calls else {})
 
 
 def reward(task: Mapping[str, Any], messages: list[Any]) -> float:
