@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from agl_core.executors import InProcess
     from agl_core.export import Log
     from agl_core.record import Draft
+    from agl_core.recorder import Recorder
 
 _NAMES = {"inprocess", "shm"}
 
@@ -77,3 +79,11 @@ def agl_register_algorithms() -> Mapping[str, Any]:
     from agl_core.algorithm import Baseline
 
     return {"baseline": Baseline}
+
+
+@hookimpl
+def agl_install_tracer(recorder: Recorder) -> AbstractContextManager[None]:
+    """Record model calls that an agent sends past the gateway."""
+    from agl_core.tap import tapping
+
+    return tapping(recorder)

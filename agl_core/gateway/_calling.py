@@ -23,7 +23,7 @@ from agl_core.gateway._seeds import Ordinals, seed
 from agl_core.gateway._translation import Sampling, Translation
 from agl_core.gateway._upstream import Answer, Upstream
 from agl_core.store import Admission
-from agl_core.wire import Dialect
+from agl_core.wire import Dialect, openai_embeddings
 
 __all__ = ["Asked", "Calling"]
 
@@ -128,7 +128,7 @@ class Calling:
             rollout_id=asked.admission.rollout_id,
             attempt_id=asked.admission.attempt_id,
             call=way.answered(said),
-            role=target.role,
+            role="tool" if asked.dialect is openai_embeddings else target.role,
             agent=asked.agent,
             parent_call_id=asked.parent_call_id,
             status=answer.status,

@@ -11,12 +11,14 @@ import msgspec
 from agl_core.engine import Endpoint
 from agl_core.events import ModelCall
 from agl_core.gateway._refusals import Refused
-from agl_core.wire import DIALECTS, Dialect
+from agl_core.wire import DIALECTS, Dialect, in_words
 
 __all__ = ["Sampling", "Translation"]
 
 _EMBEDDINGS = "openai.embeddings"
 """Vectors are no words: nothing else says them."""
+_CONTINUED = "previous_response_id"
+"""Of the responses API: a history that only its server has."""
 Sampling = Callable[[str, Mapping[str, Any]], dict[str, Any]]
 """Fills a body in, in the dialect of that name."""
 
@@ -30,6 +32,9 @@ class Translation:
         if _EMBEDDINGS in (dialect.NAME, self._spoken.NAME) and dialect is not self._spoken:
             spoken = ", ".join(endpoint.dialects)
             raise Refused(400, "NOT_SPOKEN", f"{endpoint.model} speaks {spoken}, and {dialect.NAME} cannot be said so")
+        if dialect is not self._spoken and body.get(_CONTINUED) is not None:
+            why = f"{endpoint.model} keeps no responses: send the whole `input` instead of `{_CONTINUED}`"
+            raise Refused(400, "NOT_SPOKEN", why)
         self._mode = endpoint.logprobs_mode
         self._seen = body
         self.is_plain = self._spoken is dialect
@@ -71,6 +76,7 @@ class Translation:
         if self.is_plain:
             return self._dialect.response(self._call, body, logprobs_mode=self._mode)
         answered = self._spoken.response(self._spoken.request(self._asking), body, logprobs_mode=self._mode)
+        answered = in_words(answered, self._dialect.NAME)  # the rest would be taken for the agent's own dialect
         return replace(
             self._call,
             choices=answered.choices,

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from agl_core.tap._tapped import tapped
+from agl_core.tap._tapped import tapped, tapping
 
-__all__ = ["tapped"]
+__all__ = ["tapped", "tapping"]

@@ -16,6 +16,7 @@ from agl_core.recorder import Scope, current
 from agl_core.tap._answer import Answer, Cut, Decode
 from agl_core.tap._asked import Asked, attempt_in, dialect_of, read
 from agl_core.tap._tries import MARK, begun_try
+from agl_core.wire import openai_embeddings
 
 __all__ = ["LEFT", "Call", "begun", "here", "inside"]
 
@@ -134,6 +135,7 @@ class Call:
             rollout_id=self._scope.rollout_id,
             attempt_id=self._scope.attempt_id,
             call=call,
+            role="tool" if self._asked.dialect is openai_embeddings else "policy",
             agent=self._scope.agent,
             parent_call_id=self._try.before.call_id if self._try.before else None,
             started_at=self._started_at,

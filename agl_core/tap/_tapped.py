@@ -11,12 +11,14 @@ from contextlib import contextmanager
 from threading import Lock
 from types import ModuleType
 
+from agl_core.events import TracerAttached
+from agl_core.recorder import Recorder
 from agl_core.tap import _httpx
 from agl_core.tap._asked import dialects
 from agl_core.tap._importing import Importing
 from agl_core.tap._patch import Patch
 
-__all__ = ["Tap", "tapped"]
+__all__ = ["Tap", "tapped", "tapping"]
 
 Patches = Callable[[ModuleType], list[Patch]]
 LIBRARIES: Mapping[str, Patches] = {"httpx": _httpx.patches, "httpx2": _httpx.patches}
@@ -38,6 +40,20 @@ def tapped() -> Iterator[None]:
         yield
     finally:
         tap.leave()
+
+
+@contextmanager
+def tapping(recorder: Recorder) -> Iterator[None]:
+    """`tapped()` for as long as agents run, said in the log: with the version of each library that is there by now."""
+    with tapped():
+        attached = [
+            TracerAttached(name="tap", package=name, version=getattr(sys.modules[name], "__version__", None))
+            for name in LIBRARIES
+            if name in sys.modules
+        ]
+        for event in attached or [TracerAttached(name="tap")]:
+            recorder.note(event).result()
+        yield
 
 
 @functools.cache

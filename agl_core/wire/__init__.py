@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from agl_core.wire import anthropic_messages, openai_chat, openai_completions, openai_embeddings, openai_responses
 from agl_core.wire._errors import error_code
+from agl_core.wire._words import in_words
 from agl_core.wire.dialect import Assembly, Dialect
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Dialect",
     "anthropic_messages",
     "error_code",
+    "in_words",
     "openai_chat",
     "openai_completions",
     "openai_embeddings",

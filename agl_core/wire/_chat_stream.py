@@ -28,14 +28,14 @@ class Assembly:
         self._top: dict[str, Any] = {}
         self._choices: dict[int, dict[str, Any]] = {}
         self._is_done = False
+        self._wanted = n if type(n := asked.get("n")) is int else 1
         self.error: str | None = None
 
     @property
     def is_whole(self) -> bool:
-        """Whether the mark of the end has come, or every choice that began has its end: some servers send no mark."""
-        return self._is_done or (
-            bool(self._choices) and all(one.get("finish_reason") for one in self._choices.values())
-        )
+        """Whether the mark of the end has come, or every choice that was asked for has its end: some send no mark."""
+        ended = sum(bool(one.get("finish_reason")) for one in self._choices.values())
+        return self._is_done or (bool(ended) and ended == len(self._choices) >= self._wanted)
 
     def add(self, event: Sent) -> bytes:
         """Take a chunk in, and show it without what was not asked for."""
@@ -167,6 +167,8 @@ def render(body: Mapping[str, Any], *, usage: bool) -> list[bytes]:
     events = []
     first = {"prompt_token_ids": body["prompt_token_ids"]} if "prompt_token_ids" in body else {}
     for choice in choices if isinstance(choices, list) else ():
+        if not isinstance(choice, dict):
+            continue
         said_ = {name: value for name, value in choice.items() if name not in ("message", *_WHOLE)}
         delta = _delta(choice.get("message"))
         events.append(said({**top, **first, "choices": [{**said_, "delta": delta, "finish_reason": None}]}))
@@ -184,4 +186,8 @@ def _delta(message: Any) -> dict[str, Any]:
     calls = message.get("tool_calls")
     if not isinstance(calls, list):
         return message
-    return {**message, "tool_calls": [{"index": place, **call} for place, call in enumerate(calls)]}
+    return {**message, "tool_calls": [_placed(place, call) for place, call in enumerate(calls)]}
+
+
+def _placed(place: int, call: Any) -> Any:
+    return {"index": place, **call} if isinstance(call, dict) else call

@@ -110,8 +110,9 @@ def add_capture(body: Mapping[str, Any], *, token_ids: bool = True, logprobs: bo
     wanted: dict[str, Any] = {"return_token_ids": token_ids, "logprobs": logprobs}
     asking = {**body, **{name: True for name, want in wanted.items() if want}}
     if body.get("stream"):
-        options = body.get("stream_options")
-        asking["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
+        options = body.get("stream_options") or {}
+        if isinstance(options, dict):  # else the endpoint is to refuse it
+            asking["stream_options"] = {**options, "include_usage": True}
     return asking
 
 

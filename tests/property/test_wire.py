@@ -19,9 +19,6 @@ FUZZ = runpy.run_path(str(ROOT / "scripts" / "fuzz_wire.py"))
 DIALECTS, GOLDENS, CLAIMS = FUZZ["dialects"](), FUZZ["goldens"](), FUZZ["CLAIMS"]
 Case, offered = FUZZ["Case"], FUZZ["offered"]
 
-NOT_YET = {("openai.chat", "streams_its_answer"): "tool calls that are none, choices that are none"}
-"""What raises, and on what. Delete a line with the cause of it."""
-
 dialects = pytest.mark.parametrize("name", sorted(DIALECTS))
 promised = pytest.mark.parametrize(
     ("name", "claim"),
@@ -29,7 +26,7 @@ promised = pytest.mark.parametrize(
         pytest.param(name, claim, id=f"{name}-{claim.__name__}")
         for name, dialect in sorted(DIALECTS.items())
         for claim in CLAIMS
-        if offered(dialect, claim) and (name, claim.__name__) not in NOT_YET
+        if offered(dialect, claim)
     ],
 )
 

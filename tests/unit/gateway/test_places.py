@@ -117,9 +117,13 @@ def test_each_provider_is_shown_the_key_as_it_wants(url: str, dialect: str, expe
     assert headers == {"content-type": "application/json", **expected}
 
 
-async def test_what_cannot_be_said_is_refused(scene: Scene):
-    """A model of words makes no vectors; nothing was asked of anybody."""
-    status, answer = await scene.ask({"input": "one"}, route="embeddings")
+@pytest.mark.parametrize(
+    ("route", "body"),
+    [("embeddings", {"input": "one"}), ("responses", {"input": "go on", "previous_response_id": "resp_1"})],
+)
+async def test_what_cannot_be_said_is_refused(scene: Scene, route: str, body: dict[str, str]):
+    """A model of words makes no vectors, and knows no history that it is not told; nothing was asked of anybody."""
+    status, answer = await scene.ask(body, route=route)
 
     assert (status, answer["error"]["code"]) == (400, "NOT_SPOKEN")
     assert not scene.calls.begun
