@@ -168,7 +168,8 @@ _GROUPS = (Union, types.UnionType, tuple, Mapping)
 
 # --- what stays in the event
 
-_NOT_PLAIN = (dict, list, tuple, float)
+_ATOMS = frozenset({str, int, bool, type(None)})
+"""Types whose values are JSON as they are."""
 
 
 def _finite(value: Any) -> None:
@@ -182,10 +183,10 @@ def _plain(value: Any, _blobs: Blobs | None = None) -> Any:
     if kind is dict:
         if not value:
             return value
-        inner = {name: _plain(one) if type(one) in _NOT_PLAIN else one for name, one in value.items()}
+        inner = {name: one if type(one) in _ATOMS else _plain(one) for name, one in value.items()}
         return {"$as_is": inner} if mark_of(value) else inner
     if kind is list or kind is tuple:
-        return [_plain(one) if type(one) in _NOT_PLAIN else one for one in value]
+        return [one if type(one) in _ATOMS else _plain(one) for one in value]
     if kind is float:
         _finite(value)
     return pack(plan(kind), value, {}) if is_dataclass(kind) else value

@@ -9,7 +9,18 @@ from hypothesis import strategies as st
 
 from agl_core.codec import Codec
 from agl_core.errors import AglError, BadPayload, UpcastGap
-from agl_core.events import CORE_EVENTS, CallRecorded, Event, Message, ModelCall, NoteTaken, Upcast, Vocabulary, event
+from agl_core.events import (
+    CORE_EVENTS,
+    CallRecorded,
+    Event,
+    Message,
+    ModelCall,
+    NoteTaken,
+    Tool,
+    Upcast,
+    Vocabulary,
+    event,
+)
 from agl_core.log import SqliteLog, verify
 from agl_core.projections import CORE
 from agl_core.record import Draft
@@ -37,6 +48,19 @@ def test_decoding_gives_the_event_back(cls):
         assert encoded.event == fact
 
     holds()
+
+
+@pytest.mark.parametrize(
+    "looks", [{"$pool": None}, {"$pool": "b2:00"}, {"$as_is": {}}, {"$u32": "AA==", "n": 1}], ids=str
+)
+@pytest.mark.parametrize("size", [0, 1000], ids=["in the event", "in a blob"])
+def test_what_looks_like_a_reference_inside_a_value_is_none(looks, size):
+    """A tool's schema is the tool's own, however short it is."""
+    tool = Tool(name="t", description="d" * size, parameters=looks)
+    call = ModelCall(model="m", tools=(tool,))
+    fact = CallRecorded(call_id="ca-1", rollout_id="ro-1", attempt_id="at-1", call=call, started_at=1, latency=0.5)
+
+    assert decoded(Codec().encode(fact)) == fact
 
 
 @given(strategies.events())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -28,6 +29,14 @@ CAPTURED = {"extra_body": {"return_token_ids": True}, "logprobs": True, "tempera
 def anyio_backend() -> str:
     """The gateway speaks asyncio, and so do its tests."""
     return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+async def closed(anyio_backend: str) -> AsyncIterator[None]:
+    """The agent keeps a client for its loop, which ends with the test."""
+    yield
+    if client := agent._CLIENTS.pop(asyncio.get_running_loop(), None):
+        await client.close()
 
 
 def script() -> Any:
