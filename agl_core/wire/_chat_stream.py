@@ -13,6 +13,8 @@ __all__ = ["Assembly", "render"]
 _DONE = "[DONE]"
 _SET = frozenset({"id", "index", "role", "type"})
 """Fields of a delta that name something: said again, they are not said twice."""
+_BUILT_UP = frozenset({"delta", "index", "logprobs", "message", "token_ids"})
+"""Fields of a choice that chunks add to; what else they say counts as it was said last."""
 _WHOLE = frozenset({"finish_reason", "stop_reason"})
 """Fields of a choice that are said once, at its end."""
 
@@ -72,18 +74,18 @@ class Assembly:
         index = index if type(index) is int else 0
         choice = self._choices.setdefault(index, {"index": index, "message": {}, "logprobs": None})
         for name, value in raw.items():
-            if name == "delta":
-                if isinstance(value, dict):
+            match name, value:
+                case "delta", dict():
                     _merge(choice["message"], value)
-            elif name == "token_ids":
-                if isinstance(value, list):
+                case "message", dict():  # said whole at the end, by servers that repeat themselves
+                    choice[name] = dict(value)
+                case "token_ids", list():
                     choice.setdefault(name, []).extend(value)
-            elif name == "logprobs":
-                if isinstance(value, dict):
+                case "logprobs", dict():
                     choice[name] = choice[name] or {}
                     _merge(choice[name], value)
-            elif name != "index" and (value is not None or name not in choice):
-                choice[name] = value
+                case _ if name not in _BUILT_UP and (value is not None or name not in choice):
+                    choice[name] = value
 
     def _shown(self, chunk: dict[str, Any], raw: bytes) -> bytes:
         choices = chunk.get("choices")

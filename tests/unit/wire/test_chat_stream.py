@@ -109,6 +109,16 @@ def test_several_choices_grow_side_by_side():
     assert [(one["message"]["content"], one["finish_reason"]) for one in found] == [("b", "stop"), ("ac", "length")]
 
 
+@pytest.mark.parametrize("message", [{"role": "assistant", "content": "ba"}, "no", None])
+def test_a_message_said_whole_at_the_end_is_not_said_twice(message):
+    """Some servers repeat it with the reason to end; what is no message is none."""
+    chunks = [chunk({"role": "assistant", "content": "b"}), chunk({"content": "a"})]
+
+    assembly, _ = assembled(stream([*chunks, chunk(finish_reason="stop", message=message)]), {})
+
+    assert assembly.body()["choices"][0]["message"] == {"role": "assistant", "content": "ba"}
+
+
 def test_the_asker_sees_what_was_asked_for_and_no_more():
     """Ids, log-probabilities and usage were the recorder's wish."""
     assembly, shown = assembled(stream(TEXT), {})
