@@ -52,7 +52,6 @@ class Importing:
             execute(module)
             self._imported(name, module)
 
-        with suppress(
-            AttributeError
-        ):  # a loader that takes no attributes: its module is patched by whoever enters next
+        # A loader may take no attributes: its module is patched by whoever enters next.
+        with suppress(AttributeError):
             loader.exec_module = heard  # type: ignore[method-assign]  # on this one loader, until it is used

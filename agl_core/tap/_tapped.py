@@ -46,13 +46,9 @@ def tapped() -> Iterator[None]:
 def tapping(recorder: Recorder) -> Iterator[None]:
     """`tapped()` for as long as agents run, said in the log: with the version of each library that is there by now."""
     with tapped():
-        attached = [
-            TracerAttached(name="tap", package=name, version=getattr(sys.modules[name], "__version__", None))
-            for name in LIBRARIES
-            if name in sys.modules
-        ]
-        for event in attached or [TracerAttached(name="tap")]:
-            recorder.note(event).result()
+        for name in _of_this_process().attached:
+            version = getattr(sys.modules[name], "__version__", None)
+            recorder.note(TracerAttached(name="tap", package=name, version=version)).result()
         yield
 
 
@@ -69,7 +65,14 @@ class Tap:
         self._lock = Lock()
         self._inside = 0
         self._patches: list[Patch] = []
+        self._attached: list[str] = []
         self._importing = Importing(libraries, self._attach)
+
+    @property
+    def attached(self) -> tuple[str, ...]:
+        """The libraries whose calls are seen now: those that are there, and could be patched."""
+        with self._lock:
+            return tuple(self._attached)
 
     def enter(self) -> None:
         """One more wants it."""
@@ -91,6 +94,7 @@ class Tap:
             if self._inside:
                 return
             self._importing.stop()
+            self._attached.clear()
             while self._patches:
                 self._patches.pop().undo()
 
@@ -98,13 +102,18 @@ class Tap:
         with self._lock:
             if not self._inside:
                 return
+            applied: list[Patch] = []
             try:
-                found = self._libraries[name](module)
+                for patch in self._libraries[name](module):
+                    # `httpx` may be another name for `httpx2`, and whoever enters second finds the work done.
+                    if not any(patch.is_of(other) for other in self._patches):
+                        patch.apply()
+                        applied.append(patch)
             except Exception:  # noqa: BLE001 - another library's version: what else works, works on
                 _log.exception("the tap cannot attach to %s: calls through it are not recorded", name)
+                while applied:
+                    applied.pop().undo()
                 return
-            for patch in found:
-                # `httpx` may be another name for `httpx2`, and whoever enters second finds the work done.
-                if not any(patch.is_of(other) for other in self._patches):
-                    patch.apply()
-                    self._patches.append(patch)
+            self._patches += applied
+            if name not in self._attached:
+                self._attached.append(name)

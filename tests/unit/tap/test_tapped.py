@@ -12,7 +12,8 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from agl_core.tap import tapped
+from agl_core.recorder import Recorder
+from agl_core.tap import tapped, tapping
 from agl_core.tap._patch import Patch
 from agl_core.tap._tapped import LIBRARIES, Tap
 
@@ -130,7 +131,8 @@ def test_a_library_of_another_shape_is_told_and_stops_nobody(monkeypatch, caplog
 
 LATE = """
 import sys
-from agl_core.tap import tapped
+from agl_core.recorder import Recorder
+from agl_core.tap import tapped, tapping
 finders = list(sys.meta_path)
 assert {library!r} not in sys.modules
 with tapped():
@@ -169,3 +171,28 @@ def test_one_library_under_two_names_is_patched_once():
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
 
     assert ran.stderr == ""
+
+
+def test_only_what_is_seen_is_said_to_be_attached(log, http, monkeypatch):
+    """A library of another shape is told of in the program's log, and claimed by nobody in ours."""
+    recorder = Recorder(log)
+
+    with tapping(recorder):
+        pass
+    monkeypatch.setattr(http, "Client", object)
+    with tapping(recorder):
+        pass
+
+    said = [record.event.package for record in log.read(types=["tracer.attached"])]
+    assert said.count(http.__name__) == 1
+
+
+def test_nothing_is_attached_when_nobody_is_inside(http):
+    """It is gone with the last one."""
+    tap = Tap({http.__name__: LIBRARIES[http.__name__]})
+
+    tap.enter()
+    inside = tap.attached
+    tap.leave()
+
+    assert (inside, tap.attached) == ((http.__name__,), ())
