@@ -64,14 +64,17 @@ class App:
             reply = await self._answer(scope, found, receive, out, started_at)
         except ClientGone:
             return
-        except Refused as refused:
-            reply = refused.reply(dialect)
+        except Refused as error:
+            refused = error
         except AglError as error:
-            reply = Refused.because(error).reply(dialect)
+            refused = Refused.because(error)
         except Exception:  # noqa: BLE001 - the rim: an agent gets an answer, never a traceback
             _log.exception("a model call failed inside the gateway")
-            reply = Refused(500, "GATEWAY_ERROR", "the gateway failed: its log has the place").reply(dialect)
-        await out.end(reply, dialect)
+            refused = Refused(500, "GATEWAY_ERROR", "the gateway failed: its log has the place")
+        else:
+            await out.end(reply)
+            return
+        await out.refuse(refused, dialect)
 
     async def _answer(
         self, scope: Mapping[str, Any], found: re.Match[str] | None, receive: Receive, out: _Out, started_at: int
@@ -184,20 +187,26 @@ class _Out:
         """Send more of it."""
         await self._send({"type": "http.response.body", "body": content, "more_body": True})
 
-    async def end(self, reply: Reply | None, dialect: Dialect) -> None:
-        """Send what is left: all of a reply; of what has begun, that there is no more, or why it breaks off here."""
-        if not self._has_begun and reply is not None:
-            listed = [
-                (b"content-type", reply.content_type.encode()),
-                (b"content-length", str(len(reply.body)).encode()),
-                *_listed({**reply.headers, **self.headers}),
-            ]
-            await self._send({"type": "http.response.start", "status": reply.status, "headers": listed})
-            await self._send({"type": "http.response.body", "body": reply.body})
+    async def refuse(self, refused: Refused, dialect: Dialect) -> None:
+        """Say no; of an answer that has begun, why it breaks off here."""
+        if self._has_begun:
+            await self.piece(dialect.broken(refused.code, str(refused)))
+            await self.end(None)
+        else:
+            await self.end(refused.reply(dialect))
+
+    async def end(self, reply: Reply | None) -> None:
+        """Send the reply; or, of an answer that has gone piece by piece, that there is no more."""
+        if reply is None:
+            await self._send({"type": "http.response.body", "body": b""})
             return
-        why = "the gateway could not keep this call: its log has the reason"
-        rest = b"" if reply is None else dialect.broken("CAPTURE_FAILED", why)
-        await self._send({"type": "http.response.body", "body": rest})
+        listed = [
+            (b"content-type", reply.content_type.encode()),
+            (b"content-length", str(len(reply.body)).encode()),
+            *_listed({**reply.headers, **self.headers}),
+        ]
+        await self._send({"type": "http.response.start", "status": reply.status, "headers": listed})
+        await self._send({"type": "http.response.body", "body": reply.body})
 
 
 def _listed(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
