@@ -35,7 +35,8 @@ class View(Protocol):
 
 
 Decide = Callable[[View], Sequence[Draft]]
-"""Looks, and says what happened. May run again when the file was busy; it must not act on the outside."""
+"""Looks, and says what happened. May run again when the file was busy, or when another of its group has
+failed; it must not act on the outside."""
 
 Work = Sequence[Draft] | Decide
 

@@ -8,7 +8,7 @@ from typing import Any
 from agl_core.wire._errors import error_code
 from agl_core.wire.sse import Sent, said
 
-__all__ = ["Assembly", "render"]
+__all__ = ["Assembly", "render", "strip"]
 
 _DONE = "[DONE]"
 _SET = frozenset({"id", "index", "role", "type"})
@@ -99,7 +99,7 @@ class Assembly:
             return raw
         shown = {name: value for name, value in chunk.items() if name not in hidden}
         if listed:
-            shown["choices"] = [self._reduced(one) for one in listed]
+            shown["choices"] = [strip(one, ids=self._hides_ids, logprobs=self._hides_logprobs) for one in listed]
         return said(shown)
 
     def _tells_too_much(self, choice: Any) -> bool:
@@ -107,15 +107,17 @@ class Assembly:
             (self._hides_ids and "token_ids" in choice) or (self._hides_logprobs and choice.get("logprobs") is not None)
         )
 
-    def _reduced(self, choice: Any) -> Any:
-        if not isinstance(choice, dict):
-            return choice
-        shown = dict(choice)
-        if self._hides_ids:
-            shown.pop("token_ids", None)
-        if self._hides_logprobs and "logprobs" in shown:
-            shown["logprobs"] = None  # as providers answer who did not ask
-        return shown
+
+def strip(choice: Any, *, ids: bool, logprobs: bool) -> Any:
+    """A choice, whole or in pieces, without its token ids, without its log-probabilities."""
+    if not isinstance(choice, dict):
+        return choice
+    shown = dict(choice)
+    if ids:
+        shown.pop("token_ids", None)
+    if logprobs and "logprobs" in shown:
+        shown["logprobs"] = None  # as providers answer who did not ask
+    return shown
 
 
 def _settled(choice: dict[str, Any]) -> dict[str, Any]:

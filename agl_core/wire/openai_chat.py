@@ -125,7 +125,7 @@ def strip_capture(response: Mapping[str, Any], asked: Mapping[str, Any]) -> dict
         shown.pop("prompt_token_ids", None)
     choices = shown.get("choices")
     if isinstance(choices, list) and (hide_ids or hide_logprobs):
-        shown["choices"] = [_strip(choice, ids=hide_ids, logprobs=hide_logprobs) for choice in choices]
+        shown["choices"] = [stream.strip(choice, ids=hide_ids, logprobs=hide_logprobs) for choice in choices]
     return shown
 
 
@@ -142,17 +142,6 @@ def broken(code: str, message: str) -> bytes:
 
 _SERVER = 500
 _KINDS = {401: "authentication_error", 404: "not_found_error", 409: "conflict_error"}
-
-
-def _strip(choice: Any, *, ids: bool, logprobs: bool) -> Any:
-    if not isinstance(choice, dict):
-        return choice
-    shown = dict(choice)
-    if ids:
-        shown.pop("token_ids", None)
-    if logprobs and "logprobs" in shown:
-        shown["logprobs"] = None  # as providers answer who did not ask
-    return shown
 
 
 def _asked(call: ModelCall) -> dict[str, Any]:
