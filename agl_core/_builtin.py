@@ -12,6 +12,7 @@ from agl_core.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from agl_core.codec import Codec
+    from agl_core.engine import Engine
     from agl_core.executors import InProcess
     from agl_core.export import Log
     from agl_core.record import Draft
@@ -63,6 +64,14 @@ def _not_live(url: str, kind: str) -> LogUnsupported:
         why = "a file of that kind is written once, as a whole"
         cure = "Use an SQLite path; `agl log export` makes such a file of it"
     return LogUnsupported(url, why=why, cure=cure)
+
+
+@hookimpl
+def agl_open_engine(url: str, name: str) -> Engine | None:
+    """`https://host/v1#model`: a model that others serve."""
+    from agl_core.engine import Hosted
+
+    return Hosted(url, name) if url.startswith(("http://", "https://")) else None
 
 
 @hookimpl

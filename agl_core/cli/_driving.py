@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,13 +14,22 @@ import click
 from agl_core.cli._failing import warn
 from agl_core.cli._tables import facts, print_json
 from agl_core.cli._words import duration, number
-from agl_core.errors import AglError, NotImportable, RunNotImportable
+from agl_core.errors import AglError, BadValue, NotImportable, RunNotImportable
 
 if TYPE_CHECKING:
     from agl_core.cli.progress import Progress
     from agl_core.trainer import RunSummary
 
-__all__ = ["build", "drive", "driving", "find_code", "named_models", "summarise"]
+__all__ = [
+    "build",
+    "drive",
+    "driving",
+    "find_code",
+    "named_models",
+    "named_roles",
+    "sampling_by_mode",
+    "summarise",
+]
 
 
 def find_code(path: str) -> Any:
@@ -49,6 +59,33 @@ def named_models(given: Sequence[str]) -> dict[str, str]:
     return found
 
 
+def named_roles(given: Sequence[str]) -> dict[str, Any]:
+    """`NAME=ROLE`, any number."""
+    return dict(_split(text, "--role", "NAME=ROLE") for text in given)
+
+
+def sampling_by_mode(given: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """`MODE.FIELD=VALUE`, any number; a value is JSON, or a word."""
+    found: dict[str, dict[str, Any]] = {}
+    for text in given:
+        place, value = _split(text, "--sampling", "MODE.FIELD=VALUE")
+        mode, dot, name = place.partition(".")
+        if not dot or not name:
+            raise BadValue("--sampling", text, why="write it as MODE.FIELD=VALUE, such as val.temperature=0")
+        try:
+            found.setdefault(mode, {})[name] = json.loads(value)
+        except ValueError:
+            found[mode][name] = value
+    return found
+
+
+def _split(text: str, option: str, form: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise BadValue(option, text, why=f"write it as {form}")
+    return name, value
+
+
 def build(
     name: str, algorithm: Any, *, file: Mapping[str, Any], sets: Iterable[str], options: Mapping[str, Any]
 ) -> Any:
@@ -71,6 +108,8 @@ def drive(
     val: Sequence[Any] | None = None,
     test: Sequence[Any] | None = None,
     models: Sequence[str],
+    roles: Sequence[str],
+    sampling: Sequence[str],
     n_runners: int,
     seed: int,
     deterministic: bool,
@@ -90,6 +129,8 @@ def drive(
     trainer = Trainer(
         algorithm=algorithm,
         models=named_models(models),
+        roles=named_roles(roles),
+        sampling=sampling_by_mode(sampling),
         store=store,
         n_runners=n_runners,
         seed=seed,

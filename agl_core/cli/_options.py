@@ -66,7 +66,15 @@ def run_options(command: Decorated) -> Decorated:
 _RUN: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "--model", "models", multiple=True, metavar="NAME=URL",
-        help="A model to serve, such as policy=transformers:/path/to/model; more than once if needed.",
+        help="A model: policy=transformers:/path, or grader=https://host/v1#model; more than once if needed.",
+    ),
+    click.option(
+        "--role", "roles", multiple=True, metavar="NAME=ROLE",
+        help="What a model's calls are: policy, judge or tool; only a policy's are trained on.",
+    ),
+    click.option(
+        "--sampling", multiple=True, metavar="MODE.FIELD=VALUE",
+        help="Sampling of train, val or test, whatever the agent asks for: val.temperature=0.",
     ),
     click.option("--n-runners", default=8, show_default=True, type=click.IntRange(min=1), help="Rollouts at once."),
     click.option("--seed", default=0, show_default=True, help="Draws the same tasks, weights and samples again."),

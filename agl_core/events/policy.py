@@ -7,6 +7,7 @@ from dataclasses import field
 from typing import Any
 
 from agl_core.events._base import Event, event
+from agl_core.events.call import Role
 
 __all__ = [
     "CheckpointSaved",
@@ -54,6 +55,10 @@ class EndpointRegistered(Event):
     logprobs_mode: str | None = None
     tools: str | None = None
     """Tool dialect the model speaks."""
+    role: Role = "policy"
+    """What its calls are; only a policy's become rows."""
+    named: str = ""
+    """What the model is called there, if that is another name."""
 
 
 @event("endpoint.removed", schema=1)

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from agl_core.errors import BadValue
 from agl_core.events._base import Event, Pooled, event
+from agl_core.events.call import Role
 
 __all__ = [
     "BatchFormed",
@@ -46,6 +47,12 @@ class RunConfig:
     max_rollouts: int | None = None
     rollout: Mapping[str, Any] = field(default_factory=dict)
     """Default `RolloutConfig` of its rollouts."""
+    roles: Mapping[str, Role] = field(default_factory=dict)
+    """Name of a model, or of an LLM among the resources, to what its calls are; a policy's, where it has none."""
+    sampling: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Mode to the sampling that its calls get, whatever the agent asks for."""
+    foreign: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Resource name to the LLM that others serve, without its key."""
 
 
 @event("run.started", schema=1)

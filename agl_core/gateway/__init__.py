@@ -4,6 +4,5 @@ from __future__ import annotations
 
 from agl_core.gateway._gateway import Gateway
 from agl_core.gateway._ports import Admissions, Calls, Recording
-from agl_core.gateway._providers import spoken_at
 
-__all__ = ["Admissions", "Calls", "Gateway", "Recording", "spoken_at"]
+__all__ = ["Admissions", "Calls", "Gateway", "Recording"]

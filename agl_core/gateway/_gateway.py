@@ -15,14 +15,14 @@ from typing import Any
 import uvicorn
 
 from agl_core.clock import Clock, System
-from agl_core.engine import Endpoint
+from agl_core.engine import Endpoint, refuse_strange
 from agl_core.errors import BadValue, EngineFailed, PortBusy
 from agl_core.events import Role
 from agl_core.gateway._app import App
 from agl_core.gateway._calling import Calling
 from agl_core.gateway._lanes import Lanes, Target
 from agl_core.gateway._ports import Admissions, Recording
-from agl_core.gateway._providers import authorization, refuse_strange
+from agl_core.gateway._providers import authorization
 from agl_core.gateway._upstream import Upstream
 from agl_core.wire import DIALECTS
 
@@ -80,7 +80,6 @@ class Gateway:
         *,
         role: Role = "policy",
         version: int = 0,
-        api_key: str | None = None,
         weight: float = 1.0,
         beside: bool = False,
     ) -> None:
@@ -95,7 +94,7 @@ class Gateway:
             raise BadValue("endpoint.dialects", endpoint.dialects, why=f"it speaks one or more of {known}")
         if not 0 < weight < math.inf:
             raise BadValue("weight", weight, why="it is a number above 0")
-        headers = authorization(endpoint, api_key)
+        headers = authorization(endpoint)
         target = Target(endpoint=endpoint, role=role, version=version, headers=headers, weight=weight)
         self._lanes.put(target, beside=beside)
 

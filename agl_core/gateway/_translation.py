@@ -65,8 +65,8 @@ class Translation:
     def body(self, endpoint: Endpoint) -> dict[str, Any]:
         """What the endpoint is asked, with what is recorded beside what the agent wants."""
         asking = self._asking
-        if asking.get("model") != endpoint.model:
-            asking = {**asking, "model": endpoint.model}  # `policy@3` is our word, not the engine's
+        if asking.get("model") != (name := endpoint.named or endpoint.model):
+            asking = {**asking, "model": name}  # `policy@3` is our word, not the engine's
         return self._spoken.add_capture(
             asking, token_ids=endpoint.token_ids, logprobs=endpoint.logprobs_mode is not None
         )

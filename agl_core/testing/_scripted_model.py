@@ -70,9 +70,16 @@ class ScriptedModel:
     """
 
     def __init__(
-        self, script: Script | Reply = "ok", *, model: str = "policy", max_len: int = 32_768, version: int | None = None
+        self,
+        script: Script | Reply = "ok",
+        *,
+        model: str = "policy",
+        max_len: int = 32_768,
+        version: int | None = None,
+        owner: str = "test",
     ) -> None:
-        self.model, self.max_len = model, max_len
+        """`owner` is who it says serves the model: what asks vLLM for token ids may ask `vllm` for them."""
+        self.model, self.max_len, self._owner = model, max_len, owner
         self.version = version
         """Reported as `policy_version`; may be set while the server runs."""
         self._script: Script = script if callable(script) else lambda _asked: script
@@ -136,7 +143,9 @@ class ScriptedModel:
             return _refused(Refusal(status=404, code="not_found", message=f"GET {asked.path} is not served"))
         if "anthropic-version" in asked.headers:
             return json_reply(200, _scripted_messages.listed(self.model))
-        listed = {"id": self.model, "object": "model", "created": 0, "owned_by": "test"}
+        listed = {"id": self.model, "object": "model", "created": 0, "owned_by": self._owner}
+        if self._owner == "vllm":
+            listed["max_model_len"] = self.max_len
         return json_reply(200, {"object": "list", "data": [listed]})
 
     def _reply(self, asked: Asked) -> Sent:

@@ -28,6 +28,8 @@ def resume(
     trainer = Trainer(
         algorithm=algorithm,
         models=started.models,
+        roles=started.config.roles,
+        sampling=started.config.sampling,
         store=log,
         n_runners=n_runners or started.n_runners,
         max_rollouts=started.config.max_rollouts,

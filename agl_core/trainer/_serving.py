@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
+from dataclasses import replace
+from typing import TypeGuard
 
-from agl_core.engine import Checkpoint, Endpoint, Engine
+from agl_core.engine import Checkpoint, Endpoint, Engine, Hosted
 from agl_core.errors import EngineFailed
-from agl_core.events import EndpointRegistered, EndpointRemoved, GatewayPaused, GatewayResumed
-from agl_core.gateway import Gateway, spoken_at
+from agl_core.events import EndpointRegistered, EndpointRemoved, GatewayPaused, GatewayResumed, Role
+from agl_core.gateway import Gateway
 from agl_core.log import SqliteLog
 from agl_core.plugins import Plugins
 from agl_core.record import Draft
-from agl_core.resources import LLM, PromptTemplate, ProxyLLM, Resource
+from agl_core.resources import LLM, ProxyLLM, Resource
 from agl_core.run import describe
 from agl_core.runner import GATEWAY
 
-__all__ = ["Models"]
+__all__ = ["Models", "is_foreign"]
 
 _DRAIN_SECONDS = 120.0
 _log = logging.getLogger(__name__)
@@ -27,8 +30,8 @@ _log = logging.getLogger(__name__)
 class Models:
     """What a run serves: the policies it may train, and foreign models it only asks."""
 
-    def __init__(self, gateway: Gateway, log: SqliteLog, plugins: Plugins) -> None:
-        self._gateway, self._log, self._plugins = gateway, log, plugins
+    def __init__(self, gateway: Gateway, log: SqliteLog, plugins: Plugins, *, roles: Mapping[str, Role]) -> None:
+        self._gateway, self._log, self._plugins, self._roles = gateway, log, plugins, roles
         self._admit: Callable[[], Awaitable[None]] | None = None
         self._engines: dict[str, Engine] = {}
         self._initial: dict[str, Checkpoint] = {}
@@ -43,7 +46,7 @@ class Models:
             self._engines[name] = engine
             if endpoint.folder is not None:
                 self._initial[name] = await asyncio.to_thread(describe, endpoint.folder)
-            await self._register(endpoint, closing)
+            await self._register(endpoint, closing, role=self._roles.get(name, "policy"))
 
     def before_work(self, admit: Callable[[], Awaitable[None]]) -> None:
         """What lets agents run, when the weights are right for the first time."""
@@ -51,25 +54,15 @@ class Models:
 
     async def adopt(self, resources: Mapping[str, Resource], closing: AsyncExitStack) -> dict[str, Resource]:
         """The resources with every foreign LLM put behind the gateway, so that its calls are recorded too."""
-        found: dict[str, Resource] = {}
-        for name, resource in resources.items():
-            match resource:
-                case ProxyLLM() | PromptTemplate():
-                    found[name] = resource
-                case LLM():
-                    endpoint = Endpoint(
-                        url=resource.endpoint,
-                        model=resource.model,
-                        max_len=0,
-                        token_ids=False,
-                        logprobs_mode=None,
-                        tools=None,
-                        dialects=spoken_at(resource.endpoint),
-                    )
-                    await self._register(endpoint, closing, api_key=resource.api_key)
-                    found[name] = _proxied(resource.model, resource.sampling_parameters)
-                case _:
-                    found[name] = resource
+        found = dict(resources)
+        llms = {name: resource for name, resource in resources.items() if is_foreign(resource)}
+        known = Counter([*self._engines, *(llm.model for llm in llms.values())])
+        for name, llm in llms.items():
+            # By the name agents know it by; two places may call theirs the same, and then whose it is says more.
+            model = llm.model if known[llm.model] == 1 else f"{name}/{llm.model}"
+            endpoint = await Hosted(f"{llm.endpoint}#{llm.model}", name, api_key=llm.api_key).start()
+            await self._register(replace(endpoint, model=model), closing, role=self._roles.get(name, "policy"))
+            found[name] = _proxied(model, llm.sampling_parameters)
         return found
 
     def resources(self) -> dict[str, Resource]:
@@ -98,8 +91,8 @@ class Models:
             self._gateway.resume(policy, version)
             await self._note(GatewayResumed(model=policy))
 
-    async def _register(self, endpoint: Endpoint, closing: AsyncExitStack, *, api_key: str | None = None) -> None:
-        self._gateway.register(endpoint, api_key=api_key)
+    async def _register(self, endpoint: Endpoint, closing: AsyncExitStack, *, role: Role) -> None:
+        self._gateway.register(endpoint, role=role)
         await self._note(
             EndpointRegistered(
                 model=endpoint.model,
@@ -108,12 +101,19 @@ class Models:
                 token_ids=endpoint.token_ids,
                 logprobs_mode=endpoint.logprobs_mode,
                 tools=endpoint.tools,
+                role=role,
+                named=endpoint.named,
             )
         )
         closing.push_async_callback(self._note, EndpointRemoved(model=endpoint.model, url=endpoint.url))
 
     async def _note(self, event: EndpointRegistered | EndpointRemoved | GatewayPaused | GatewayResumed) -> None:
         await self._log.soon([Draft(stream=f"endpoint/{event.model}", event=event)])
+
+
+def is_foreign(resource: Resource) -> TypeGuard[LLM]:
+    """Whether it is a model that somebody else serves."""
+    return isinstance(resource, LLM) and not isinstance(resource, ProxyLLM)
 
 
 def _proxied(model: str, sampling: Mapping[str, object]) -> ProxyLLM:

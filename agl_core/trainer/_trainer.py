@@ -22,6 +22,7 @@ from agl_core.events import (
     Event,
     PluginFailed,
     PluginLoaded,
+    Role,
     RolloutConfig,
     RunConfig,
     RunFailed,
@@ -30,18 +31,19 @@ from agl_core.events import (
     RunStarted,
 )
 from agl_core.gateway import Gateway
-from agl_core.ids import canonical, new_id
+from agl_core.ids import new_id
 from agl_core.log import SqliteLog
 from agl_core.plugins import Plugins
 from agl_core.record import Draft, Record
 from agl_core.recorder import Recorder
-from agl_core.resources import NamedResources
+from agl_core.resources import NamedResources, dump
 from agl_core.run import Run
 from agl_core.runner import Hook, Runner
 from agl_core.store import Store
 from agl_core.trainer._components import agent_component, algorithm_component, build_component, find_agent
+from agl_core.trainer._given import foreign, known_roles, plain_tasks, sampling_by_mode
 from agl_core.trainer._plugin_hooks import PluginHooks
-from agl_core.trainer._serving import Models
+from agl_core.trainer._serving import Models, is_foreign
 
 __all__ = ["RunSummary", "Trainer"]
 
@@ -62,11 +64,13 @@ class RunSummary:
 
 
 class Trainer:
-    """Agent Lightning's arguments, and `models`, `seed`, `deterministic`, `rollout_config` and `on_records` of ours.
+    """Agent Lightning's arguments, and those of ours from `models` on.
 
     Each component is an instance, a class, a factory, an import path, a registry name, a dict, or None.
-    `models` maps a policy's name to an engine URL such as `transformers:/path/to/model`; `store` is a path, a URL,
-    a log or a store (default `.agl/log.db`); `max_rollouts` is per runner; `port` is the gateway's.
+    `models` maps a name to an engine URL: `transformers:/path/to/model`, or `https://host/v1#model` where others serve
+    it. `roles` says of whom it is no policy, `{"grader": "judge"}`: only a policy's calls are trained on. `sampling` is
+    what calls of a mode get whatever the agent asks for, `{"val": {"temperature": 0}}`. `store` is a path, a URL, a
+    log or a store (default `.agl/log.db`); `max_rollouts` is per runner; `port` is the gateway's.
     """
 
     def __init__(
@@ -85,6 +89,8 @@ class Trainer:
         llm_proxy: Any = None,
         hooks: Hook | Sequence[Hook] | None = None,
         models: Mapping[str, str] | None = None,
+        roles: Mapping[str, Role] | None = None,
+        sampling: Mapping[str, Mapping[str, Any]] | None = None,
         seed: int = 0,
         deterministic: bool = False,
         rollout_config: RolloutConfig | None = None,
@@ -96,6 +102,7 @@ class Trainer:
         self.n_runners = 1 if deterministic else n_runners or 1
         self.max_rollouts, self.port, self.models = max_rollouts, port or 0, dict(models or {})
         self.initial_resources = dict(initial_resources or {})
+        self.roles, self.sampling = known_roles(roles or {}), sampling_by_mode(sampling or {})
         self.seed, self.deterministic = seed, deterministic
         self.rollout_config = rollout_config or RolloutConfig(max_attempts=3)
         self.hooks = [hooks] if isinstance(hooks, Hook) else list(hooks or ())
@@ -125,7 +132,9 @@ class Trainer:
         algorithm = self.algorithm or Baseline()
         if self._is_dev and not isinstance(algorithm, FastAlgorithm):
             raise NotFast(type(algorithm).__name__)
-        tasks = [_tasks(split) for split in (train_dataset, val_dataset, test_dataset)]
+        if resume is None and (nobody := self.roles.keys() - self.models.keys() - self.initial_resources.keys()):
+            raise BadValue("roles", sorted(nobody), why="they name models, or LLMs among the initial resources")
+        tasks = [plain_tasks(split) for split in (train_dataset, val_dataset, test_dataset)]
         if resume is None and not tasks[0] and not (isinstance(algorithm, FastAlgorithm) and tasks[1]):
             raise NoTrainingData("there are no training tasks")
         job = functools.partial(self._run, find_agent(agent), algorithm, tasks, resume, run_id or new_id("run"))
@@ -163,12 +172,13 @@ class Trainer:
             await store.hold_run(run_id)
             closing.push_async_callback(store.release_run, run_id)
             recorder = self._tracer or Recorder(log)
-            gateway = Gateway(recorder, store.ask, port=self.port)
+            gateway = Gateway(recorder, store.ask, port=self.port, overrides=self.sampling)
             base = await gateway.start()
             closing.push_async_callback(gateway.stop)
-            models = Models(gateway, log, self.plugins)
+            models = Models(gateway, log, self.plugins, roles=self.roles)
             await models.start(self.models, closing)
-            resources = {**models.resources(), **(await models.adopt(self.initial_resources, closing))}
+            given = self.initial_resources if started is None else foreign(started, self.initial_resources)
+            resources = {**models.resources(), **(await models.adopt(given, closing))}
             if started is None:
                 bundle = await store.publish(resources, run_id=run_id, why="initial") if resources else None
                 event = self._started(run_id, agent, algorithm, tasks, bundle.resources_id if bundle else None)
@@ -317,6 +327,9 @@ class Trainer:
                 initial_resources=resources_id,
                 max_rollouts=self.max_rollouts,
                 rollout=asdict(self.rollout_config),
+                roles=self.roles,
+                sampling=self.sampling,
+                foreign={name: dump(llm) for name, llm in self.initial_resources.items() if is_foreign(llm)},
             ),
             train=train,
             val=val,
@@ -356,14 +369,6 @@ async def _note(
 ) -> None:
     draft = Draft(stream=stream or f"run/{run_id}", event=event, key=key, correlation_id=run_id)
     await log.soon([draft])
-
-
-def _tasks(split: Sequence[Any] | None) -> tuple[Any, ...]:
-    """The tasks of a data set, each plain JSON: what is not would be lost on the way to the log."""
-    found = tuple(split[n] for n in range(len(split))) if split is not None else ()
-    for task in found:
-        canonical(task)
-    return found
 
 
 def _blocking(job: Callable[[], Any]) -> RunSummary:

@@ -70,6 +70,7 @@ GOLDENS = sorted(FOLDER.glob("*.json"))
 
 RUN, ROLLOUT, ATTEMPT, CALL = (f"{kind}-01jaaaaaaaaaaaaaaaaaaaaaaa" for kind in ("run", "ro", "at", "ca"))
 OF_RUN = {"run_id": RUN}
+OF_CONFIG = {"initial_resources": "rs-1", "max_rollouts": 10, "rollout": {"max_attempts": 2}}
 OF_ATTEMPT = {"rollout_id": ROLLOUT, "attempt_id": ATTEMPT}
 AT = 1_700_000_000_000_000_000
 
@@ -166,6 +167,8 @@ MEANINGS: dict[tuple[str, int], Event] = {
                 token_ids=True,
                 logprobs_mode="processed",
                 tools="hermes",
+                role="judge",
+                named="org/model",
             ),
         ),
         (1, EndpointRemoved(model="policy", url="http://127.0.0.1:1/v1")),
@@ -252,7 +255,12 @@ MEANINGS: dict[tuple[str, int], Event] = {
                 deterministic=True,
                 resumable=False,
                 n_runners=4,
-                config=RunConfig(initial_resources="rs-1", max_rollouts=10, rollout={"max_attempts": 2}),
+                config=RunConfig(
+                    **OF_CONFIG,
+                    roles={"grader": "judge"},
+                    sampling={"val": {"temperature": 0}},
+                    foreign={"llm": {"resource_type": "llm", "endpoint": "http://127.0.0.1:1/v1", "model": "m"}},
+                ),
                 train=({"q": 1}, {"q": 2}),
                 val=({"q": 3},),
                 test=({"q": 4},),
@@ -287,10 +295,14 @@ MEANINGS: dict[tuple[str, int], Event] = {
 """What each schema that was ever written means today."""
 
 _BEFORE_STREAMS: dict[str, object] = {"first_token": None, "tries": ()}
+_BEFORE_ROLES: dict[str, object] = {"config": RunConfig(**OF_CONFIG)}
 BEFORE: dict[str, dict[str, object]] = {
     "span.recorded.v1": {"sequence_id": None},
     "call.recorded.v1": _BEFORE_STREAMS,
     "call.recorded.v1.2": _BEFORE_STREAMS,
+    "endpoint.registered.v1": {"role": "policy", "named": ""},
+    "run.started.v1": _BEFORE_ROLES,
+    "run.started.v1.2": _BEFORE_ROLES,
 }
 """Golden to the fields that came after it was written, with the default they have in it."""
 

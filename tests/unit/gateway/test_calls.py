@@ -172,7 +172,7 @@ async def test_an_id_names_one_call(scene: Scene):
 
 async def test_the_providers_key_comes_from_its_registration(scene: Scene):
     """The agent's key opens this gateway and nothing else."""
-    scene.gateway.register(scene.endpoint, api_key="provider-key")
+    scene.gateway.register(replace(scene.endpoint, api_key="provider-key"))
 
     await scene.ask()
 

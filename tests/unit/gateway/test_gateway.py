@@ -41,7 +41,7 @@ async def test_a_new_endpoint_takes_over_without_a_gap(scene: Scene):
     asking = asyncio.create_task(scene.ask())
     await scene.model.arrived.acquire()
 
-    scene.gateway.register(scene.endpoint, version=8, api_key="new")
+    scene.gateway.register(replace(scene.endpoint, api_key="new"), version=8)
     later = asyncio.create_task(scene.ask())
     await scene.model.arrived.acquire()
     scene.model.may_answer.set()

@@ -110,9 +110,9 @@ async def test_an_endpoint_speaks_a_dialect_that_exists(scene: Scene, dialects: 
 )
 def test_each_provider_is_shown_the_key_as_it_wants(url: str, dialect: str, expected: dict[str, str]):
     """By its URL, and what it speaks."""
-    endpoint = Endpoint(url=url, model="m", max_len=64, dialects=(dialect,))
+    endpoint = Endpoint(url=url, model="m", max_len=64, dialects=(dialect,), api_key="k")
 
-    headers = authorization(endpoint, "k")
+    headers = authorization(endpoint)
 
     assert headers == {"content-type": "application/json", **expected}
 
@@ -131,7 +131,7 @@ async def test_what_cannot_be_said_is_refused(scene: Scene, route: str, body: di
 
 def test_a_local_engine_needs_no_key():
     """Ollama, vLLM, our own."""
-    headers = authorization(Endpoint(url="http://127.0.0.1:11434/v1", model="m", max_len=64), None)
+    headers = authorization(Endpoint(url="http://127.0.0.1:11434/v1", model="m", max_len=64))
 
     assert headers == {"content-type": "application/json"}
 

@@ -1,4 +1,4 @@
-"""Engines: models that can be asked over HTTP and given new weights."""
+"""What every engine is: a model that can be asked over HTTP and given new weights."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class Endpoint:
     """Where a model is served, and what it can do."""
 
     url: str
-    """Base URL on loopback; ends in `/v1`."""
+    """Base URL; ends in `/v1`, on loopback unless others serve it."""
     model: str
-    """The name to ask for."""
+    """The name that agents ask for."""
     max_len: int
     """Tokens that prompt and answer may have together."""
     token_ids: bool = True
@@ -28,6 +28,10 @@ class Endpoint:
     """Tool dialect of the model."""
     dialects: tuple[str, ...] = ("openai.chat",)
     """Dialects of `agl_core.wire` that it understands; a call in another one is translated to the first."""
+    named: str = ""
+    """What it is called where it is served, if that is another name."""
+    api_key: str | None = field(default=None, repr=False)
+    """What the gateway shows there; it stays in this process, and never reaches log or agent."""
     folder: Path | None = None
     """Where its first weights lie on this machine: what a trainer starts from; None when it cannot be trained."""
 

@@ -1,0 +1,9 @@
+"""Models that agents ask: engines of ours that can be given new weights, and those that others serve."""
+
+from __future__ import annotations
+
+from agl_core.engine._engine import Checkpoint, Endpoint, Engine
+from agl_core.engine._hosted import Hosted
+from agl_core.engine._places import refuse_strange
+
+__all__ = ["Checkpoint", "Endpoint", "Engine", "Hosted", "refuse_strange"]

@@ -1,0 +1,45 @@
+"""What a trainer is given, made sure of before anything starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args
+
+from agl_core.errors import BadValue
+from agl_core.events import Mode, Role, RunStarted
+from agl_core.ids import canonical
+from agl_core.resources import NamedResources, load
+
+__all__ = ["foreign", "known_roles", "plain_tasks", "sampling_by_mode"]
+
+
+def plain_tasks(split: Sequence[Any] | None) -> tuple[Any, ...]:
+    """The tasks of a data set, each plain JSON: what is not would be lost on the way to the log."""
+    found = tuple(split[n] for n in range(len(split))) if split is not None else ()
+    for task in found:
+        canonical(task)
+    return found
+
+
+def known_roles(given: Mapping[str, Role]) -> dict[str, Role]:
+    """The roles of models, each one that a call can have."""
+    for name, role in given.items():
+        if role not in get_args(Role):
+            raise BadValue(f"roles[{name!r}]", role, why=f"a role is one of {', '.join(get_args(Role))}")
+    return dict(given)
+
+
+def sampling_by_mode(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """What each mode samples with, plain JSON too."""
+    for mode, fields in given.items():
+        if mode not in get_args(Mode):
+            raise BadValue(f"sampling[{mode!r}]", fields, why=f"a mode is one of {', '.join(get_args(Mode))}")
+        if not isinstance(fields, Mapping) or "model" in fields or "messages" in fields:
+            raise BadValue(f"sampling[{mode!r}]", fields, why='it is a mapping such as {"temperature": 0}')
+        canonical(dict(fields))
+    return {mode: dict(fields) for mode, fields in given.items()}
+
+
+def foreign(started: RunStarted, given: NamedResources) -> NamedResources:
+    """The models of others that a run began with; their keys are in `given`, or in the environment."""
+    return {**{name: load(data) for name, data in started.config.foreign.items()}, **given}
