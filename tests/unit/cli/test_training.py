@@ -10,9 +10,11 @@ from typing import Literal
 
 import pytest
 
+import agl_core as agl
 from agl_core.cli._configs import config_class, config_options, configured
 from agl_core.cli._datasets import read_tasks
 from agl_core.errors import BadValue, NoTrainingData, UnknownName
+from agl_core.testing import ScriptedModel
 
 AGENTS = """
 import os, signal
@@ -26,6 +28,14 @@ def solve(task):
     if task.get("bad"):
         raise ValueError("this task is bad")
     return float(task["q"])
+
+@agl.rollout
+def graded(task, grader: agl.LLM):
+    import httpx
+    headers = {"authorization": f"Bearer {grader.api_key}"}
+    body = {"model": grader.model, "messages": [{"role": "user", "content": "How good?"}]}
+    reply = httpx.post(f"{grader.endpoint}/chat/completions", headers=headers, json=body).json()
+    return float(reply["choices"][0]["message"]["content"])
 """
 
 
@@ -74,6 +84,34 @@ class Learner:
 
 
 # --- whole commands
+
+
+def test_a_judge_is_named_on_the_command_line(run, folder):
+    """Where it is served, what its calls are, how it samples: no program is needed for that."""
+    with ScriptedModel("0.25", model="org/large") as model:
+        done = run(
+            "run", "agents:graded", "--tasks", "tasks.jsonl", "--model", f"grader={model.url}#org/large",
+            "--role", "grader=judge", "--sampling", "train.temperature=0", "--sampling", "train.stop=END", "--json",
+        )  # fmt: skip
+        sampled = [(asked.body["temperature"], asked.body["stop"]) for asked in model.requests]
+
+    assert json.loads(done.stdout)["result"]["train"]["mean"] == 0.25
+    assert sampled == [(0, "END")] * 2
+    with agl.open_log(str(folder / ".agl/log.db"), readonly=True) as log:
+        assert log.rows("select distinct role, model from calls") == [("judge", "grader")]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--role", "grader"), ("--role", "grader=critic"), ("--sampling", "temperature=0"), ("--sampling", "val.x")],
+)
+def test_a_role_or_sampling_of_another_form_is_a_line(run, options):
+    """What is wrong, and the form it has."""
+    done = run("run", "agents:solve", "--tasks", "tasks.jsonl", *options)
+
+    assert done.returncode == 1
+    assert "is refused" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_an_agent_runs_over_tasks(run, folder):
