@@ -6,7 +6,7 @@ import sqlite3
 
 from agl_core.errors import DiskFailed, LogBusy, LogCorrupt, LogFull, LogReadOnly
 
-__all__ = ["READ", "explained", "is_damage"]
+__all__ = ["READ", "explained", "is_busy", "is_damage"]
 
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _FULL = (sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMOPEN)
@@ -22,11 +22,16 @@ def is_damage(error: BaseException) -> bool:
     return _code(error) in _DAMAGE
 
 
+def is_busy(error: BaseException) -> bool:
+    """Whether somebody else holds the file just now."""
+    return _code(error) in _BUSY
+
+
 def explained(error: BaseException, path: str) -> BaseException:
     """The coded error that says what `error` means for the log at `path`; any other comes back as it is."""
     if is_damage(error):
         return LogCorrupt(path, why=str(error))
-    if _code(error) in _BUSY:
+    if is_busy(error):
         return LogBusy(path)
     if _code(error) == sqlite3.SQLITE_FULL or getattr(error, "sqlite_errorcode", 0) in _FULL:
         return LogFull(path, why=str(error))

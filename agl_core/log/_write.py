@@ -15,8 +15,9 @@ from functools import partial
 from agl_core.clock import Clock
 from agl_core.codec import Codec, Encoded
 from agl_core.errors import LogError
+from agl_core.log import _schema
 from agl_core.log._checkpointing import Checkpointer
-from agl_core.log._failures import explained
+from agl_core.log._failures import explained, is_busy
 from agl_core.log._place import Place
 from agl_core.log._protocol import Expected, Work
 from agl_core.log._transaction import Landed, Prepare, Transaction
@@ -27,6 +28,7 @@ __all__ = ["Item", "Writer"]
 
 _NORMAL = 1
 """As SQLite numbers it: a commit waits for no disk."""
+_BEGIN = "begin immediate"
 _GROUP = 512
 """Pieces of work in one transaction: more would make the first of them wait."""
 
@@ -75,6 +77,7 @@ class Writer:
         committed: Callable[[Sequence[Record]], None],
     ) -> None:
         self._db, self._path, self._transaction = db, path, transaction
+        db.execute("pragma busy_timeout = 0")  # who begins says whether he waits
         self._syncs = db.execute("pragma synchronous").fetchone()[0] > _NORMAL
         self._codec, self._clock, self._prepare = codec, clock, prepare
         self._turns, self._checkpointer, self._committed = turns, checkpointer, committed
@@ -129,10 +132,7 @@ class Writer:
         if self._syncs or not self._begins():
             return False
         try:
-            if not self._turns.take():
-                return False
-            self._commit(items, self._turns.taken())
-            return True
+            return self._turns.take() and self._commit(items, self._turns.taken(), waits=False)
         finally:
             self._writing.release()
 
@@ -180,10 +180,13 @@ class Writer:
                 group = [self._items.popleft() for _ in range(min(len(self._items), _GROUP))]
                 self._commit(group, self._turns.mine())
 
-    def _commit(self, group: Sequence[Item], turn: AbstractContextManager[None]) -> None:
+    def _commit(self, group: Sequence[Item], turn: AbstractContextManager[None], *, waits: bool = True) -> bool:
+        """Whether it is known now what became of them: not when the file is held, and the caller does not wait."""
         self._deciding = threading.get_ident()
         try:
             with turn:
+                if not self._begin(waits=waits):
+                    return False
                 outcomes = self._landed(group)
         except BaseException as error:
             with contextlib.suppress(Exception):  # of a damaged file; what went wrong first is told
@@ -192,7 +195,7 @@ class Writer:
                 item.settle((), explained(error, self._path))
             if not isinstance(error, Exception):  # an interrupt of the thread that was lent
                 raise
-            return
+            return True
         finally:
             self._deciding = None
         fresh: list[Record] = []
@@ -206,10 +209,10 @@ class Writer:
             self._committed(fresh)
         with contextlib.suppress(sqlite3.Error):  # what is committed stays so; the next commit will say it
             self._checkpointer.committed(self._db, len(fresh))
+        return True
 
     def _landed(self, group: Sequence[Item]) -> Sequence[Landed | Exception]:
         """All in one transaction. Savepoints, which cost a third of it, only when one of them has failed."""
-        self._begin()
         try:
             landed = [self._land(item) for item in group]
         except Exception:
@@ -238,9 +241,22 @@ class Writer:
         self._end()
         return outcomes
 
-    def _begin(self) -> None:
-        self._db.execute("begin immediate")
+    def _begin(self, *, waits: bool = True) -> bool:
+        """Begin; false when another program holds the file, which asked for no turn, and the caller does not wait."""
+        try:
+            self._db.execute(_BEGIN)
+        except sqlite3.OperationalError as error:
+            if not is_busy(error):
+                raise
+            if not waits:
+                return False
+            self._db.execute(f"pragma busy_timeout = {_schema.BUSY_MS}")
+            try:
+                self._db.execute(_BEGIN)
+            finally:
+                self._db.execute("pragma busy_timeout = 0")
         self._transaction.begin()
+        return True
 
     def _land(self, item: Item) -> Landed:
         return self._transaction.land(item.work, item.encoded, item.expected, at=item.at)
