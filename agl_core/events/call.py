@@ -84,6 +84,7 @@ class CallRecorded(Event):
     agent: str | None = None
     """Who asked, when the agent has a name."""
     parent_call_id: str | None = None
+    """The call it was made for, when the agent says so."""
     status: Status = "ok"
     error: str | None = None
     http_status: int | None = None
@@ -97,6 +98,8 @@ class CallRecorded(Event):
     """Seconds to the first piece of a streamed answer; null when it was not streamed, or nothing came."""
     tries: tuple[str, ...] = ()
     """Why each try before the last one failed: a call that was tried three times is one call."""
+    retry_of: str | None = None
+    """The call that failed before, when it was the client that tried again: then each try is a fact of its own."""
 
 
 @event("capture.lost", schema=1)

@@ -20,6 +20,7 @@ from agl_core.gateway._json import json_object
 from agl_core.gateway._lanes import Lanes
 from agl_core.gateway._ports import Admissions
 from agl_core.gateway._refusals import Refused, Reply
+from agl_core.gateway._retries import Sent
 from agl_core.ids import new_id
 from agl_core.store import Admission
 from agl_core.wire import DIALECTS, Dialect, openai_chat
@@ -95,11 +96,12 @@ class App:
         _check(admission, headers)
         if route == "models":
             return _json({"object": "list", "data": [_model(name) for name in self._lanes.models]})
-        body = _parsed(await self._body(receive))
+        raw = await self._body(receive)
         asked = Asked(
             dialect=_DIALECTS[route],
             admission=admission,
-            body=body,
+            body=_parsed(raw),
+            sent=Sent.read(admission.attempt_id, route, raw, headers),
             call_id=self._call_id(headers.get(b"agl-call-id")),
             agent=_text(headers.get(b"agl-agent")),
             parent_call_id=_text(headers.get(b"agl-parent-call")),

@@ -18,6 +18,7 @@ from agl_core.gateway._lanes import Lanes, Target
 from agl_core.gateway._ports import Calls
 from agl_core.gateway._refusals import Refused, Reply
 from agl_core.gateway._relay import Out, Relay
+from agl_core.gateway._retries import Retries, Sent
 from agl_core.gateway._sampling import filled
 from agl_core.gateway._seeds import Ordinals, seed
 from agl_core.gateway._translation import Sampling, Translation
@@ -37,6 +38,7 @@ class Asked:
     dialect: Dialect
     admission: Admission
     body: dict[str, Any]
+    sent: Sent
     call_id: str
     agent: str | None
     parent_call_id: str | None
@@ -62,6 +64,7 @@ class Calling:
         self._told: set[str] = set()
         """Places that answer without token ids, of which somebody has been told."""
         self._ordinals = Ordinals()
+        self._retries = Retries()
 
     async def answer(self, asked: Asked, out: Out, *, is_gone: Callable[[], bool]) -> Reply | None:
         """The reply, whose call is in the log by then; None when it has gone `out` piece by piece.
@@ -123,6 +126,7 @@ class Calling:
         said = streamed.body() if streamed else answer.body or {}
         version = said.get("policy_version")
         first = streamed.first_piece_at if streamed else None
+        before = self._retries.before(asked.sent)
         event = CallRecorded(
             call_id=asked.call_id,
             rollout_id=asked.admission.rollout_id,
@@ -138,8 +142,11 @@ class Calling:
             started_at=asked.started_at,
             latency=(self._clock.now() - asked.started_at) / 1e9,
             first_token=None if first is None else (first - asked.started_at) / 1e9,
-            tries=answer.tries,
+            tries=(*before.tries, before.error or "unknown", *answer.tries) if before else answer.tries,
+            retry_of=before.call_id if before else None,
         )
+        if event.status != "ok":
+            self._retries.failed(asked.sent, event)
         self._look_for_ids(event, target)
         await _durable(self._calls.end_call(event, asked.admission))
 

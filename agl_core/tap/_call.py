@@ -137,7 +137,7 @@ class Call:
             call=call,
             role="tool" if self._asked.dialect is openai_embeddings else "policy",
             agent=self._scope.agent,
-            parent_call_id=self._try.before.call_id if self._try.before else None,
+            retry_of=self._try.before.call_id if self._try.before else None,
             started_at=self._started_at,
             tries=self._try.failures,
             latency=time.perf_counter() - self._started,

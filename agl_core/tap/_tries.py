@@ -1,7 +1,7 @@
 """One call and its tries: a client that asks again says so, and asks again where it has asked before.
 
-Each try is a call of its own in the log, because nobody knows after a failure whether another try will come. The next
-one names the one before as its parent, and why all before it failed.
+Each try is a fact of its own in the log, because nobody knows after a failure whether another try will come. The next
+one names the one before, and why all before it failed.
 """
 
 from __future__ import annotations

@@ -138,6 +138,7 @@ MEANINGS: dict[tuple[str, int], Event] = {
                 ),
                 agent="solver",
                 parent_call_id="ca-0",
+                retry_of="ca-9",
                 http_status=200,
                 policy_version=3,
                 started_at=AT,
@@ -294,12 +295,14 @@ MEANINGS: dict[tuple[str, int], Event] = {
 }
 """What each schema that was ever written means today."""
 
-_BEFORE_STREAMS: dict[str, object] = {"first_token": None, "tries": ()}
+_BEFORE_RETRIES: dict[str, object] = {"retry_of": None}
+_BEFORE_STREAMS: dict[str, object] = {**_BEFORE_RETRIES, "first_token": None, "tries": ()}
 _BEFORE_ROLES: dict[str, object] = {"config": RunConfig(**OF_CONFIG)}
 BEFORE: dict[str, dict[str, object]] = {
     "span.recorded.v1": {"sequence_id": None},
     "call.recorded.v1": _BEFORE_STREAMS,
     "call.recorded.v1.2": _BEFORE_STREAMS,
+    "call.recorded.v1.3": _BEFORE_RETRIES,
     "endpoint.registered.v1": {"role": "policy", "named": ""},
     "run.started.v1": _BEFORE_ROLES,
     "run.started.v1.2": _BEFORE_ROLES,

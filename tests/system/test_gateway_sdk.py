@@ -15,10 +15,11 @@ import agl_core as agl
 from agl_core.events import CallRecorded, ToolCall
 from agl_core.gateway import Gateway
 from agl_core.recorder import Recorder
-from agl_core.testing import Answer, Asked, Refusal, ScriptedModel
+from agl_core.testing import Answer, Asked, Refusal, ScriptedModel, in_turn
 
 pytestmark = pytest.mark.anyio
 
+QUESTION: Any = [{"role": "user", "content": "2+2?"}]
 TOOL = {"type": "function", "function": {"name": "add", "description": "a + b", "parameters": {"type": "object"}}}
 
 
@@ -36,7 +37,7 @@ class Script:
 
     def __call__(self, asked: Asked) -> Any:
         """The answer to any request."""
-        return self.reply
+        return self.reply(asked) if callable(self.reply) else self.reply
 
 
 @dataclass
@@ -58,8 +59,7 @@ class Scene:
 
     async def ask(self, **changes: Any) -> Any:
         """One chat completion, by the SDK."""
-        messages: Any = [{"role": "user", "content": "2+2?"}]
-        return await self.client.chat.completions.create(**{"model": "policy", "messages": messages, **changes})
+        return await self.client.chat.completions.create(**{"model": "policy", "messages": QUESTION, **changes})
 
 
 @pytest.fixture
@@ -112,6 +112,43 @@ async def test_the_sdk_may_ask_for_log_probabilities_itself(scene: Scene):
 
     assert completion.choices[0].logprobs.content
     assert not hasattr(completion, "prompt_token_ids")
+
+
+async def test_a_call_the_sdk_tries_again_names_the_try_before(scene: Scene):
+    """Each try was answered, and is a fact; the last one tells why those before it failed."""
+    down = Refusal(status=500, code="overloaded", retry_after=0.01)
+    scene.script.reply = in_turn(down, down, "four")
+
+    await scene.client.with_options(max_retries=2).chat.completions.create(model="policy", messages=QUESTION)
+
+    first, second, third = scene.calls
+    assert [call.status for call in (first, second, third)] == ["error", "error", "ok"]
+    assert [call.retry_of for call in (first, second, third)] == [None, first.call_id, second.call_id]
+    assert third.tries == ("overloaded", "overloaded")
+
+
+async def test_equal_calls_that_fail_beside_each_other_are_each_tried_again(scene: Scene):
+    """Eight equal prompts are eight calls: no two of them have been the same one before."""
+    scene.script.reply = in_turn(*[Refusal(status=500, code="overloaded", retry_after=0.01)] * 8, "four")
+    client = scene.client.with_options(max_retries=2)
+
+    await asyncio.gather(*(client.chat.completions.create(model="policy", messages=QUESTION) for _ in range(8)))
+
+    failed = {call.call_id for call in scene.calls if call.status == "error"}
+    answered = [call for call in scene.calls if call.status == "ok"]
+    assert len(failed) == len(answered) == 8
+    assert {call.retry_of for call in answered} == failed
+
+
+async def test_an_equal_call_that_is_no_retry_is_one_of_its_own(scene: Scene):
+    """An agent may ask the same again after an answer that it did not like."""
+    scene.script.reply = in_turn(Refusal(status=400, code="too_long"), "four")
+
+    with pytest.raises(openai.BadRequestError):
+        await scene.ask()
+    await scene.ask()
+
+    assert [call.retry_of for call in scene.calls] == [None, None]
 
 
 async def test_tool_calls_go_through_both_ways(scene: Scene):

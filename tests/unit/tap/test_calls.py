@@ -103,7 +103,7 @@ def test_a_refusal_is_a_call_that_failed_and_the_agent_gets_it(attempt):
     assert call.call.messages[0].content == "hi"
 
 
-def test_a_retried_call_names_the_try_before_as_its_parent(attempt):
+def test_a_retried_call_names_the_try_before(attempt):
     """The SDK counts its tries; two calls after each other, each with two tries, are not mixed up."""
     script = in_turn(Refusal(status=429, code="slow_down", retry_after=0.01), "four")
     with ScriptedModel(script) as model, sdk(model) as client, attempt.tapped():
@@ -112,8 +112,8 @@ def test_a_retried_call_names_the_try_before_as_its_parent(attempt):
 
     first, second, third, fourth = attempt.calls()
     assert [call.status for call in (first, second, third, fourth)] == ["error", "ok", "error", "ok"]
-    assert (first.parent_call_id, second.parent_call_id) == (None, first.call_id)
-    assert (third.parent_call_id, fourth.parent_call_id) == (None, third.call_id)
+    assert (first.retry_of, second.retry_of) == (None, first.call_id)
+    assert (third.retry_of, fourth.retry_of) == (None, third.call_id)
     assert (first.error, first.http_status) == ("slow_down", 429)
     assert [call.tries for call in (first, second, third, fourth)] == [(), ("slow_down",), (), ("slow_down",)]
 
@@ -131,10 +131,10 @@ def test_tries_in_parallel_do_not_adopt_each_other(attempt):
         asyncio.run(story(model))
 
     calls = {call.call_id: call for call in attempt.calls()}
-    retried = [call for call in calls.values() if call.parent_call_id]
+    retried = [call for call in calls.values() if call.retry_of]
     assert len(calls) == 8
     assert len(retried) == 4
-    assert all(call.call.messages == calls[call.parent_call_id].call.messages for call in retried)
+    assert all(call.call.messages == calls[call.retry_of].call.messages for call in retried)
 
 
 def test_a_request_without_a_mark_is_a_call_of_its_own(attempt, http):
@@ -147,7 +147,7 @@ def test_a_request_without_a_mark_is_a_call_of_its_own(attempt, http):
 
     first, second = attempt.calls()
     assert (first.status, first.error, second.status) == ("error", "http_500", "ok")
-    assert second.parent_call_id is None
+    assert second.retry_of is None
 
 
 @pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS)

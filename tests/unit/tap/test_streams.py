@@ -259,7 +259,7 @@ def test_a_refused_stream_is_an_error_and_its_retry_names_it(attempt):
 
     first, second = attempt.calls()
     assert (first.status, first.error, first.http_status) == ("error", "http_429", 429)
-    assert (second.status, second.parent_call_id) == ("ok", first.call_id)
+    assert (second.status, second.retry_of) == ("ok", first.call_id)
 
 
 def test_a_reader_that_is_cancelled_leaves_a_broken_call(attempt):
