@@ -13,7 +13,7 @@ from types import ModuleType
 
 from agl_core.events import TracerAttached
 from agl_core.recorder import Recorder
-from agl_core.tap import _httpx
+from agl_core.tap import _httpx, _lm15
 from agl_core.tap._asked import dialects
 from agl_core.tap._importing import Importing
 from agl_core.tap._patch import Patch
@@ -21,14 +21,19 @@ from agl_core.tap._patch import Patch
 __all__ = ["Tap", "tapped", "tapping"]
 
 Patches = Callable[[ModuleType], list[Patch]]
-LIBRARIES: Mapping[str, Patches] = {"httpx": _httpx.patches, "httpx2": _httpx.patches}
+LIBRARIES: Mapping[str, Patches] = {
+    "httpx": _httpx.patches,
+    "httpx2": _httpx.patches,
+    "lm15": _lm15.patches,
+    "dspy._vendor.lm15": _lm15.patches,
+}
 """What is patched, and by whom. None of them is imported here."""
 _log = logging.getLogger(__name__)
 
 
 @contextmanager
 def tapped() -> Iterator[None]:
-    """While it lasts, model calls that leave this process through `httpx` or `httpx2` are recorded.
+    """While it lasts, model calls that leave this process through `httpx`, `httpx2` or `lm15` are recorded.
 
     Each belongs to the attempt whose code sends it; outside an attempt nothing is recorded. It may be entered again,
     in any thread: the first one in patches, the last one out puts every attribute back. A library that is imported
