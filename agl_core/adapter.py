@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from agl_core.projections import Trace, TraceReward
 
-__all__ = ["Adapted", "Adapter", "Dropped", "Trace", "TraceReward"]
+__all__ = ["Adapted", "Adapter", "Dropped", "Trace", "TraceReward", "drift"]
 
 Row_co = TypeVar("Row_co", covariant=True)
 
@@ -46,3 +46,18 @@ class Adapter(Protocol[Row_co]):
     def __call__(self, traces: Sequence[Trace]) -> Adapted[Row_co]:
         """Rows of all `traces` of a batch; `captured` equals the number of their `policy` calls."""
         ...
+
+
+def drift(
+    answers: Iterable[Sequence[int]],
+    *,
+    decode: Callable[[Sequence[int]], str],
+    encode: Callable[[str], Sequence[int]],
+) -> float:
+    """Share of `answers`, token ids as they were sampled, that come back as other ids when their text is encoded.
+
+    Nothing here trains on ids that were made again from text. Whoever does (from a log of words alone, or behind an
+    endpoint that keeps its ids) trains in this share of answers on tokens that the policy never sampled.
+    """
+    drifted = [list(encode(decode(ids))) != list(ids) for ids in answers]
+    return sum(drifted) / len(drifted) if drifted else 0.0

@@ -18,6 +18,7 @@ from agl_core.engine import Checkpoint
 from agl_grpo import _loss
 from agl_grpo._batch import Batch, Row, batches
 from agl_grpo._config import GrpoConfig
+from agl_grpo._drift import Tokenizer
 from agl_grpo._forward import sampled_logits
 from agl_grpo._student import STATE, Student, load, load_frozen, save
 
@@ -37,6 +38,7 @@ class Learner:
         self._config, self._reference, self._seed, self._deterministic = config, reference, seed, deterministic
         automatic = "cuda" if torch.cuda.is_available() else "cpu"
         self._device = torch.device(automatic if config.device == "auto" else config.device)
+        self._tokenizer = Tokenizer(reference)
         self._frozen: Any = None
         self._memory: tuple[str, Student] | None = None
 
@@ -65,7 +67,8 @@ class Learner:
             state={"parent": checkpoint.digest, "rows": _digest(rows, advantages), "step": step},
         )
         self._memory = (out / STATE).read_text(), student
-        return _metrics(sums, rows=len(rows), seconds=time.perf_counter() - started)
+        metrics = _metrics(sums, rows=len(rows), seconds=time.perf_counter() - started)
+        return metrics | self._tokenizer.drift(rows)
 
     def _recall(self, checkpoint: Checkpoint) -> Student:
         state = checkpoint.folder / STATE

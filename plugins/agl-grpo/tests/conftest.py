@@ -49,6 +49,9 @@ def make_row():
 def first(tmp_path_factory):
     """The checkpoint of a Llama with random weights over 16 tokens."""
     import torch
+    from tokenizers import Tokenizer
+    from tokenizers.decoders import Fuse
+    from tokenizers.models import BPE
     from transformers import LlamaConfig, LlamaForCausalLM
 
     # The machine is shared with other tests, and threads that wait for each other's cores wait long.
@@ -72,7 +75,11 @@ def first(tmp_path_factory):
         model = LlamaForCausalLM(config)
     folder = tmp_path_factory.mktemp("first")
     model.save_pretrained(folder)
-    (folder / "tokenizer.json").write_text("{}")
+    # Two tokens say "ab" together, and so does one: a policy may sample either, and text tells them not apart.
+    words = [chr(ord("a") + place) for place in range(14)]
+    codec = Tokenizer(BPE({word: place for place, word in enumerate([*words, "ab", "<end>"])}, [("a", "b")]))
+    codec.decoder = Fuse()
+    codec.save(str(folder / "tokenizer.json"))
     return describe(folder)
 
 

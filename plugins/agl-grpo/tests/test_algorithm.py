@@ -119,7 +119,7 @@ def test_every_step_says_how_it_went(scripted):
     assert run.logged[0][1].keys() == {
         "reward/mean", "reward/p10", "reward/p90", "reward/n", "group/size", "group/zero_variance",
         "policy/entropy", "policy/kl", "policy/clip_fraction", "policy/grad_norm",
-        "train/tokens_per_second", "train/rows", "dropped/call_failed",
+        "train/tokens_per_second", "train/rows", "train/drift", "dropped/call_failed",
     }  # fmt: skip
     assert run.logged[0][1]["reward/mean"] == 0.5
     assert run.logged[1][1]["val/reward"] == 0.0

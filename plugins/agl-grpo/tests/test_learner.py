@@ -57,6 +57,16 @@ def test_a_fresh_rollout_has_ratio_one(fresh, update):
     assert metrics["train/rows"] == 4
 
 
+def test_answers_that_text_would_not_bring_back_are_counted(first, make_row, tmp_path):
+    """`a` and `b` sampled one after the other read as `ab`, which is one token: of four answers, one drifts."""
+    one = make_row("one", (2, 3), 0, 1, 4)
+    other = make_row("other", (2, 3), 14, 4, [9], 5, 6, [9], 7)
+
+    metrics = Learner(FULL, reference=first).update(first, tmp_path, [one, other], {"one": 1.0, "other": -1.0}, 1)
+
+    assert metrics["train/drift"] == 1 / 4
+
+
 @pytest.mark.parametrize("config", [FULL, LORA, SEVERAL])
 def test_the_same_update_gives_the_same_bytes(update, config):
     """Twice from the same checkpoint, by two learners."""
