@@ -23,7 +23,7 @@ from agl_core.gateway._refusals import Refused, Reply
 from agl_core.gateway._retries import Sent
 from agl_core.ids import new_id
 from agl_core.store import Admission
-from agl_core.wire import DIALECTS, Dialect, openai_chat
+from agl_core.wire import DIALECTS, Dialect, anthropic_messages, openai_chat
 
 __all__ = ["App"]
 
@@ -33,7 +33,8 @@ Send = Callable[[Message], Awaitable[None]]
 
 _PATH = re.compile(r"/rollout/(?P<rollout>[^/]+)/attempt/(?P<attempt>[^/]+)/v1/(?P<route>.+)")
 _DIALECTS = {dialect.ROUTE: dialect for dialect in DIALECTS.values()}
-_ROUTES = {**dict.fromkeys(_DIALECTS, "POST"), "models": "GET"}
+_COUNT = "messages/count_tokens"
+_ROUTES = {**dict.fromkeys(_DIALECTS, "POST"), _COUNT: "POST", "models": "GET"}
 _FORWARDED = ("anthropic-version", "anthropic-beta", "openai-beta")
 """Request headers that mean something to a provider; no other one goes on."""
 _CALL_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -59,7 +60,7 @@ class App:
         started_at = self._clock.now()
         # As it was sent: once it is decoded, nobody can tell a slash in an id from one between two.
         found = _PATH.fullmatch(scope["raw_path"].decode("ascii", "replace"))
-        dialect = _DIALECTS.get(found["route"], openai_chat) if found else openai_chat
+        dialect = _spoken(found["route"]) if found else openai_chat
         out = _Out(send)
         try:
             reply = await self._answer(scope, found, receive, out, started_at)
@@ -97,6 +98,9 @@ class App:
         if route == "models":
             return _json({"object": "list", "data": [_model(name) for name in self._lanes.models]})
         raw = await self._body(receive)
+        passed = {name: value for name in _FORWARDED if (value := _text(headers.get(name.encode())))}
+        if route == _COUNT:
+            return await self._calling.count(admission, _parsed(raw), route, passed)
         asked = Asked(
             dialect=_DIALECTS[route],
             admission=admission,
@@ -106,7 +110,7 @@ class App:
             agent=_text(headers.get(b"agl-agent")),
             parent_call_id=_text(headers.get(b"agl-parent-call")),
             started_at=started_at,
-            headers={name: value for name in _FORWARDED if (value := _text(headers.get(name.encode())))},
+            headers=passed,
         )
         out.headers = {"agl-call-id": asked.call_id}
         return await self._watched(asked, receive, out)
@@ -209,6 +213,11 @@ class _Out:
         ]
         await self._send({"type": "http.response.start", "status": reply.status, "headers": listed})
         await self._send({"type": "http.response.body", "body": reply.body})
+
+
+def _spoken(route: str) -> Dialect:
+    """Whose words an error at the route is said in."""
+    return _DIALECTS.get(anthropic_messages.ROUTE if route == _COUNT else route, openai_chat)
 
 
 def _listed(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:

@@ -24,7 +24,7 @@ from agl_core.gateway._seeds import Ordinals, seed
 from agl_core.gateway._translation import Sampling, Translation
 from agl_core.gateway._upstream import Answer, Upstream
 from agl_core.store import Admission
-from agl_core.wire import Dialect, openai_embeddings
+from agl_core.wire import Dialect, anthropic_messages, openai_embeddings
 
 __all__ = ["Asked", "Calling"]
 
@@ -98,6 +98,21 @@ class Calling:
         if answer.refused is not None:
             raise answer.refused
         return _shown(way, answer)
+
+    async def count(
+        self, admission: Admission, body: Mapping[str, Any], route: str, headers: Mapping[str, str]
+    ) -> Reply:
+        """How many tokens a request would have, as the model's own server counts; it is no call, and not kept."""
+        target, *_ = self._lanes.targets(str(body.get("model")), admission.rollout_id)
+        endpoint = target.endpoint
+        if anthropic_messages.NAME not in endpoint.dialects:
+            why = f"{endpoint.model} does not speak Anthropic's dialect, and only its own server could count its tokens"
+            raise Refused(404, "NOT_SPOKEN", why)
+        asking = {**body, "model": endpoint.named or endpoint.model}
+        answer = await self._upstream.ask(target, route, asking, headers=headers, relay=None)
+        if answer.refused is not None:
+            raise answer.refused
+        return Reply(answer.http_status or 200, answer.raw or msgspec.json.encode(answer.body), answer.headers)
 
     async def _asked_of(
         self, targets: Sequence[Target], way: Translation, asked: Asked, relay: Relay | None

@@ -176,6 +176,19 @@ async def test_an_unknown_model_is_an_error_in_each_dialect(scene: Scene):
         await scene.anthropic.messages.create(model="nobody", max_tokens=8, messages=[{"role": "user", "content": "?"}])
 
 
+async def test_tokens_are_counted_where_the_model_is(scene: Scene):
+    """It is no call: nothing was said. A model that is only translated to cannot count before it is asked."""
+    question: Any = {"model": "policy", "messages": [{"role": "user", "content": "6 * 7?"}]}
+
+    if scene.is_translated:
+        with pytest.raises(anthropic.NotFoundError, match="NOT_SPOKEN"):
+            await scene.anthropic.messages.count_tokens(**question)
+    else:
+        counted = (await scene.anthropic.messages.count_tokens(**question)).input_tokens
+        answered = await scene.anthropic.messages.create(**question, max_tokens=64)
+        assert counted == answered.usage.input_tokens == scene.call.call.usage.prompt_tokens
+
+
 async def test_a_key_that_is_not_the_attempts_is_refused(scene: Scene):
     """Also where Anthropic's clients show it."""
     stranger = scene.anthropic.with_options(api_key="sk-ant-other")
