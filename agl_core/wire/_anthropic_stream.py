@@ -35,15 +35,21 @@ class Assembly:
         self._blocks: dict[int, _Block] = {}
         self._token_ids: list[Any] = []
         self._failure: dict[str, Any] | None = None
-        self.is_whole = False
+        self._is_over = False
+        self._has_stopped = False
         self.error: str | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the mark of the end has come, or why the model stopped: some hang up at that, and miss nothing."""
+        return self._is_over or self._has_stopped
 
     def add(self, event: Sent) -> bytes:
         """Take an event in, and show it without the token ids that were not asked for."""
         found = event.json()
         if found is None:
             return event.raw
-        if not self.is_whole:
+        if not self._is_over:
             self._take(found, found.get("type", event.event))
         return self._shown(found, event)
 
@@ -74,7 +80,7 @@ class Assembly:
                     self._blocks[index].add(delta)
             case "message_delta" | "message_stop", _:
                 self._end(found)
-                self.is_whole = kind == "message_stop"
+                self._is_over = kind == "message_stop"
             case "error", _:
                 self.error, self._failure = error_code(500, found), found
 
@@ -92,6 +98,7 @@ class Assembly:
         self._message = message
         delta, usage = found.get("delta"), found.get("usage")
         for told in (delta if isinstance(delta, dict) else {}, found):
+            self._has_stopped |= isinstance(told.get("stop_reason"), str)
             self._more_ids(told)
             _set(message, {name: value for name, value in told.items() if name not in _ENVELOPE})
         if isinstance(usage, dict) and usage:

@@ -704,3 +704,33 @@ def test_a_broken_stream_says_so():
 
     assert assembly.error == "upstream_lost"
     assert not assembly.is_whole
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in STREAMS if b"message_delta" in path.read_bytes()], ids=lambda path: path.stem
+)
+def test_a_stream_is_whole_when_it_says_why_the_model_stopped(path: Path):
+    """LiteLLM's reader of streams hangs up there: all that follows is the mark of the end."""
+    told = _sent(path.read_bytes())
+    end = [event.event for event in told].index("message_delta")
+    before, after = anthropic_messages.assembly(REQUEST), anthropic_messages.assembly(REQUEST)
+
+    for event in told[:end]:
+        before.add(event)
+    for event in told[: end + 1]:
+        after.add(event)
+
+    assert (before.is_whole, after.is_whole) == (False, True)
+    assert after.body() == _assembled(path.read_bytes(), REQUEST).body()
+
+
+def test_what_a_stream_says_after_the_reason_is_heard():
+    """Usage in an event of its own, and an error."""
+    reason = said({"type": "message_delta", "delta": {"stop_reason": "end_turn"}})
+    usage = said({"type": "message_delta", "delta": {}, "usage": {"output_tokens": 7}})
+    error = anthropic_messages.broken("upstream_lost", "gone")
+
+    assembly = _assembled(reason + usage + error, REQUEST)
+
+    assert assembly.body()["usage"] == {"output_tokens": 7}
+    assert assembly.error == "upstream_lost"
