@@ -83,4 +83,4 @@ def test_make_installs_what_the_extra_demo_names():
 
     made = re.findall(r"-e '\./(?:plugins|adapters)/agl-([^']+)'", (ROOT / "Makefile").read_text())
 
-    assert set(made) == extra
+    assert extra <= set(made)

@@ -40,11 +40,11 @@ def environment():
 
 @pytest.fixture(scope="module")
 def bin_folder(dist, tmp_path_factory, elsewhere, environment):
-    """The programs of a fresh environment in which `agl-core[demo]` is installed from `dist`."""
+    """The programs of a fresh environment in which `agl-core[all,demo]` is installed from `dist`."""
     home = tmp_path_factory.mktemp("venv")
     venv.create(home, with_pip=True)
     install = [home / "bin" / "python", "-m", "pip", "install", "--quiet", "--find-links", dist]
-    subprocess.run([*install, f"agl-core[demo]=={VERSION}"], cwd=elsewhere, env=environment, check=True)
+    subprocess.run([*install, f"agl-core[all,demo]=={VERSION}"], cwd=elsewhere, env=environment, check=True)
     return home / "bin"
 
 
