@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Generic, Protocol, TypeVar
 
@@ -188,12 +188,17 @@ class Runner(Generic[T]):
                     raise BadValue("result", other, why="an agent returns None, a number, a dict of rewards, or spans")
         except AglError as error:
             ended = replace(ended, exit_status="agent_raised", error=f"[{error.code}] {error}", raised=error)
-        try:
-            for pending in scope.pending:
-                await asyncio.wrap_future(pending)
-        except AglError as error:
-            return replace(ended, exit_status="capture_lost", error=f"[{error.code}] {error}", raised=error)
-        return ended
+        lost: BaseException | None = None
+        for pending in scope.pending:
+            if not pending.done():
+                await asyncio.wait([asyncio.wrap_future(pending)])  # nothing is raised here: the rest is to land too
+            lost = lost or pending.exception()
+        if lost is None:
+            return ended
+        with suppress(AglError):  # it fails as the first did, or says which calls are missing
+            await asyncio.wrap_future(self.tracer.own_up())
+        code = lost.code if isinstance(lost, AglError) else type(lost).__name__
+        return replace(ended, exit_status="capture_lost", error=f"[{code}] {lost}", raised=lost)
 
     def _explained(self, ended: Ended, rollout: AttemptedRollout) -> ExitStatus:
         """What an exception, or a time-out, stands for: the calls of the attempt tell."""

@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import resource
-import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
-from ._conserving import Agents, Model, everything, gateway, kept, many_files, program, serving, told
+from ._conserving import Agents, Model, everything, gateway, kept, many_files, serving, told
+from ._faults import full, held
 
 pytestmark = pytest.mark.anyio
-
-_HOLDER = """
-import sqlite3, sys
-
-db = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=60)
-db.execute("begin immediate")
-print("held", flush=True)
-sys.stdin.readline()
-db.execute("rollback")
-print("released", flush=True)
-"""
 
 
 @pytest.fixture
@@ -40,30 +27,6 @@ def files() -> Iterator[None]:
     """As many as there may be."""
     with many_files():
         yield
-
-
-@contextmanager
-def held(path: Path) -> Iterator[Callable[[], None]]:
-    """Another process has the lock to write to the file, until the function is called, or the block is left."""
-    with program(_HOLDER, path) as (process, first):
-        assert first == "held\n"
-
-        def release() -> None:
-            assert told(process, "release") == "released\n"
-
-        yield release
-
-
-@contextmanager
-def full(path: Path, process: subprocess.Popen[str], *, room: int) -> Iterator[None]:
-    """No file of `process` may grow by more than `room` bytes past what the log's newest commits take by now."""
-    _, most = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)
-    size = path.with_name(path.name + "-wal").stat().st_size
-    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size + room, most))
-    try:
-        yield
-    finally:
-        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (most, most))
 
 
 async def is_well(places: list[Any]) -> bool:
@@ -138,7 +101,7 @@ async def test_a_full_disk_refuses_and_with_room_the_same_gateway_serves_on(tmp_
         with gateway(path, upstream, rollouts=8) as (process, places):
             before, during, after = Agents(places), Agents(places), Agents(places)
             await everything(before, count)
-            with full(path, process, room=1 << 20):
+            with full(path, process.pid, room=1 << 20):
                 await everything(during, count)
                 await everything(during, count)
             await everything(after, count)

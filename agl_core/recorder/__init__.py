@@ -1,0 +1,8 @@
+"""What tracers and taps write with; whose work it is follows from the context, never from a patch."""
+
+from __future__ import annotations
+
+from agl_core.recorder._recorder import LoopRecorder, Recorder
+from agl_core.recorder._scope import Attributed, Scope, agent, attributed, current
+
+__all__ = ["Attributed", "LoopRecorder", "Recorder", "Scope", "agent", "attributed", "current"]

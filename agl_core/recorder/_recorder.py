@@ -1,0 +1,158 @@
+"""Writes facts of attempts, from any thread; what could not be kept is said as soon as it can be."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+
+from agl_core.clock import Clock, System
+from agl_core.errors import LogError
+from agl_core.events import CallRecorded, Event, ModelCall
+from agl_core.log import Decide, Owner, SqliteLog, View
+from agl_core.record import Draft, Record
+from agl_core.recorder._scope import Attributed
+
+__all__ = ["LoopRecorder", "Recorder"]
+
+_PATIENCE = 0.25
+"""Seconds that a call waits for its note to be durable."""
+
+
+class Recorder:
+    """Writes facts of attempts. Methods return at once; their futures resolve when the fact is durable."""
+
+    def __init__(self, log: SqliteLog, *, actor: str = "agl-core", clock: Clock | None = None) -> None:
+        self._log, self._actor = log, actor
+        self._clock: Clock = clock or System()
+        self._owner = Owner.me()
+        self._keeps_up = True
+        """False while the log has not answered the last call that waited for it."""
+        self._lock = threading.Lock()
+        self._owed: dict[str, tuple[CallRecorded, Attributed]] = {}
+        """Calls whose end the log did not take, and without what was said in them: they may be many."""
+
+    def note(self, event: Event) -> Future[Sequence[Record]]:
+        """Keep an event that belongs to no attempt: of a tracer, of the machinery."""
+        return self._log.submit([Draft(stream="log", event=event, actor=self._actor)])
+
+    def record(self, event: Event, of: Attributed, *, key: str | None = None) -> Future[Sequence[Record]]:
+        """Keep an event of an attempt."""
+        return self._log.submit([self._draft(event, of, key)])
+
+    def begin_call(self, call_id: str, of: Attributed, *, model: str) -> Future[Sequence[Record]]:
+        """A call is about to leave: if this process dies, the log will say that nobody knows what came of it.
+
+        The one method that waits: a note that is not in the file when the process dies would be of no use. It waits for
+        a moment only, and no more for a log that is slower than that, until it has caught up.
+        """
+        noted = self._log.submit(self.begins(call_id, of, model))
+        if self._keeps_up:
+            with suppress(TimeoutError):
+                noted.exception(timeout=_PATIENCE)
+            self._keeps_up = noted.done()
+            if not self._keeps_up:
+                noted.add_done_callback(self._has_caught_up)
+        return noted
+
+    def end_call(self, event: CallRecorded, of: Attributed) -> Future[Sequence[Record]]:
+        """A call has come to its end, whichever; one that cannot be kept is told as unknown, as soon as that can be."""
+        kept = self._log.submit(self.ends(event, of))
+        kept.add_done_callback(partial(self._settle, event, of))
+        return kept
+
+    def own_up(self) -> Future[Sequence[Record]]:
+        """Say of the calls that could not be kept that nobody knows what came of them.
+
+        It is tried by itself as soon as the log takes another call.
+        """
+        with self._lock:
+            owed, self._owed = self._owed, {}
+
+        def unknown(view: View) -> list[Draft]:
+            drafts = []
+            for call_id, (event, of) in owed.items():
+                view.in_flight.drop("call", call_id)
+                if not view.rows("select 1 from calls where call_id = ?", (call_id,)):
+                    drafts.append(self._draft(event, of, f"call/{call_id}"))
+            return drafts
+
+        def settle(told: Future[Sequence[Record]]) -> None:
+            if told.exception() is not None:
+                with self._lock:
+                    self._owed.update(owed)
+
+        told = self._log.submit(unknown)
+        told.add_done_callback(settle)
+        return told
+
+    def for_coroutines(self) -> LoopRecorder:
+        """The same, for those who await: what the coroutines of a loop write in one turn is one transaction."""
+        return LoopRecorder(self, self._log)
+
+    def begins(self, call_id: str, of: Attributed, model: str) -> Decide:
+        """What `begin_call` decides, for who writes it himself."""
+        data = {
+            "run_id": of.run_id,
+            "rollout_id": of.rollout_id,
+            "attempt_id": of.attempt_id,
+            "model": model,
+            "started": self._clock.now(),
+        }
+
+        def begun(view: View) -> list[Draft]:
+            view.in_flight.put("call", call_id, owner=self._owner, data=data)
+            return []
+
+        return begun
+
+    def ends(self, event: CallRecorded, of: Attributed) -> Decide:
+        """What `end_call` decides, for who writes it himself."""
+        draft = self._draft(event, of, f"call/{event.call_id}")
+
+        def ended(view: View) -> list[Draft]:
+            view.in_flight.drop("call", event.call_id)
+            return [draft]
+
+        return ended
+
+    def _settle(self, event: CallRecorded, of: Attributed, kept: Future[Sequence[Record]]) -> None:
+        if kept.exception() is not None:
+            call = ModelCall(model=event.call.model, dialect=event.call.dialect)
+            with self._lock:
+                self._owed[event.call_id] = (replace(event, call=call, status="unknown", error="capture_lost"), of)
+        elif self._owed:
+            with suppress(LogError):  # it is being closed: who opens it next finds them under way
+                self.own_up()
+
+    def _has_caught_up(self, _noted: Future[Sequence[Record]]) -> None:
+        self._keeps_up = True
+
+    def _draft(self, event: Event, of: Attributed, key: str | None) -> Draft:
+        return Draft(
+            stream=f"rollout/{of.rollout_id}",
+            event=event,
+            key=key,
+            correlation_id=of.run_id or of.rollout_id,
+            actor=self._actor,
+            occurred_at=self._clock.now(),
+        )
+
+
+class LoopRecorder:
+    """Keeps calls for the coroutines of a loop; its futures are theirs."""
+
+    def __init__(self, recorder: Recorder, log: SqliteLog) -> None:
+        self._recorder, self._log = recorder, log
+
+    def begin_call(self, call_id: str, of: Attributed, *, model: str) -> asyncio.Future[Sequence[Record]]:
+        """As the recorder's."""
+        return self._log.soon(self._recorder.begins(call_id, of, model))
+
+    def end_call(self, event: CallRecorded, of: Attributed) -> asyncio.Future[Sequence[Record]]:
+        """As the recorder's."""
+        return self._log.soon(self._recorder.ends(event, of))

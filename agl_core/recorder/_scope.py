@@ -1,0 +1,78 @@
+"""Whose code is running here: an attempt's, in the context that the runner has set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Protocol
+
+from agl_core.errors import OutsideAttempt
+from agl_core.record import Record
+
+if TYPE_CHECKING:
+    from agl_core.recorder._recorder import Recorder
+
+__all__ = ["Attributed", "Scope", "agent", "attributed", "current"]
+
+
+class Attributed(Protocol):
+    """Whose work something is; an `Admission` of the store is one."""
+
+    @property
+    def run_id(self) -> str | None:
+        """Of the run, if it is part of one."""
+        ...
+
+    @property
+    def rollout_id(self) -> str:
+        """Of the rollout."""
+        ...
+
+    @property
+    def attempt_id(self) -> str:
+        """Of the attempt."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """The attempt whose code is running here."""
+
+    recorder: Recorder
+    run_id: str | None
+    rollout_id: str
+    attempt_id: str
+    agent: str | None = None
+    pending: list[Future[Sequence[Record]]] = field(default_factory=list)
+    """Writes under way; the runner sees to it that all have landed before the attempt is settled."""
+
+
+_scope: ContextVar[Scope | None] = ContextVar("agl_scope", default=None)
+
+
+def current(what: str = "this") -> Scope:
+    """The scope here, or `OutsideAttempt`."""
+    scope = _scope.get()
+    if scope is None:
+        raise OutsideAttempt(what)
+    return scope
+
+
+@contextmanager
+def attributed(scope: Scope) -> Iterator[Scope]:
+    """What is emitted inside belongs to `scope`."""
+    token = _scope.set(scope)
+    try:
+        yield scope
+    finally:
+        _scope.reset(token)
+
+
+@contextmanager
+def agent(name: str) -> Iterator[None]:
+    """What is emitted inside belongs to the agent of that name."""
+    with attributed(replace(current("an agent's name"), agent=name)):
+        yield

@@ -1,0 +1,116 @@
+"""Agents who ask a provider directly while their store fails, or their process dies: their calls add up."""
+
+from __future__ import annotations
+
+import random
+import signal
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+
+from ._conserving import PATIENT, Model, serving
+from ._faults import full, held, moved
+from ._tapped import Process, agents, told_by
+
+pytestmark = pytest.mark.anyio
+
+WIDTH = 8
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """The provider speaks asyncio, and so do its tests."""
+    return "asyncio"
+
+
+def befalls(fault: str, path: Path, pid: int) -> AbstractContextManager[object]:
+    """The fault, for as long as it lasts."""
+    match fault:
+        case "full":
+            return full(path, pid, room=0)
+        case "moved":
+            return moved(path)
+        case _:
+            return held(path)
+
+
+async def rounds(process: Process, *each: int) -> None:
+    """So many calls of each agent, then as many more."""
+    count = len(process.answered)
+    for many in each:
+        process.say(str(many))
+        count += WIDTH * many
+        await process.until(count)
+
+
+@pytest.mark.parametrize("fault", ["slow", "busy", "full", "moved"])
+async def test_agents_are_answered_whatever_befalls_their_store_and_their_calls_add_up(tmp_path: Path, fault: str):
+    """Every answer is right, each is in the log or said to be unknown, and an attempt that misses one is no success."""
+    model, path = Model(), tmp_path / "log.db"
+    patience = 200 if fault == "busy" else PATIENT
+    async with serving(model) as upstream, agents(path, upstream, width=WIDTH, patience=patience) as process:
+        await rounds(process, 3)
+        with befalls(fault, path, process.pid):
+            await rounds(process, 4, 4)
+        await rounds(process, 3)
+        process.say("0")
+        await process.process.wait()
+
+    told = told_by(path)
+    missing = process.answered - told.ok
+    print(
+        f"{fault}: {len(process.answered)} answered, {told.statuses} {len(missing)} missing, {told.ends} {process.ends}"
+    )
+    assert not process.wrong
+    assert len(process.answered) == model.asked == 14 * WIDTH
+    assert told.statuses.total() == len(process.answered)
+    assert len(missing) == told.unknown
+    assert set(told.statuses) <= {"ok", "unknown"}
+    assert set(told.ends) == {"completed" if fault == "slow" else "capture_lost"}
+
+
+@pytest.mark.parametrize("fault", ["slow", "busy", "full", "moved"])
+async def test_an_attempt_that_ends_while_its_store_is_down_is_no_success(tmp_path: Path, fault: str):
+    """Every answer is right, each is in the log or said to be unknown, and an attempt that misses one is no success."""
+    model, path = Model(), tmp_path / "log.db"
+    patience = 200
+    async with serving(model) as upstream, agents(path, upstream, width=WIDTH, patience=patience) as process:
+        await rounds(process, 3)
+        with befalls(fault, path, process.pid):
+            await rounds(process, 4, 4)
+            process.say("0")
+            await process.process.wait()
+
+    told = told_by(path)
+    missing = process.answered - told.ok
+    print(
+        f"{fault}: {len(process.answered)} answered, {told.statuses} {len(missing)} missing, {told.ends} {process.ends}"
+    )
+    assert not process.wrong
+    assert len(process.answered) == model.asked == 11 * WIDTH
+    assert "completed" not in told.ends
+
+
+@pytest.mark.parametrize("death", ["kill", "term", "exit", "fork"])
+async def test_what_agents_were_told_is_kept_or_unknown_whatever_their_process_dies_of(tmp_path: Path, death: str):
+    """A signal, `os._exit`, a fork that ends: no answer that an agent has seen is silent, and no call that left."""
+    seed = 20261123
+    model, path = Model(), tmp_path / "log.db"
+    async with serving(model) as upstream, agents(path, upstream, width=WIDTH) as process:
+        process.say("1000")
+        await process.until(random.Random(f"{seed}{death}").randrange(20, 200))
+        if death in ("exit", "fork"):
+            process.say(death)
+        if death != "exit":
+            process.process.send_signal(signal.SIGTERM if death == "term" else signal.SIGKILL)
+        await process.process.wait()
+
+    told = told_by(path)
+    missing = process.answered - told.ok
+    print(f"seed {seed}: {death}: {len(process.answered)} answered, {told.statuses}, {model.asked} reached the model")
+    assert process.answered
+    assert not process.wrong
+    assert len(missing) <= told.unknown
+    assert told.statuses.total() >= model.asked
+    assert set(told.ends) == {"worker_lost"}
