@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bench._harness import progress
 
-__all__ = ["AGENT_LIGHTNING", "EVENTSOURCING", "Peer", "PeerMissing", "python_of"]
+__all__ = ["AGENT_LIGHTNING", "AGENT_LIGHTNING_1", "EVENTSOURCING", "Peer", "PeerMissing", "python_of"]
 
 _FOLDER = Path(__file__).with_name(".peers")
 _PATIENCE = 900.0
@@ -23,6 +23,8 @@ class Peer:
 
     name: str
     version: str
+    python: str | None = None
+    """The interpreter it wants, such as `python3.12`, where ours is too old for it."""
 
     @property
     def folder(self) -> Path:
@@ -31,6 +33,7 @@ class Peer:
 
 
 AGENT_LIGHTNING = Peer(name="agentlightning", version="0.3.0")
+AGENT_LIGHTNING_1 = Peer(name="agentlightning", version="1.0.2", python="python3.12")
 EVENTSOURCING = Peer(name="eventsourcing", version="9.5.6")
 
 
@@ -54,7 +57,7 @@ def _installed(peer: Peer) -> str | None:
     progress(f"installing {peer.name} {peer.version} into {peer.folder}: once, a minute or so")
     shutil.rmtree(peer.folder, ignore_errors=True)
     install = [_python(peer), "-m", "pip", "install", "--quiet", "--no-input", f"{peer.name}=={peer.version}"]
-    for command in ([sys.executable, "-m", "venv", str(peer.folder)], install):
+    for command in ([peer.python or sys.executable, "-m", "venv", str(peer.folder)], install):
         if why_not := _failure(command):
             return f"{peer.name} {peer.version} could not be installed: {why_not}"
     (peer.folder / ".ready").touch()
@@ -68,6 +71,8 @@ def _python(peer: Peer) -> str:
 def _failure(command: list[str]) -> str | None:
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_PATIENCE)
+    except FileNotFoundError:
+        return f"there is no {command[0]} on PATH"
     except subprocess.TimeoutExpired:
         return f"it took longer than {_PATIENCE:g} s"
     if not done.returncode:

@@ -1,4 +1,4 @@
-"""What a model call costs on its way through the gateway, next to no proxy, a bare one, and Agent Lightning's.
+"""What a model call costs on its way through the gateway, next to no proxy, a bare one, and Agent Lightning's two.
 
 The call is durable in the log before it leaves, and with its answer before the answer comes back. The bare proxy is the
 same server and client with nothing done in between. A streamed answer has its first piece at once and the others 30 ms
@@ -20,11 +20,13 @@ from time import perf_counter
 from urllib.parse import urlsplit
 
 from bench._harness import Comparison, Figures, Measure, Options, Report, interleaved
-from bench._peers import AGENT_LIGHTNING, PeerMissing, python_of
+from bench._peers import AGENT_LIGHTNING, AGENT_LIGHTNING_1, PeerMissing, python_of
 
 ROOT = Path(__file__).parents[1]
 SERIAL, PARALLEL, STREAMED, AT_ONCE = 300, 1600, 30, 16
-_DIRECT, _BARE, _OURS, _PEER = "model, no proxy", "bare proxy", "gateway", "agentlightning"
+_DIRECT, _BARE, _OURS = "model, no proxy", "bare proxy", "gateway"
+_OLDER, _NEWER = f"agentlightning {AGENT_LIGHTNING.version}", f"agentlightning {AGENT_LIGHTNING_1.version}"
+_PEERS = {_OLDER: (AGENT_LIGHTNING, "bench._llm_proxy"), _NEWER: (AGENT_LIGHTNING_1, "bench._api_gateway")}
 MESSAGES = [
     {"role": "system", "content": "You solve word problems. " * 10},
     {"role": "user", "content": "A baker has six trays of seven rolls. How many rolls? " * 5},
@@ -45,18 +47,22 @@ def run(options: Options) -> Report:
             _BARE: closing.enter_context(serving("bench._proxies", "bare", model)),
             _OURS: closing.enter_context(serving("bench._proxies", "gateway", model)),
         }
-        if options.peers:
+        for name, (peer, program) in _PEERS.items() if options.peers else ():
             try:
-                python = python_of(AGENT_LIGHTNING)
-                places[_PEER] = closing.enter_context(serving("bench._llm_proxy", model, python=python))
-            except PeerMissing as peer:
-                missing.append(str(peer))
+                python = python_of(peer)
+            except PeerMissing as why:
+                missing.append(str(why))
+            else:
+                places[name] = closing.enter_context(serving(program, model, python=python))
         contestants = {name: partial(measured, place, _counts(options, name)) for name, place in places.items()}
         rounds = interleaved("proxy", contestants, rounds=options.rounds_or(7))
     alone = rounds.measure("one call at a time, p50", "ms")
     first = rounds.measure("a streamed call, until its first piece, p50", "first ms")
-    faster = Comparison(of=_OURS, over=_PEER, at_least=25, row=18)
-    at_once = rounds.measure("sixteen at a time", "requests/s", Comparison(of=_OURS, over=_BARE), faster)
+    faster = (
+        Comparison(of=_OURS, over=_OLDER, at_least=25, row=18),
+        Comparison(of=_OURS, over=_NEWER, at_least=6, row=18),
+    )
+    at_once = rounds.measure("sixteen at a time", "requests/s", Comparison(of=_OURS, over=_BARE), *faster)
     measures = [
         alone,
         added(alone, "added to a call at p50", Comparison(of=_OURS, at_most=1.0, row=17)),
@@ -68,10 +74,11 @@ def run(options: Options) -> Report:
 
 
 def _counts(options: Options, name: str) -> tuple[int, int, int]:
-    # The peer takes tens of milliseconds a call: as many calls would make its part of a round the longest by far.
-    share = 8 if name == _PEER else 1
+    # It takes tens of milliseconds a call: as many calls would make its part of a round the longest by far.
+    share = 8 if name == _OLDER else 1
     parallel = options.scaled(PARALLEL // share, least=AT_ONCE)
-    return options.scaled(SERIAL // share, least=4), parallel, options.scaled(STREAMED, least=4)
+    streamed = 0 if name == _NEWER else options.scaled(STREAMED, least=4)  # it answers `stream` with status 400
+    return options.scaled(SERIAL // share, least=4), parallel, streamed
 
 
 def added(measure: Measure, name: str, *goals: Comparison) -> Measure:
@@ -156,8 +163,8 @@ def measured(place: str, counts: tuple[int, int, int]) -> Figures:
 
 async def _measured(client: Client, serial: int, parallel: int, streamed: int) -> Figures:
     alone = await client.ask(serial)
-    first = await client.stream(streamed)
+    first = {"first ms": median(await client.stream(streamed)) * 1000} if streamed else {}
     before = perf_counter()
     await asyncio.gather(*(client.ask(parallel // AT_ONCE) for _ in range(AT_ONCE)))
     rate = parallel // AT_ONCE * AT_ONCE / (perf_counter() - before)
-    return {"ms": median(alone) * 1000, "first ms": median(first) * 1000, "requests/s": rate}
+    return {"ms": median(alone) * 1000, **first, "requests/s": rate}
