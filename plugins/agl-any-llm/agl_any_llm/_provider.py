@@ -10,7 +10,6 @@ from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
-from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -29,9 +28,9 @@ from agl_core.wire.sse import said
 
 __all__ = ["Provider"]
 
-_SPARED = MappingProxyType({"seed": None, "stream_options": None, "max_completion_tokens": "max_tokens"})
-"""Fields that some SDKs do not know, and what is said instead. The gateway gives every call a seed, and OpenAI itself
-calls it best effort; usage comes with a stream where it was not asked for too."""
+_SPARED = frozenset({"seed", "stream_options"})
+"""Fields that the gateway adds and some SDKs do not know: a seed is best effort in OpenAI's own words, and usage comes
+with a stream where it cannot be asked for too."""
 _UNEXPECTED = re.compile(r"unexpected keyword argument '(\w+)'")
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]+")
 
@@ -52,7 +51,7 @@ class Provider:
         """A chat completion: whole, or the events of a stream whose first chunk has come."""
         asked = chat(content, model=self._name)
         while True:
-            asking = {new: value for name, value in asked.items() if (new := self._word(name)) is not None}
+            asking = {name: value for name, value in asked.items() if name not in self._unknown}
             try:
                 return await self._begun(asking)
             except AnyLLMError as error:
@@ -78,12 +77,10 @@ class Provider:
 
     async def close(self) -> None:
         """Hang up, if the SDK can."""
-        client = getattr(self._library, "client", None)
-        if client is not None and hasattr(client, "__aexit__"):
+        client: Any = getattr(self._library, "client", None)
+        client = getattr(client, "aio", client)  # where Google's has its asynchronous half
+        if hasattr(client, "__aexit__"):
             await client.__aexit__(None, None, None)
-
-    def _word(self, field: str) -> str | None:
-        return _SPARED[field] if field in self._unknown else field
 
     async def _begun(self, asking: dict[str, Any]) -> bytes | AsyncGenerator[bytes]:
         answer = await self._library.acompletion(self._model, **asking)

@@ -39,6 +39,8 @@ _CHAT = frozenset(
         "user",
     }
 )
+_SEEDS = 1 << 31
+"""A run's seeds have 63 bits, and Google's API takes 32 with a sign."""
 _EMBEDDINGS = frozenset({"dimensions", "encoding_format", "input", "model", "user"})
 
 
@@ -51,6 +53,13 @@ def chat(content: bytes, *, model: str) -> dict[str, Any]:
         raise BadValue("tools", asked["tools"], why="it is a list of tools")
     if type(asked.get("stream", False)) is not bool:
         raise BadValue("stream", asked["stream"], why="it is true or false")
+    if type(seed := asked.get("seed", 0)) is not int:
+        raise BadValue("seed", seed, why="it is a whole number")
+    if "seed" in asked:
+        asked["seed"] = seed % _SEEDS
+    if "max_completion_tokens" in asked:
+        # The older name is the library's word for both; some of its providers do not hear the newer one.
+        asked["max_tokens"] = asked.pop("max_completion_tokens")
     return asked
 
 

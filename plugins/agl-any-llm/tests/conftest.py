@@ -1,4 +1,4 @@
-"""An engine whose provider is Anthropic's SDK, pointed at a scripted server: its wire is not OpenAI's."""
+"""An engine whose provider is scripted: most often asked by Anthropic's SDK, whose wire is not OpenAI's."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ from agl_any_llm import agl_open_engine
 from agl_core.engine import Endpoint, Engine
 from agl_core.testing import ScriptedModel
 
-KEY = "sk-ant-which-nobody-may-see"
-MODEL = "claude-scripted"
-URL = f"any-llm:anthropic/{MODEL}"
+KEY = "sk-which-nobody-may-see"
+MODEL = "scripted-large"
 
 
 class Served:
@@ -24,9 +23,9 @@ class Served:
 
     key, model = KEY, MODEL
 
-    def __init__(self, provider: ScriptedModel, url: str) -> None:
+    def __init__(self, provider: ScriptedModel, via: str) -> None:
         self.provider = provider
-        engine = agl_open_engine(url=url, name="judge")
+        engine = agl_open_engine(url=f"any-llm:{via}/{MODEL}", name="judge")
         assert engine is not None
         self.engine: Engine = engine
         self.endpoint: Endpoint = asyncio.run(engine.start())
@@ -60,18 +59,18 @@ class Served:
 
 
 @pytest.fixture
-def anthropic(monkeypatch) -> Iterator[Callable[..., ScriptedModel]]:
+def provide(monkeypatch) -> Iterator[Callable[..., ScriptedModel]]:
     """Starts a provider; its SDK finds address and key where its users keep them."""
     pytest.importorskip("any_llm")
     started: list[ScriptedModel] = []
 
-    def starting(script: Any = "It is 42.") -> ScriptedModel:
-        provider = ScriptedModel(script, model=MODEL)
-        provider.start()
-        started.append(provider)
-        monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
-        monkeypatch.setenv("ANTHROPIC_BASE_URL", provider.url.removesuffix("/v1"))
-        return provider
+    def starting(script: Any = "It is 42.", *, via: str = "anthropic") -> ScriptedModel:
+        started.append(ScriptedModel(script, model=MODEL))
+        started[-1].start()
+        address = started[-1].url.removesuffix("/v1") if via == "anthropic" else started[-1].url
+        monkeypatch.setenv(f"{via.upper()}_API_KEY", KEY)
+        monkeypatch.setenv(f"{via.upper()}_BASE_URL", address)
+        return started[-1]
 
     yield starting
     for each in started:
@@ -79,12 +78,12 @@ def anthropic(monkeypatch) -> Iterator[Callable[..., ScriptedModel]]:
 
 
 @pytest.fixture
-def serve(anthropic) -> Iterator[Callable[..., Served]]:
-    """Starts a provider and an engine before it."""
+def serve(provide) -> Iterator[Callable[..., Served]]:
+    """Starts a provider, and an engine before it."""
     started: list[Served] = []
 
-    def starting(script: Any = "It is 42.") -> Served:
-        started.append(Served(anthropic(script), URL))
+    def starting(script: Any = "It is 42.", *, via: str = "anthropic") -> Served:
+        started.append(Served(provide(script, via=via), via))
         return started[-1]
 
     yield starting

@@ -62,6 +62,17 @@ def test_a_seed_goes_where_it_means_something(serve):
     assert [asked.body.get("seed") for asked in served.provider.requests] == [None, None]
 
 
+def test_a_seed_and_a_limit_are_said_as_a_provider_takes_them(serve):
+    """A run's seed has more bits than some take; the limit has the name that this API has for it today."""
+    served = serve(via="openai")
+
+    for fields in ({"seed": (1 << 62) + 5, "max_tokens": 7}, {"max_tokens": 9, "max_completion_tokens": 8}):
+        served.ask(**fields)
+
+    limits = [(asked.body.get("seed"), asked.body["max_completion_tokens"]) for asked in served.provider.requests]
+    assert limits == [(5, 7), (None, 8)]
+
+
 def test_a_wish_for_a_tool_and_its_result_go_there_and_back(serve):
     """As OpenAI's clients write them."""
     served = serve(lambda asked: "42" if "tool_result" in str(asked.body["messages"]) else WISH)

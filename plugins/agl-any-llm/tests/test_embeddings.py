@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
+import base64
+import struct
 
-import httpx
 import pytest
-from agl_any_llm import agl_open_engine
-
-from agl_core.testing import ScriptedModel
 
 
 @pytest.fixture
-def vectors(monkeypatch):
-    """A provider's model that gives vectors, and how to ask for them."""
-    pytest.importorskip("any_llm")
-    with ScriptedModel(model="text-embedding") as provider:
-        monkeypatch.setenv("OPENAI_API_KEY", "sk-which-nobody-may-see")
-        monkeypatch.setenv("OPENAI_BASE_URL", provider.url)
-        engine = agl_open_engine(url="any-llm:openai/text-embedding", name="embedder")
-        endpoint = asyncio.run(engine.start())
-        assert "openai.embeddings" in endpoint.dialects
-        with httpx.Client(headers={"authorization": f"Bearer {endpoint.api_key}"}, timeout=60) as http:
-            yield lambda **fields: http.post(f"{endpoint.url}/embeddings", json={"model": "embedder", **fields})
-        asyncio.run(engine.stop())
+def vectors(serve):
+    """How to ask for them."""
+    served = serve(via="openai")
+    return lambda **fields: served.send("embeddings", messages=..., **fields)
+
+
+def test_an_engine_says_that_it_has_vectors(serve):
+    """So that the gateway sends requests for them."""
+    assert serve(via="openai").endpoint.dialects == ("openai.chat", "openai.embeddings")
 
 
 def test_texts_become_vectors(vectors):
@@ -36,9 +30,6 @@ def test_texts_become_vectors(vectors):
 
 def test_vectors_may_be_packed(vectors):
     """OpenAI's own library asks for base64, and not every provider knows it."""
-    import base64
-    import struct
-
     plain = vectors(input="one").json()["data"][0]["embedding"]
     packed = vectors(input="one", encoding_format="base64").json()["data"][0]["embedding"]
 
@@ -49,3 +40,10 @@ def test_vectors_may_be_packed(vectors):
 def test_what_is_no_text_is_refused(vectors, words):
     """Tokens are of one model, and this may be another."""
     assert vectors(input=words).status_code == 400
+
+
+def test_a_provider_without_vectors_says_so(serve):
+    """With status 400: it will not have them the next time either."""
+    reply = serve().send("embeddings", messages=..., input="one")
+
+    assert (reply.status_code, reply.json()["error"]["code"]) == (400, "not_supported")

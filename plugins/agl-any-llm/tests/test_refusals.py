@@ -48,6 +48,7 @@ def test_a_body_chooses_no_way_out(serve, field, route):
         ({"messages": ["hello"]}, 400, "invalid_value"),
         ({"tools": "add"}, 400, "invalid_value"),
         ({"stream": "yes"}, 400, "invalid_value"),
+        ({"seed": "seven"}, 400, "invalid_value"),
         ({"temperature": "hot"}, 400, "invalid_value"),
         ({"frequency_penalty": 1.0}, 400, "invalid_request"),
         ({"n": 2}, 400, "unsupported_parameter"),

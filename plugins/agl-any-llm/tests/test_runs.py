@@ -157,10 +157,10 @@ async def graded(task, policy: agl.LLM, judge: agl.LLM) -> float:
     return float(said[-1])
 
 
-def test_a_trainer_has_a_judge_beside_its_policy(anthropic, path, monkeypatch):
+def test_a_trainer_has_a_judge_beside_its_policy(provide, path, monkeypatch):
     """By its URL alone: its calls are recorded as a judge's, and its key is nowhere."""
     monkeypatch.setenv("AGL_LOAD_PLUGINS", "any-llm")
-    judge = anthropic("0.5")
+    judge = provide("0.5")
 
     with ScriptedModel("four") as policy:
         trainer = agl.Trainer(
