@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
@@ -31,10 +31,17 @@ class Recorder:
         self._clock: Clock = clock or System()
         self._owner = Owner.me()
         self._keeps_up = True
-        """False while the log has not answered the last call that waited for it."""
+        """Whether the log took its last note, and in time."""
         self._lock = threading.Lock()
+        self._unnoted: set[str] = set()
+        """Calls that are out while the log has not noted them."""
         self._owed: dict[str, tuple[CallRecorded, Attributed]] = {}
         """Calls whose end the log did not take, and without what was said in them: they may be many."""
+
+    @property
+    def url(self) -> str:
+        """Of the log it writes to: another process may open that too."""
+        return self._log.url
 
     def note(self, event: Event) -> Future[Sequence[Record]]:
         """Keep an event that belongs to no attempt: of a tracer, of the machinery."""
@@ -48,15 +55,18 @@ class Recorder:
         """A call is about to leave: if this process dies, the log will say that nobody knows what came of it.
 
         The one method that waits: a note that is not in the file when the process dies would be of no use. It waits for
-        a moment only, and no more for a log that is slower than that, until it has caught up.
+        a moment only; a log that failed, or was slower than that, is not waited for until it has taken a note again.
         """
         noted = self._log.submit(self.begins(call_id, of, model))
         if self._keeps_up:
             with suppress(TimeoutError):
                 noted.exception(timeout=_PATIENCE)
-            self._keeps_up = noted.done()
-            if not self._keeps_up:
-                noted.add_done_callback(self._has_caught_up)
+        self._keeps_up = noted.done() and noted.exception() is None
+        if not self._keeps_up:
+            with self._lock:
+                self._unnoted.add(call_id)
+                self._log.owe(1)
+            noted.add_done_callback(partial(self._heard, call_id))
         return noted
 
     def end_call(self, event: CallRecorded, of: Attributed) -> Future[Sequence[Record]]:
@@ -82,9 +92,11 @@ class Recorder:
             return drafts
 
         def settle(told: Future[Sequence[Record]]) -> None:
-            if told.exception() is not None:
-                with self._lock:
-                    self._owed.update(owed)
+            if told.exception() is None:
+                self._found(owed)
+                return
+            with self._lock:
+                self._owed.update(owed)
 
         told = self._log.submit(unknown)
         told.add_done_callback(settle)
@@ -125,12 +137,25 @@ class Recorder:
             call = ModelCall(model=event.call.model, dialect=event.call.dialect)
             with self._lock:
                 self._owed[event.call_id] = (replace(event, call=call, status="unknown", error="capture_lost"), of)
-        elif self._owed:
+            return
+        if self._unnoted:
+            self._found([event.call_id])
+        if self._owed:
             with suppress(LogError):  # it is being closed: who opens it next finds them under way
                 self.own_up()
 
-    def _has_caught_up(self, _noted: Future[Sequence[Record]]) -> None:
-        self._keeps_up = True
+    def _heard(self, call_id: str, noted: Future[Sequence[Record]]) -> None:
+        if noted.exception() is None:
+            self._keeps_up = True
+            self._found([call_id])
+
+    def _found(self, call_ids: Iterable[str]) -> None:
+        """The log knows of them now."""
+        with self._lock:
+            known = self._unnoted.intersection(call_ids)
+            if known:
+                self._unnoted -= known
+                self._log.owe(-len(known))
 
     def _draft(self, event: Event, of: Attributed, key: str | None) -> Draft:
         return Draft(

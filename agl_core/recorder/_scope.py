@@ -15,7 +15,7 @@ from agl_core.record import Record
 if TYPE_CHECKING:
     from agl_core.recorder._recorder import Recorder
 
-__all__ = ["Attributed", "Scope", "agent", "attributed", "current"]
+__all__ = ["Attributed", "Scope", "agent", "attributed", "current", "owned"]
 
 
 class Attributed(Protocol):
@@ -51,11 +51,13 @@ class Scope:
 
 
 _scope: ContextVar[Scope | None] = ContextVar("agl_scope", default=None)
+_owners: list[Scope] = []
+"""Whose the whole process is, where it is one attempt's."""
 
 
 def current(what: str = "this") -> Scope:
     """The scope here, or `OutsideAttempt`."""
-    scope = _scope.get()
+    scope = _scope.get() or (_owners[-1] if _owners else None)
     if scope is None:
         raise OutsideAttempt(what)
     return scope
@@ -69,6 +71,16 @@ def attributed(scope: Scope) -> Iterator[Scope]:
         yield scope
     finally:
         _scope.reset(token)
+
+
+@contextmanager
+def owned(scope: Scope) -> Iterator[Scope]:
+    """What this process emits belongs to `scope`, also in threads that carry no context."""
+    _owners.append(scope)
+    try:
+        yield scope
+    finally:
+        _owners.remove(scope)
 
 
 @contextmanager

@@ -1,0 +1,77 @@
+"""A program in a process of its own, followed: what it asks of models belongs to the attempt that started it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import runpy
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import wait
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from agl_core.errors import AglError, BadValue
+from agl_core.plugins import Plugins
+from agl_core.recorder import Recorder, Scope, owned
+from agl_core.tap._tapped import tapped
+
+__all__ = ["followed", "main"]
+
+_log = logging.getLogger(__name__)
+_USAGE = "usage: python -m agl_core.tap (PROGRAM | -m MODULE) [ARGUMENT ...]"
+
+
+@contextmanager
+def followed(environment: Mapping[str, str]) -> Iterator[Scope]:
+    """While it lasts, this process works for the attempt that `agl.environment()` tells of, and is tapped.
+
+    At its end all that was captured is in the log. `BadValue` when the environment tells of none.
+    """
+    missing = [name for name in ("AGL_LOG", "AGL_ROLLOUT_ID", "AGL_ATTEMPT_ID") if not environment.get(name)]
+    if missing:
+        why = "start the program inside an agent, with env={**os.environ, **agl.environment(None, task)}"
+        raise BadValue("environment", missing, why=f"these variables are missing: {why}")
+    with Plugins.load().open_log(environment["AGL_LOG"]) as log:
+        scope = Scope(
+            recorder=Recorder(log),
+            run_id=environment.get("AGL_RUN_ID"),
+            rollout_id=environment["AGL_ROLLOUT_ID"],
+            attempt_id=environment["AGL_ATTEMPT_ID"],
+            agent=environment.get("AGL_AGENT"),
+        )
+        try:
+            with tapped(), owned(scope):
+                yield scope
+        finally:
+            wait(scope.pending)
+            if lost := [kept for kept in scope.pending if kept.exception() is not None]:
+                # Whoever opens the log next finds these calls under way, by a process that is no more.
+                _log.warning("%d facts of %s could not be kept", len(lost), scope.attempt_id)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run a program as `python` would, followed; its exit is this one's."""
+    is_module = arguments[:1] == ["-m"]
+    program = arguments[1:] if is_module else arguments
+    if not program or program[0].startswith("-"):
+        return _told(2, _USAGE)
+    if not is_module and not Path(program[0]).exists():
+        return _told(2, f"there is no program {program[0]}")
+    with ExitStack() as closing:
+        try:
+            closing.enter_context(followed(os.environ))
+        except AglError as error:
+            return _told(1, f"[{error.code}] {error}")
+        sys.argv = list(program)
+        if is_module:
+            runpy.run_module(program[0], run_name="__main__", alter_sys=True)
+        else:
+            sys.path[0] = str(Path(program[0]).resolve().parent)
+            runpy.run_path(program[0], run_name="__main__")
+    return 0
+
+
+def _told(status: int, why: str) -> int:
+    sys.stderr.write(f"{why}\n")
+    return status
