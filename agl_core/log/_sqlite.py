@@ -29,6 +29,7 @@ from agl_core.log._gathering import Gathering, Unheard
 from agl_core.log._protocol import NOTHING, Decide, Expected, Projection, Work
 from agl_core.log._read import Reader, record
 from agl_core.log._tables import Tables
+from agl_core.log._tally import Tally, clear, drafts, left
 from agl_core.log._transaction import Transaction
 from agl_core.log._turns import Turns
 from agl_core.log._write import Writer
@@ -71,26 +72,29 @@ class SqliteLog:
         if readonly:
             _schema.check(self.path, readonly=True)
         self._follower = Follower(self._connect, self.read)
+        self._tally: Tally | None = None
         self._writer = None if readonly else self._start_writing(durability)
 
     def _start_writing(self, durability: str) -> Writer:
         _schema.make(self.path)
+        prepare = self._redact or (lambda draft: draft)
         turns = Turns(self.path)
         with turns.mine():
             _schema.check(self.path)
             db = _schema.connect(self.path)
+            transaction = Transaction(
+                db, codec=self.codec, clock=self._clock, projections=self.projections, prepare=prepare
+            )
             try:
                 self._bring_tables(db, durability)
+                self._tell_lost(db, transaction, turns.file)
             except sqlite3.Error as error:
                 db.close()
                 raise explained(error, str(self.path)) from None
             except BaseException:
                 db.close()
                 raise
-        prepare = self._redact or (lambda draft: draft)
-        transaction = Transaction(
-            db, codec=self.codec, clock=self._clock, projections=self.projections, prepare=prepare
-        )
+            self._tally = Tally(turns.file)
         return Writer(
             db,
             path=str(self.path),
@@ -112,6 +116,20 @@ class SqliteLog:
             tables = Tables(new)
             for record in foldable(self) if new else ():
                 tables.apply(record, db)
+
+    def _tell_lost(self, db: sqlite3.Connection, transaction: Transaction, file: int) -> None:
+        """Write down what those who are gone had counted; if that cannot be written either, it stays where it is."""
+        if not (found := left(file)):
+            return
+        try:
+            with _schema.transaction(db):
+                transaction.begin()
+                transaction.land(lambda _view: drafts(found), None, NOTHING, at=self._clock.now())
+                transaction.seal()
+        except sqlite3.Error:
+            transaction.doubt()
+        else:
+            clear(file, found)
 
     @property
     def artefacts(self) -> Path:
@@ -149,6 +167,14 @@ class SqliteLog:
         if gathering is None:
             gathering = self._gatherings[loop] = Gathering(writer, loop)
         return gathering.add(work, expected, unheard)
+
+    def owe(self, calls: int) -> None:
+        """So many more calls are out of which the log took no note; fewer, when it is negative.
+
+        What is owed when this process closes the log, or dies, is written down by whoever opens it next.
+        """
+        if self._tally is not None:
+            self._tally.add(calls)
 
     def _writing(self) -> Writer:
         if self._writer is None:
@@ -247,6 +273,8 @@ class SqliteLog:
                 db.close()
             self._readers.clear()
         # Last, because it may write: then SQLite leaves one file, without its `-wal` and `-shm`.
+        if self._tally is not None:
+            self._tally.close()
         if self._writer is not None:
             self._writer.disconnect()
         if self._temporary:

@@ -29,6 +29,11 @@ class Turns:
                 # A file of its own: to close a second handle on the log's would drop the locks SQLite has on it.
                 self._file = os.open(path.with_name(path.name + "-turn"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
 
+    @property
+    def file(self) -> int:
+        """The file they queue at; -1 when there is none."""
+        return self._file
+
     @contextlib.contextmanager
     def mine(self) -> Iterator[None]:
         """It is the caller's turn while it lasts; until then, this waits."""

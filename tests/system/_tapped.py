@@ -172,6 +172,12 @@ async def agents(
         await listening
 
 
+_ATTEMPTS = """
+select exit_status, not exists (select 1 from calls where calls.attempt_id = attempts.attempt_id and status = 'unknown')
+from attempts
+"""
+
+
 @dataclass
 class Told:
     """What a log says of the calls of agents, once it has been opened again."""
@@ -182,8 +188,8 @@ class Told:
     lost: int
     """Those that are counted, and have no fact of their own."""
     statuses: Counter[str]
-    ends: Counter[str | None]
-    """Exit statuses of attempts."""
+    attempts: Counter[tuple[str | None, bool]]
+    """By exit status, and whether what came of each call is known."""
 
 
 def told_by(path: Path) -> Told:
@@ -191,7 +197,7 @@ def told_by(path: Path) -> Told:
     store = agl.open_store(str(path))
     try:
         events = [record.event for record in store.log.read(types=["call.recorded", "capture.lost"])]
-        ends = Counter(status for (status,) in store.log.rows("select exit_status from attempts"))
+        attempts = Counter((status, bool(known)) for status, known in store.log.rows(_ATTEMPTS))
         assert store.log.rows("select count(*) from in_flight where kind = 'call'") == [(0,)]
     finally:
         store.close()
@@ -203,5 +209,5 @@ def told_by(path: Path) -> Told:
         unknown=statuses["unknown"],
         lost=sum(event.count for event in events if isinstance(event, CaptureLost)),
         statuses=statuses,
-        ends=ends,
+        attempts=attempts,
     )
