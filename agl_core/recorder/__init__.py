@@ -3,6 +3,17 @@
 from __future__ import annotations
 
 from agl_core.recorder._recorder import LoopRecorder, Recorder
-from agl_core.recorder._scope import Attributed, Scope, agent, attributed, current, owned
+from agl_core.recorder._scope import Attributed, Scope, agent, attributed, current, is_machinery, machinery, owned
 
-__all__ = ["Attributed", "LoopRecorder", "Recorder", "Scope", "agent", "attributed", "current", "owned"]
+__all__ = [
+    "Attributed",
+    "LoopRecorder",
+    "Recorder",
+    "Scope",
+    "agent",
+    "attributed",
+    "current",
+    "is_machinery",
+    "machinery",
+    "owned",
+]

@@ -15,7 +15,7 @@ from agl_core.record import Record
 if TYPE_CHECKING:
     from agl_core.recorder._recorder import Recorder
 
-__all__ = ["Attributed", "Scope", "agent", "attributed", "current", "owned"]
+__all__ = ["Attributed", "Scope", "agent", "attributed", "current", "is_machinery", "machinery", "owned"]
 
 
 class Attributed(Protocol):
@@ -51,6 +51,7 @@ class Scope:
 
 
 _scope: ContextVar[Scope | None] = ContextVar("agl_scope", default=None)
+_is_machinery: ContextVar[bool] = ContextVar("agl_machinery", default=False)
 _owners: list[Scope] = []
 """Whose the whole process is, where it is one attempt's."""
 
@@ -81,6 +82,21 @@ def owned(scope: Scope) -> Iterator[Scope]:
         yield scope
     finally:
         _owners.remove(scope)
+
+
+@contextmanager
+def machinery() -> Iterator[None]:
+    """What code inside does is no agent's: an algorithm asks models of its own."""
+    token = _is_machinery.set(True)
+    try:
+        yield
+    finally:
+        _is_machinery.reset(token)
+
+
+def is_machinery() -> bool:
+    """Whether code that runs here is no agent's."""
+    return _is_machinery.get()
 
 
 @contextmanager

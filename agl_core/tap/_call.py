@@ -8,13 +8,15 @@ from collections.abc import Callable, MutableMapping
 from contextvars import ContextVar
 from dataclasses import replace
 from threading import Lock
+from urllib.parse import urlsplit
 
 from agl_core.errors import OutsideAttempt
 from agl_core.events import CallRecorded, CaptureLost, ModelCall
 from agl_core.ids import new_id
-from agl_core.recorder import Scope, current
+from agl_core.recorder import Scope, current, is_machinery
 from agl_core.tap._answer import Answer, Cut, Decode
 from agl_core.tap._asked import Asked, attempt_in, dialect_of, read
+from agl_core.tap._strays import STRAYS
 from agl_core.tap._tries import MARK, begun_try
 from agl_core.wire import openai_embeddings
 
@@ -27,13 +29,16 @@ inside: ContextVar[bool] = ContextVar("agl_tap_inside", default=False)
 _log = logging.getLogger(__name__)
 
 
-def here() -> Scope | None:
+def here(url: Callable[[], str]) -> Scope | None:
     """The attempt whose code is sending; nothing where no attempt is under way, or a client sends for another one."""
     if inside.get():
         return None
     try:
         return current("a model call")
     except OutsideAttempt:
+        parts = urlsplit(url())
+        if not is_machinery() and dialect_of(parts.path) is not None and attempt_in(parts.path) is None:
+            STRAYS.seen(parts.netloc.rpartition("@")[2])
         return None
 
 

@@ -73,7 +73,7 @@ def _wrapped_async(original: Callable[..., Any], library: ModuleType, heard: typ
 
 
 def _begun(request: Any, library: ModuleType) -> Call | None:
-    if request.method != "POST" or (scope := here()) is None:
+    if request.method != "POST" or (scope := here(lambda: str(request.url))) is None:
         return None
     return begun(scope, request.url.path, request.headers, lambda: _content(request, library))
 

@@ -66,7 +66,7 @@ def _wrapped_async(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def _begun(request: Any) -> tuple[Call | None, Any]:
     """The call, and the request to send: the very one, unless the gateway is to know it."""
-    if request.method != "POST" or (scope := here()) is None:
+    if request.method != "POST" or (scope := here(lambda: str(request.url))) is None:
         return None, request
     headers = {name.lower(): value for name, value in request.headers}
     known = len(headers)

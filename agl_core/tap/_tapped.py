@@ -11,12 +11,13 @@ from contextlib import contextmanager
 from threading import Lock
 from types import ModuleType
 
-from agl_core.events import TracerAttached
+from agl_core.events import CaptureLost, TracerAttached
 from agl_core.recorder import Recorder
 from agl_core.tap import _httpx, _lm15
 from agl_core.tap._asked import dialects
 from agl_core.tap._importing import Importing
 from agl_core.tap._patch import Patch
+from agl_core.tap._strays import STRAYS
 
 __all__ = ["Tap", "tapped", "tapping"]
 
@@ -49,12 +50,20 @@ def tapped() -> Iterator[None]:
 
 @contextmanager
 def tapping(recorder: Recorder) -> Iterator[None]:
-    """`tapped()` for as long as agents run, said in the log: with the version of each library that is there by now."""
+    """`tapped()` for as long as agents run, said in the log: the version of each library that is there by now.
+
+    At the end, also how many calls belonged to no attempt.
+    """
+    STRAYS.take()
     with tapped():
         for name in _of_this_process().attached:
             version = getattr(sys.modules[name], "__version__", None)
             recorder.note(TracerAttached(name="tap", package=name, version=version)).result()
-        yield
+        try:
+            yield
+        finally:
+            if count := STRAYS.take():
+                recorder.note(CaptureLost(count=count, where="agl_core.tap", why="unattributed")).result()
 
 
 @functools.cache

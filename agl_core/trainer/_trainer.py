@@ -35,7 +35,7 @@ from agl_core.ids import new_id
 from agl_core.log import SqliteLog
 from agl_core.plugins import Plugins
 from agl_core.record import Draft, Record
-from agl_core.recorder import Recorder
+from agl_core.recorder import Recorder, machinery
 from agl_core.resources import NamedResources, dump
 from agl_core.run import Run
 from agl_core.runner import Hook, Runner
@@ -229,7 +229,8 @@ class Trainer:
             call = getattr(algorithm, "__wrapped__", None) or algorithm.run
             name = getattr(algorithm, "name", type(algorithm).__name__)
             algorithm = Legacy(call, name, adapter=self.adapter, llm_proxy=self._llm_proxy)
-        work = asyncio.ensure_future(algorithm.run(run))
+        with machinery():
+            work = asyncio.ensure_future(algorithm.run(run))
         end = asyncio.wrap_future(died)
         try:
             await asyncio.wait([work, end], return_when=asyncio.FIRST_COMPLETED)
