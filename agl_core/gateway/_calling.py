@@ -24,7 +24,7 @@ from agl_core.gateway._seeds import Ordinals, seed
 from agl_core.gateway._translation import Sampling, Translation
 from agl_core.gateway._upstream import Answer, Upstream
 from agl_core.store import Admission
-from agl_core.wire import Dialect, anthropic_messages, openai_embeddings
+from agl_core.wire import Dialect, anthropic_messages, openai_embeddings, policy_version
 
 __all__ = ["Asked", "Calling"]
 
@@ -139,7 +139,7 @@ class Calling:
     ) -> None:
         streamed = relay if relay is not None and relay.has_begun else None
         said = streamed.body() if streamed else answer.body or {}
-        version = said.get("policy_version")
+        version = policy_version(said)
         first = streamed.first_piece_at if streamed else None
         before = self._retries.before(asked.sent)
         event = CallRecorded(
@@ -153,7 +153,7 @@ class Calling:
             status=answer.status,
             error=answer.error,
             http_status=answer.http_status,
-            policy_version=version if type(version) is int else target.version,
+            policy_version=target.version if version is None else version,
             started_at=asked.started_at,
             latency=(self._clock.now() - asked.started_at) / 1e9,
             first_token=None if first is None else (first - asked.started_at) / 1e9,

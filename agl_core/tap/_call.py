@@ -18,7 +18,7 @@ from agl_core.tap._answer import Answer, Cut, Decode
 from agl_core.tap._asked import Asked, attempt_in, dialect_of, read
 from agl_core.tap._strays import STRAYS
 from agl_core.tap._tries import MARK, begun_try
-from agl_core.wire import openai_embeddings
+from agl_core.wire import openai_embeddings, policy_version
 
 __all__ = ["LEFT", "Call", "begun", "here", "inside"]
 
@@ -124,13 +124,12 @@ class Call:
             cut = cut or LEFT
             return replace(self._event(call), status=cut.status, error=cut.error)
         verdict = self._answer.verdict(cut)
-        version = verdict.body.get("policy_version")
         return replace(
             self._event(dialect.response(call, verdict.body)),
             status=verdict.status,
             error=verdict.error,
             http_status=self._answer.http_status,
-            policy_version=version if type(version) is int else None,
+            policy_version=policy_version(verdict.body),
             first_token=self._first_token,
         )
 

@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from agl_core.wire import anthropic_messages, openai_chat, openai_completions, openai_embeddings, openai_responses
 from agl_core.wire._errors import error_code
+from agl_core.wire._versions import policy_version
 from agl_core.wire._words import in_words
 from agl_core.wire.dialect import Assembly, Dialect
 
@@ -21,6 +22,7 @@ __all__ = [
     "openai_completions",
     "openai_embeddings",
     "openai_responses",
+    "policy_version",
 ]
 
 _ALL: tuple[Dialect, ...] = (
