@@ -17,6 +17,7 @@ from agl_core.wire import DIALECTS, anthropic_messages, openai_chat, openai_comp
 from agl_core.wire.dialect import Dialect
 
 CORPUS = Path(__file__).parent / "corpus" / "frameworks"
+PAGE = Path(__file__).parents[3] / "docs" / "reference" / "wire.md"
 ROUTES = {dialect.ROUTE: dialect for dialect in DIALECTS.values()}
 CHATS: tuple[Dialect, ...] = (openai_chat, openai_responses, anthropic_messages)
 """Those that can say what the others say."""
@@ -153,6 +154,17 @@ def test_every_dialect_is_spoken():
 
     assert spoken == set(DIALECTS)
     assert streamed == {*(dialect.NAME for dialect in CHATS), openai_completions.NAME}
+
+
+@pytest.mark.parametrize("path", sorted(CORPUS.glob("*/*.json")), ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_the_reference_names_what_was_recorded(path: Path):
+    """In a row of its own, with its version."""
+    package, version = next(iter(json.loads(path.read_text())["packages"].items()))
+    name = package.removesuffix("-agentchat").removesuffix("-slim").removeprefix("openai-").replace("-", " ")
+
+    rows = [line for line in PAGE.read_text().splitlines() if line.startswith("|")]
+
+    assert any(name in row.lower() and version in row for row in rows)
 
 
 def _spelt(sent: Sent) -> dict[str, Any]:
