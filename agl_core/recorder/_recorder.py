@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import Literal
+
+import msgspec
 
 from agl_core.clock import Clock, System
-from agl_core.errors import LogError
+from agl_core.errors import AglError, LogError
 from agl_core.events import CallRecorded, Event, ModelCall
 from agl_core.log import Decide, Owner, SqliteLog, View
 from agl_core.record import Draft, Record
+from agl_core.recorder._forked import Said, family
 from agl_core.recorder._scope import Attributed
 
 __all__ = ["LoopRecorder", "Recorder"]
@@ -30,6 +35,10 @@ class Recorder:
         self._log, self._actor = log, actor
         self._clock: Clock = clock or System()
         self._owner = Owner.me()
+        self._family = family()
+        self._family.add(self)
+        self._of_children: dict[str, list[Future[Sequence[Record]]]] = {}
+        """By attempt, what forked processes wrote for it."""
         self._keeps_up = True
         """Whether the log took its last note, and in time."""
         self._lock = threading.Lock()
@@ -45,10 +54,14 @@ class Recorder:
 
     def note(self, event: Event) -> Future[Sequence[Record]]:
         """Keep an event that belongs to no attempt: of a tracer, of the machinery."""
+        if self._is_forked():
+            return self._say("note", event=event)
         return self._log.submit([Draft(stream="log", event=event, actor=self._actor)])
 
     def record(self, event: Event, of: Attributed, *, key: str | None = None) -> Future[Sequence[Record]]:
         """Keep an event of an attempt."""
+        if self._is_forked():
+            return self._say("record", of, event=event, key=key)
         return self._log.submit([self._draft(event, of, key)])
 
     def begin_call(self, call_id: str, of: Attributed, *, model: str) -> Future[Sequence[Record]]:
@@ -57,6 +70,8 @@ class Recorder:
         The one method that waits: a note that is not in the file when the process dies would be of no use. It waits for
         a moment only; a log that failed, or was slower than that, is not waited for until it has taken a note again.
         """
+        if self._is_forked():
+            return self._say("begin", of, call_id=call_id, model=model)
         noted = self._log.submit(self.begins(call_id, of, model))
         if self._keeps_up:
             with suppress(TimeoutError):
@@ -71,6 +86,8 @@ class Recorder:
 
     def end_call(self, event: CallRecorded, of: Attributed) -> Future[Sequence[Record]]:
         """A call has come to its end, whichever; one that cannot be kept is told as unknown, as soon as that can be."""
+        if self._is_forked():
+            return self._say("end", of, event=event)
         kept = self._log.submit(self.ends(event, of))
         kept.add_done_callback(partial(self._settle, event, of))
         return kept
@@ -102,6 +119,25 @@ class Recorder:
         told.add_done_callback(settle)
         return told
 
+    def hear(self, said: Said) -> Future[Sequence[Record]]:
+        """Write for a process that was forked from this one; `of_children` has what this gives."""
+        of = _Of(*said.of)
+        try:
+            kept = self._hear(said, of)
+        except AglError as error:
+            kept = Future()
+            kept.set_exception(error)
+        with self._lock:
+            others = self._of_children.get(of.attempt_id, ())
+            open_ = [other for other in others if not other.done() or other.exception() is not None]
+            self._of_children[of.attempt_id] = [*open_, kept]
+        return kept
+
+    def of_children(self, attempt_id: str) -> list[Future[Sequence[Record]]]:
+        """What forked processes wrote for an attempt, unless it is kept: for whoever settles it, once."""
+        with self._lock:
+            return self._of_children.pop(attempt_id, [])
+
     def for_coroutines(self) -> LoopRecorder:
         """The same, for those who await: what the coroutines of a loop write in one turn is one transaction."""
         return LoopRecorder(self, self._log)
@@ -131,6 +167,36 @@ class Recorder:
             return [draft]
 
         return ended
+
+    def _is_forked(self) -> bool:
+        return os.getpid() != self._owner.pid
+
+    def _say(
+        self,
+        what: Literal["begin", "end", "record", "note"],
+        of: Attributed | None = None,
+        *,
+        event: Event | None = None,
+        call_id: str = "",
+        model: str = "",
+        key: str | None = None,
+    ) -> Future[Sequence[Record]]:
+        said = Said(recorder=id(self), what=what, call_id=call_id, model=model, key=key)
+        if of is not None:
+            said = msgspec.structs.replace(said, of=(of.run_id, of.rollout_id, of.attempt_id))
+        if event is not None:
+            packed = self._log.codec.encode(event)
+            data = (packed.type, packed.schema, packed.data)
+            said = msgspec.structs.replace(said, event=data, blobs=packed.blobs)
+        return self._family.say(said)
+
+    def _hear(self, said: Said, of: Attributed) -> Future[Sequence[Record]]:
+        if said.what == "begin":
+            return self.begin_call(said.call_id, of, model=said.model)
+        event = self._log.codec.decode(*said.event, said.blobs.__getitem__)
+        if said.what == "end" and isinstance(event, CallRecorded):
+            return self.end_call(event, of)
+        return self.note(event) if said.what == "note" else self.record(event, of, key=said.key)
 
     def _settle(self, event: CallRecorded, of: Attributed, kept: Future[Sequence[Record]]) -> None:
         if kept.exception() is not None:
@@ -166,6 +232,15 @@ class Recorder:
             actor=self._actor,
             occurred_at=self._clock.now(),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Of:
+    """Whose it is, as a forked process says it."""
+
+    run_id: str | None
+    rollout_id: str
+    attempt_id: str
 
 
 class LoopRecorder:

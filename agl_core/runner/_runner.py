@@ -189,9 +189,11 @@ class Runner(Generic[T]):
         except AglError as error:
             ended = replace(ended, exit_status="agent_raised", error=f"[{error.code}] {error}", raised=error)
         lost: BaseException | None = None
+        scope.pending.extend(self.tracer.of_children(scope.attempt_id))
         for pending in scope.pending:
             if not pending.done():
-                await asyncio.wait([asyncio.wrap_future(pending)])  # nothing is raised here: the rest is to land too
+                # Nothing is raised here: those after one that failed are to land too.
+                await asyncio.gather(asyncio.wrap_future(pending), return_exceptions=True)
             lost = lost or pending.exception()
         if lost is None:
             return ended

@@ -115,3 +115,19 @@ async def test_what_agents_were_told_is_kept_or_unknown_whatever_their_process_d
     assert len(missing) <= told.unknown + told.lost
     assert told.statuses.total() + told.lost >= model.asked
     assert {status for status, _ in told.attempts} == {"worker_lost"}
+
+
+async def test_calls_of_a_forked_child_are_its_parents_to_keep(tmp_path: Path):
+    """An agent forks, and the child asks: every answer is right, and each is in the log."""
+    model, path = Model(), tmp_path / "log.db"
+    async with serving(model) as upstream, agents(path, upstream, width=WIDTH, kind="forking") as process:
+        await rounds(process, 3, 4)
+        process.say("0")
+        await process.process.wait()
+
+    told = told_by(path)
+    print(f"forked: {len(process.answered)} answered, {told.statuses} and {told.lost} lost, {told.attempts}")
+    assert not process.wrong
+    assert len(process.answered) == model.asked == 7 * WIDTH
+    assert told.ok == process.answered
+    assert told.attempts == {("completed", True): WIDTH}

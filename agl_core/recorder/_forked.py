@@ -1,0 +1,146 @@
+"""A forked process writes through the one it came from: no thread and no connection of a log survives a fork."""
+
+from __future__ import annotations
+
+import functools
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from contextlib import suppress
+from typing import Any, Literal
+from weakref import WeakValueDictionary
+
+import msgspec
+
+from agl_core.errors import LogError
+
+__all__ = ["Family", "Said", "family"]
+
+_PATIENCE = 0.25
+"""Seconds that a child waits for its parent to have kept what it said; then it goes on, and waits again when it has."""
+_LENGTH = 8
+
+Hear = Callable[["Said"], "Future[Any]"]
+
+
+class Said(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
+    """What a child would write."""
+
+    recorder: int
+    """Which one: a forked process has its recorders at the addresses they had."""
+    what: Literal["begin", "end", "record", "note"]
+    of: tuple[str | None, str, str] = (None, "", "")
+    """Run, rollout and attempt."""
+    call_id: str = ""
+    model: str = ""
+    key: str | None = None
+    event: tuple[str, int, bytes] = ("", 0, b"")
+    """Type, schema and data."""
+    blobs: Mapping[str, bytes] = {}
+
+
+class Family:
+    """The recorders of this process, for its children; and the way to its parent, if it was forked."""
+
+    def __init__(self) -> None:
+        self._recorders: WeakValueDictionary[int, Any] = WeakValueDictionary()
+        self._forking = threading.local()
+        self._children: set[socket.socket] = set()
+        self._parent: _Parent | None = None
+
+    def add(self, recorder: Any) -> None:
+        """`recorder` writes for children too: it has a method `hear`, which gives the future of what was said."""
+        self._recorders[id(recorder)] = recorder
+
+    def say(self, said: Said) -> Future[Any]:
+        """Have the parent write it; done when it is written, or does not come back in time."""
+        future: Future[Any] = Future()
+        try:
+            if self._parent is None:
+                raise LogError("this process was forked, and has no way to the log of its parent")
+            self._parent.say(said)
+        except (LogError, OSError) as error:
+            future.set_exception(error)
+        else:
+            future.set_result(())
+        return future
+
+    def before(self) -> None:
+        """A way is laid before there is anybody at its other end."""
+        self._forking.ends = None
+        if self._recorders:
+            with suppress(OSError):  # no more files may be opened
+                self._forking.ends = socket.socketpair()
+
+    def in_parent(self) -> None:
+        """From now on the child is heard, to its end."""
+        if self._forking.ends is not None:
+            ours, theirs = self._forking.ends
+            theirs.close()
+            self._children.add(ours)
+            threading.Thread(target=self._listen, args=(ours,), name="agl-forked", daemon=True).start()
+
+    def in_child(self) -> None:
+        """From now on there is a parent; whose children its others are is not this process's business."""
+        for other in self._children:
+            other.close()
+        self._children = set()
+        self._parent = None
+        if self._forking.ends is not None:
+            ours, theirs = self._forking.ends
+            ours.close()
+            self._parent = _Parent(theirs)
+
+    def _listen(self, child: socket.socket) -> None:
+        decode = msgspec.msgpack.Decoder(Said).decode
+        with child, child.makefile("rb") as frames, suppress(OSError):
+            while length := frames.read(_LENGTH):
+                said = decode(frames.read(int.from_bytes(length, "big")))
+                recorder = self._recorders.get(said.recorder)
+                if recorder is None:
+                    _nod(child)
+                else:
+                    recorder.hear(said).add_done_callback(lambda _kept: _nod(child))
+        self._children.discard(child)
+
+
+class _Parent:
+    """The parent, as a child knows it: it hears what is said in order, and nods at each when it is kept."""
+
+    def __init__(self, socket_: socket.socket) -> None:
+        self._socket = socket_
+        self._lock = threading.Lock()
+        self._waiting = 0
+        """How often it has not nodded yet."""
+
+    def say(self, said: Said) -> None:
+        frame = msgspec.msgpack.encode(said)
+        with self._lock:
+            patience = 0.0 if self._waiting else _PATIENCE
+            self._socket.settimeout(None)
+            self._socket.sendall(len(frame).to_bytes(_LENGTH, "big") + frame)
+            self._waiting += 1
+            deadline = time.monotonic() + patience
+            with suppress(TimeoutError, BlockingIOError):
+                while self._waiting:
+                    self._socket.settimeout(max(0.0, deadline - time.monotonic()))
+                    nods = self._socket.recv(self._waiting)
+                    if not nods:
+                        raise LogError("the process that this one was forked from has ended, and the log with it")
+                    self._waiting -= len(nods)
+
+
+def _nod(child: socket.socket) -> None:
+    with suppress(OSError):  # it has ended meanwhile
+        child.sendall(b"\1")
+
+
+@functools.cache
+def family() -> Family:
+    """Of this process."""
+    made = Family()
+    os.register_at_fork(before=made.before, after_in_parent=made.in_parent, after_in_child=made.in_child)
+    return made
