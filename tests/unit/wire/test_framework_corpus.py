@@ -5,6 +5,9 @@ from __future__ import annotations
 import copy
 import itertools
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -165,6 +168,23 @@ def test_the_reference_names_what_was_recorded(path: Path):
     rows = [line for line in PAGE.read_text().splitlines() if line.startswith("|")]
 
     assert any(name in row.lower() and version in row for row in rows)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["anthropic", "openai"])
+def test_what_is_recorded_here_is_what_was_recorded(name: str, tmp_path: Path):
+    """Of the versions that are here: the recorder works, and nothing in it differs from run to run."""
+    pytest.importorskip(name)
+    here = os.pathsep.join([str(CORPUS), os.environ.get("PYTHONPATH", "")])
+    script = f"import record; record.tell({name!r}, {str(tmp_path / 'told.json')!r})"
+
+    subprocess.run([sys.executable, "-c", script], check=True, env={**os.environ, "PYTHONPATH": here}, timeout=120)
+
+    told = json.loads((tmp_path / "told.json").read_text())
+    recorded = [json.loads(path.read_text()) for path in CORPUS.glob(f"*/{name}.json")]
+    if told["packages"] not in [one["packages"] for one in recorded]:
+        pytest.skip(f"{told['packages']} was not recorded")
+    assert told in recorded
 
 
 def _spelt(sent: Sent) -> dict[str, Any]:

@@ -57,10 +57,11 @@ def main(line: str, *only: str) -> None:
     for path in sorted((HERE / "stories").glob("*.py")):
         if only and path.stem not in only:
             continue
+        written = HERE / line / f"{path.stem}.json"
         with TemporaryDirectory() as home:
             # Some keep settings and caches at home, and what they found there would be in what they send.
             told = subprocess.run(
-                [sys.executable, "-c", f"import record; record.tell({path.stem!r}, {line!r})"],
+                [sys.executable, "-c", f"import record; record.tell({path.stem!r}, {str(written)!r})"],
                 cwd=home,
                 env={"PATH": os.environ["PATH"], "PYTHONPATH": str(HERE), "HOME": home, **SILENT},
                 check=False,
@@ -70,14 +71,12 @@ def main(line: str, *only: str) -> None:
         print(f"{path.stem}:", *(told.stderr if told.returncode else told.stdout).splitlines()[-1:])
 
 
-def tell(name: str, line: str) -> None:
+def tell(name: str, written: str) -> None:
     """Live through all stories of a framework, and write down what came of them."""
     module = import_module(f"stories.{name}")
     stories = {story.name: _told(story) for story in module.STORIES}
     found = {"packages": dict(_versions(module.PACKAGES)), "stories": stories}
-    path = HERE / line / f"{name}.json"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(found, ensure_ascii=False, indent=1) + "\n")
+    Path(written).write_text(json.dumps(found, ensure_ascii=False, indent=1) + "\n")
     print()  # some leave a line unfinished
     print(*(f"{key} {told['tapped']}/{told['asked']}" for key, told in stories.items()), sep=", ")
 
