@@ -16,14 +16,13 @@ import msgspec
 from agl_core.clock import Clock
 from agl_core.errors import AglError, LeaseLost
 from agl_core.gateway._calling import Asked, Calling
-from agl_core.gateway._json import json_object
 from agl_core.gateway._lanes import Lanes
 from agl_core.gateway._ports import Admissions
 from agl_core.gateway._refusals import Refused, Reply
 from agl_core.gateway._retries import Sent
 from agl_core.ids import new_id
 from agl_core.store import Admission
-from agl_core.wire import DIALECTS, Dialect, anthropic_messages, openai_chat
+from agl_core.wire import DIALECTS, Dialect, anthropic_messages, json_object, openai_chat
 
 __all__ = ["App"]
 
@@ -39,7 +38,7 @@ _FORWARDED = ("anthropic-version", "anthropic-beta", "openai-beta")
 """Request headers that mean something to a provider; no other one goes on."""
 _CALL_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _REMEMBERED = 16_384
-_BLINK = 0.02
+_BLINK = 0.1
 """Seconds before a client is watched: an answer that comes sooner is not worth a task of its own."""
 _log = logging.getLogger(__name__)
 

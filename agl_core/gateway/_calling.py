@@ -109,7 +109,7 @@ class Calling:
             why = f"{endpoint.model} does not speak Anthropic's dialect, and only its own server could count its tokens"
             raise Refused(404, "NOT_SPOKEN", why)
         asking = {**body, "model": endpoint.named or endpoint.model}
-        answer = await self._upstream.ask(target, route, asking, headers=headers, relay=None)
+        answer = await self._upstream.ask(target, route, asking, headers=headers)
         if answer.refused is not None:
             raise answer.refused
         return Reply(answer.http_status or 200, answer.raw or msgspec.json.encode(answer.body), answer.headers)
@@ -121,7 +121,9 @@ class Calling:
         tries: tuple[str, ...] = ()
         for place, target in enumerate(targets, start=1):
             body = way.body(target.endpoint)
-            answer = await self._upstream.ask(target, way.route, body, headers=asked.headers, relay=relay)
+            answer = await self._upstream.ask(
+                target, way.route, body, headers=asked.headers, relay=relay, read=way.read
+            )
             tries += answer.tries
             if answer.error != "endpoint_down" or place == len(targets):
                 return target, replace(answer, tries=tries)

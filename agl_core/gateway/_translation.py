@@ -71,6 +71,10 @@ class Translation:
             asking, token_ids=endpoint.token_ids, logprobs=endpoint.logprobs_mode is not None
         )
 
+    def read(self, raw: bytes) -> dict[str, Any]:
+        """The endpoint's answer; `ValueError` says why it is none."""
+        return self._spoken.read(raw, self._asking)
+
     def answered(self, body: Mapping[str, Any]) -> ModelCall:
         """The call with its answer."""
         if self.is_plain:

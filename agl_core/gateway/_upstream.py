@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -12,12 +12,11 @@ from typing import Any, Literal
 import aiohttp
 import msgspec
 
-from agl_core.gateway._json import json_object
 from agl_core.gateway._lanes import Target
 from agl_core.gateway._providers import address
 from agl_core.gateway._refusals import Refused
 from agl_core.gateway._relay import Relay
-from agl_core.wire import error_code
+from agl_core.wire import error_code, json_object
 
 __all__ = ["Answer", "Upstream"]
 
@@ -72,9 +71,19 @@ class Upstream:
         await self._session.close()
 
     async def ask(
-        self, target: Target, route: str, body: dict[str, Any], *, headers: Mapping[str, str], relay: Relay | None
+        self,
+        target: Target,
+        route: str,
+        body: dict[str, Any],
+        *,
+        headers: Mapping[str, str],
+        relay: Relay | None = None,
+        read: Callable[[bytes], dict[str, Any]] = json_object,
     ) -> Answer:
-        """Send `body`; every failure is an answer too. A stream goes through `relay` as it comes, if there is one."""
+        """Send `body`; every failure is an answer too. A stream goes through `relay` as it comes, if there is one.
+
+        `read` makes an object of any other answer, or raises `ValueError`.
+        """
         tries: list[str] = []
         try:
             async with self._sent(target, route, body, {**target.headers, **headers}, tries) as reply:
@@ -82,7 +91,7 @@ class Upstream:
                 if relay is not None and 200 <= reply.status < 300 and reply.content_type == _STREAM:
                     answer = await self._relayed(reply, kept, relay)
                 else:
-                    answer = _read(reply.status, kept, await reply.read())
+                    answer = _read(reply.status, kept, await reply.read(), read)
         except aiohttp.ClientConnectorError:
             answer = _failed(
                 "error", 502, "endpoint_down", f"nothing answers at {target.endpoint.url}: is the engine up?"
@@ -161,8 +170,11 @@ def _seconds(headers: Mapping[str, str]) -> float | None:
     return None
 
 
-def _read(status: int, headers: dict[str, str], raw: bytes) -> Answer:
-    body = _object(raw)
+def _read(status: int, headers: dict[str, str], raw: bytes, read: Callable[[bytes], dict[str, Any]]) -> Answer:
+    try:
+        body = read(raw)
+    except ValueError:
+        body = None
     if body is not None and 200 <= status < 300:
         return Answer(status="ok", http_status=status, body=body, headers=headers)
     if body is not None and status >= 400:
@@ -174,13 +186,6 @@ def _read(status: int, headers: dict[str, str], raw: bytes) -> Answer:
         why = f"the endpoint answered {status}: a redirect is not followed, and nothing the agent could follow either"
     refused = Refused(status if status >= 400 else 502, error.upper(), why, headers=headers)
     return Answer(status="error", http_status=status, error=error, body=body, headers=headers, refused=refused)
-
-
-def _object(raw: bytes) -> dict[str, Any] | None:
-    try:
-        return json_object(raw)
-    except ValueError:
-        return None
 
 
 def _failed(status: Literal["error", "broken"], shown: int, code: str, why: str) -> Answer:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from agl_core.tap._asked import Asked, json_object
+from agl_core.tap._asked import Asked
 from agl_core.wire import error_code
 from agl_core.wire.sse import Events
 
@@ -40,7 +40,7 @@ class Answer:
 
     def __init__(self, asked: Asked, *, http_status: int, content_type: str, decode: Decode | None) -> None:
         self.http_status = http_status
-        self._decode = decode
+        self._asked, self._decode = asked, decode
         self._pieces: list[bytes] = []
         self.is_streamed = 200 <= http_status < 300 and content_type.startswith("text/event-stream")
         if self.is_streamed:
@@ -61,7 +61,7 @@ class Answer:
         if self.is_streamed:
             self._feed(raw)
             return self._streamed(cut)
-        body = json_object(raw)
+        body = self._read(raw)
         if not 200 <= self.http_status < 300:
             return Verdict(status="error", error=error_code(self.http_status, body), body=body or {})
         # Half of a JSON object is none: what can be read is whole, even if it was hung up on.
@@ -69,6 +69,12 @@ class Answer:
             return Verdict(status="ok", error=None, body=body)
         cut = cut or Cut(status="error", error="upstream_not_json")
         return Verdict(status=cut.status, error=cut.error, body={})
+
+    def _read(self, raw: bytes) -> dict[str, Any] | None:
+        try:
+            return self._asked.dialect.read(raw, self._asked.body)
+        except ValueError:
+            return None
 
     def _feed(self, piece: bytes) -> None:
         for event in self._events.feed(piece):

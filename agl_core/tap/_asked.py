@@ -7,11 +7,9 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
+from agl_core.wire import DIALECTS, Dialect, json_object
 
-from agl_core.wire import DIALECTS, Dialect
-
-__all__ = ["Asked", "attempt_in", "dialect_of", "dialects", "json_object", "read"]
+__all__ = ["Asked", "attempt_in", "dialect_of", "dialects", "read"]
 
 _GATEWAY = re.compile(r"/rollout/([^/]+)/attempt/([^/]+)/v1/")
 
@@ -39,19 +37,13 @@ def dialect_of(path: str) -> Dialect | None:
 
 def read(dialect: Dialect, content: bytes) -> Asked | None:
     """The call that a body asks for; nothing when it names no model."""
-    body = json_object(content)
-    if body is None or not isinstance(model := body.get("model"), str):
+    try:
+        body = json_object(content)
+    except ValueError:
+        return None
+    if not isinstance(model := body.get("model"), str):
         return None
     return Asked(dialect=dialect, body=body, model=model)
-
-
-def json_object(raw: bytes) -> dict[str, Any] | None:
-    """The object that `raw` is, if it is one."""
-    try:
-        value = msgspec.json.decode(raw)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
 
 
 def attempt_in(path: str) -> tuple[str, str] | None:

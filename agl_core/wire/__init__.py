@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from agl_core.wire import anthropic_messages, openai_chat, openai_completions, openai_embeddings, openai_responses
 from agl_core.wire._errors import error_code
+from agl_core.wire._json import json_object
 from agl_core.wire._versions import policy_version
 from agl_core.wire._words import in_words
 from agl_core.wire.dialect import Assembly, Dialect
@@ -18,6 +19,7 @@ __all__ = [
     "anthropic_messages",
     "error_code",
     "in_words",
+    "json_object",
     "openai_chat",
     "openai_completions",
     "openai_embeddings",

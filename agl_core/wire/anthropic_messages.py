@@ -17,6 +17,7 @@ from agl_core.wire import _anthropic_tools as tools
 from agl_core.wire import _anthropic_turns as turns
 from agl_core.wire import _chat_values as values
 from agl_core.wire._anthropic_blocks import are_blocks
+from agl_core.wire._json import read
 from agl_core.wire._leftover import leftover, merged
 from agl_core.wire._words import in_words
 from agl_core.wire.dialect import Assembly
@@ -28,6 +29,7 @@ __all__ = [
     "add_capture",
     "assembly",
     "broken",
+    "read",
     "refusal",
     "render_request",
     "render_response",

@@ -53,6 +53,10 @@ class Dialect(Protocol):
         """The body that asks for `call`; of a call in another dialect, as much as this one can say."""
         ...
 
+    def read(self, raw: bytes, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """The whole answer to the request `asked`, from its bytes; `ValueError` says why it is no JSON object."""
+        ...
+
     def response(self, call: ModelCall, body: Mapping[str, Any], *, logprobs_mode: str | None = None) -> ModelCall:
         """`call` with its answer; `logprobs_mode` is what the endpoint says of its log-probabilities."""
         ...

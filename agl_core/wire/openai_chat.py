@@ -13,7 +13,9 @@ from typing import Any
 from agl_core.events import Choice, Message, ModelCall, Sampling, Tool, Usage
 from agl_core.wire import _chat_stream as stream
 from agl_core.wire import _chat_values as values
+from agl_core.wire._json import json_object
 from agl_core.wire._leftover import leftover, merged
+from agl_core.wire._reading import lean
 from agl_core.wire._words import in_words
 from agl_core.wire.dialect import Assembly
 from agl_core.wire.sse import said
@@ -24,6 +26,7 @@ __all__ = [
     "add_capture",
     "assembly",
     "broken",
+    "read",
     "refusal",
     "render_request",
     "render_response",
@@ -62,6 +65,12 @@ def render_request(call: ModelCall) -> dict[str, Any]:
     if call.messages or "messages" not in extra:
         said["messages"] = [values.render_message(message) for message in call.messages]
     return merged(said, extra)
+
+
+def read(raw: bytes, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """The answer to `asked`, from its bytes; of log-probabilities that it did not want, only the numbers."""
+    found = None if asked.get("logprobs") else lean(raw)
+    return json_object(raw) if found is None else found
 
 
 def response(call: ModelCall, body: Mapping[str, Any], *, logprobs_mode: str | None = None) -> ModelCall:
@@ -217,7 +226,7 @@ def _logprobs(raw: Any, length: int) -> tuple[float, ...]:
     if not isinstance(entries, list) or len(entries) != length:
         return ()
     try:
-        return values.numbers([one["logprob"] for one in entries])
+        return values.numbers([one if type(one) is float else one["logprob"] for one in entries])
     except (TypeError, KeyError):
         return ()
 

@@ -13,6 +13,7 @@ from typing import Any
 from agl_core.events import Choice, Message, ModelCall, Usage
 from agl_core.wire import _chat_values as values
 from agl_core.wire._completions_stream import Pieces, strip_capture, wants_usage
+from agl_core.wire._json import read
 from agl_core.wire._leftover import leftover, merged
 from agl_core.wire._prompts import prompts, render_prompts, text_of
 from agl_core.wire.openai_chat import broken, refusal
@@ -24,6 +25,7 @@ __all__ = [
     "add_capture",
     "assembly",
     "broken",
+    "read",
     "refusal",
     "render_request",
     "render_response",

@@ -13,6 +13,7 @@ from typing import Any
 
 from agl_core.events import ModelCall, Usage
 from agl_core.wire import _chat_values as values
+from agl_core.wire._json import read
 from agl_core.wire._leftover import leftover, merged
 from agl_core.wire._prompts import prompts, render_prompts
 from agl_core.wire.openai_chat import broken, refusal
@@ -25,6 +26,7 @@ __all__ = [
     "add_capture",
     "assembly",
     "broken",
+    "read",
     "refusal",
     "render_request",
     "render_response",

@@ -18,6 +18,7 @@ from agl_core.wire import _responses_items as items
 from agl_core.wire import _responses_stream as stream
 from agl_core.wire import _responses_values as values
 from agl_core.wire import openai_chat
+from agl_core.wire._json import read
 from agl_core.wire._leftover import leftover, merged
 from agl_core.wire._words import in_words
 from agl_core.wire.dialect import Assembly
@@ -29,6 +30,7 @@ __all__ = [
     "add_capture",
     "assembly",
     "broken",
+    "read",
     "refusal",
     "render_request",
     "render_response",
