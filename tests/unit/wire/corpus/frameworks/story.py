@@ -6,10 +6,12 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from pydantic import BaseModel
+
 from agl_core.events import ToolCall
 from agl_core.testing import Answer, ScriptedModel
 
-__all__ = ["CALL", "DONE", "KEY", "QUESTION", "SYSTEM", "TWICE", "Story", "add", "called"]
+__all__ = ["CALL", "DONE", "KEY", "QUESTION", "SUM", "SYSTEM", "TWICE", "Story", "Sum", "add", "called"]
 
 KEY = "sk-a-key-that-opens-nothing"
 SYSTEM = "You add numbers, and say “it is” before each sum."
@@ -33,6 +35,14 @@ def called(tool: str, *, number: int = 1, **arguments: object) -> Answer:
     return Answer(tool_calls=(ToolCall(id=f"call_{number}", name=tool, arguments=json.dumps(arguments)),))
 
 
+class Sum(BaseModel):
+    """What is to come back, where an answer must have a form."""
+
+    total: int
+    is_even: bool = True
+
+
+SUM = (Sum(total=42).model_dump_json(),)
 CALL = called("add", a=40, b=2)
 _AGAIN = called("add", number=2, a=2, b=40)
 TWICE = (Answer(text="I add, and check.", tool_calls=(*CALL.tool_calls, *_AGAIN.tool_calls)), DONE)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import anthropic
-from story import KEY, QUESTION, SYSTEM, TWICE, Story, add
+from story import KEY, QUESTION, SUM, SYSTEM, TWICE, Story, Sum, add
 
 from agl_core.testing import ScriptedModel
 
@@ -74,6 +74,13 @@ def messages_async(model: ScriptedModel) -> object:
     return asyncio.run(story())
 
 
+def messages_formed(model: ScriptedModel) -> object:
+    """An answer that must have a form."""
+    with _client(model) as client:
+        turns: list[Any] = [{"role": "user", "content": QUESTION}]
+        return client.messages.parse(model="policy", max_tokens=256, messages=turns, output_format=Sum).parsed_output
+
+
 def tool_runner(*, is_threaded: bool) -> Callable[[ScriptedModel], object]:
     """The loop as the library runs it; in a thread, a request holds only what the provider has not heard yet."""
 
@@ -98,6 +105,7 @@ STORIES = (
     Story(name="messages", tell=messages),
     Story(name="messages-streamed", tell=messages_streamed, answers=TWICE),
     Story(name="messages-async", tell=messages_async),
+    Story(name="messages-formed", tell=messages_formed, answers=SUM),
     Story(name="tool-runner", tell=tool_runner(is_threaded=False)),
     Story(name="tool-runner-threaded", tell=tool_runner(is_threaded=True)),
 )

@@ -7,7 +7,7 @@ from typing import Any
 
 from autogen_agentchat.agents import AssistantAgent
 from autogen_ext.models.openai import OpenAIChatCompletionClient
-from story import KEY, QUESTION, SYSTEM, TWICE, Story, add
+from story import KEY, QUESTION, SUM, SYSTEM, TWICE, Story, Sum, add
 
 from agl_core.testing import ScriptedModel
 
@@ -44,6 +44,17 @@ def whole(model: ScriptedModel) -> object:
     return asyncio.run(story())
 
 
+def formed(model: ScriptedModel) -> object:
+    """A last message that must have a form."""
+
+    async def story() -> object:
+        client = OpenAIChatCompletionClient(model="policy", base_url=model.url, api_key=KEY, model_info=CAN)
+        agent = AssistantAgent("adder", model_client=client, system_message=SYSTEM, output_content_type=Sum)
+        return (await agent.run(task=QUESTION)).messages[-1]
+
+    return asyncio.run(story())
+
+
 def streamed(model: ScriptedModel) -> object:
     """Events, and the result at their end."""
 
@@ -54,4 +65,8 @@ def streamed(model: ScriptedModel) -> object:
     return asyncio.run(story())
 
 
-STORIES = (Story(name="chat", tell=whole), Story(name="chat-streamed", tell=streamed, answers=TWICE))
+STORIES = (
+    Story(name="chat", tell=whole),
+    Story(name="chat-streamed", tell=streamed, answers=TWICE),
+    Story(name="chat-formed", tell=formed, answers=SUM),
+)

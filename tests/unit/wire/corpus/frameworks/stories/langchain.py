@@ -10,7 +10,7 @@ from langchain.agents import create_agent
 from langchain_anthropic import ChatAnthropic
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI, OpenAIEmbeddings
-from story import KEY, QUESTION, SYSTEM, TWICE, Story, add
+from story import KEY, QUESTION, SUM, SYSTEM, TWICE, Story, Sum, add
 
 from agl_core.testing import ScriptedModel
 
@@ -67,6 +67,11 @@ def chat_async(model: ScriptedModel) -> object:
     return asyncio.run(story())
 
 
+def formed(speaks: Callable[[ScriptedModel], Any]) -> Callable[[ScriptedModel], object]:
+    """A model whose answer must have a form."""
+    return lambda model: speaks(model).with_structured_output(Sum, method="json_schema").invoke(QUESTION)
+
+
 def embeddings(model: ScriptedModel) -> object:
     """Of two texts; counting their tokens would load a vocabulary from elsewhere."""
     embedding = OpenAIEmbeddings(model="policy", base_url=model.url, api_key=KEY, check_embedding_ctx_length=False)
@@ -81,5 +86,8 @@ STORIES = (
     Story(name="responses-streamed", tell=streamed(responses), answers=TWICE),
     Story(name="messages", tell=whole(messages)),
     Story(name="messages-streamed", tell=streamed(messages), answers=TWICE),
+    Story(name="chat-formed", tell=formed(chat), answers=SUM),
+    Story(name="responses-formed", tell=formed(responses), answers=SUM),
+    Story(name="messages-formed", tell=formed(messages), answers=SUM),
     Story(name="embeddings", tell=embeddings, answers=("ok",), ends="2"),
 )

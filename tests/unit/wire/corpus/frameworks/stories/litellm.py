@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import litellm
-from story import DONE, KEY, QUESTION, SYSTEM, TWICE, Story, add
+from story import DONE, KEY, QUESTION, SUM, SYSTEM, TWICE, Story, Sum, add
 
 from agl_core.testing import ScriptedModel
 
@@ -97,6 +97,16 @@ def _put_together(chunks: list[Any]) -> Any:
     return whole.choices[0].message
 
 
+def formed(provider: str) -> Callable[[ScriptedModel], object]:
+    """An answer that must have a form."""
+
+    def tell(model: ScriptedModel) -> object:
+        reply: Any = litellm.completion(**_asked(model, provider), messages=_turns(), response_format=Sum)
+        return reply.choices[0].message.content
+
+    return tell
+
+
 def responses(model: ScriptedModel) -> object:
     """The newer route."""
     asked = {**_asked(model, "openai"), "max_tokens": None, "max_output_tokens": 256}
@@ -131,6 +141,7 @@ STORIES = (
     Story(name="messages", tell=whole("anthropic")),
     Story(name="messages-async", tell=whole_async("anthropic")),
     Story(name="messages-async-streamed", tell=streamed_async("anthropic"), answers=TWICE),
+    Story(name="chat-formed", tell=formed("openai"), answers=SUM),
     Story(name="responses", tell=responses, answers=(DONE,)),
     Story(name="completions", tell=completions, answers=(DONE,)),
     Story(name="embeddings", tell=embeddings, answers=("ok",), ends="2"),

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import openai
-from story import DONE, KEY, QUESTION, SYSTEM, TWICE, Story, add
+from story import DONE, KEY, QUESTION, SUM, SYSTEM, TWICE, Story, Sum, add
 
 from agl_core.testing import ScriptedModel
 
@@ -120,6 +120,19 @@ def _went_on(items: list[Any], reply: Any) -> bool:
     return not calls
 
 
+def chat_formed(model: ScriptedModel) -> object:
+    """An answer that must have a form."""
+    with _client(model) as client:
+        reply = client.chat.completions.parse(model="policy", messages=_turns(), response_format=Sum)
+        return reply.choices[0].message.parsed
+
+
+def responses_formed(model: ScriptedModel) -> object:
+    """The same, by the other route."""
+    with _client(model) as client:
+        return client.responses.parse(model="policy", input=QUESTION, text_format=Sum).output_parsed
+
+
 def embeddings(model: ScriptedModel) -> object:
     """Of two texts."""
     with _client(model) as client:
@@ -130,6 +143,8 @@ STORIES = (
     Story(name="chat", tell=chat),
     Story(name="chat-streamed", tell=chat_streamed, answers=TWICE),
     Story(name="chat-async", tell=chat_async),
+    Story(name="chat-formed", tell=chat_formed, answers=SUM),
+    Story(name="responses-formed", tell=responses_formed, answers=SUM),
     Story(name="completions", tell=completions, answers=(DONE,)),
     Story(name="completions-streamed", tell=completions_streamed, answers=(DONE,)),
     Story(name="responses", tell=responses),

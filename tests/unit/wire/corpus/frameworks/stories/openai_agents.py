@@ -8,12 +8,13 @@ from typing import Any
 
 import agents
 import openai
-from story import KEY, QUESTION, SYSTEM, TWICE, Story, add
+from story import CALL, KEY, QUESTION, SUM, SYSTEM, TWICE, Story, Sum, add
 
 from agl_core.testing import ScriptedModel
 
 PACKAGES = ("openai-agents", "openai")
 TOOL = agents.function_tool(add)
+FORMED = (CALL, *SUM)
 
 
 def _agent(model: ScriptedModel, speaks: Callable[..., Any]) -> agents.Agent[None]:
@@ -47,9 +48,16 @@ def streamed(speaks: Callable[..., Any]) -> Callable[[ScriptedModel], object]:
     return tell
 
 
+def formed(speaks: Callable[..., Any]) -> Callable[[ScriptedModel], object]:
+    """One whose last word must have a form."""
+    return lambda model: agents.Runner.run_sync(_agent(model, speaks).clone(output_type=Sum), QUESTION).final_output
+
+
 STORIES = (
     Story(name="chat", tell=whole(agents.OpenAIChatCompletionsModel)),
     Story(name="chat-streamed", tell=streamed(agents.OpenAIChatCompletionsModel), answers=TWICE),
     Story(name="responses", tell=whole(agents.OpenAIResponsesModel)),
     Story(name="responses-streamed", tell=streamed(agents.OpenAIResponsesModel), answers=TWICE),
+    Story(name="chat-formed", tell=formed(agents.OpenAIChatCompletionsModel), answers=FORMED),
+    Story(name="responses-formed", tell=formed(agents.OpenAIResponsesModel), answers=FORMED),
 )

@@ -12,11 +12,12 @@ from pydantic_ai.models.anthropic import AnthropicModel
 from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
 from pydantic_ai.providers.anthropic import AnthropicProvider
 from pydantic_ai.providers.openai import OpenAIProvider
-from story import KEY, QUESTION, SYSTEM, TWICE, Story, add
+from story import CALL, KEY, QUESTION, SYSTEM, TWICE, Story, Sum, add, called
 
 from agl_core.testing import ScriptedModel
 
 PACKAGES = ("pydantic-ai-slim", "openai", "anthropic")
+FORMED = (CALL, called("final_result", number=2, **Sum(total=42).model_dump()))
 
 
 def chat(model: ScriptedModel) -> Any:
@@ -56,15 +57,22 @@ def streamed(speaks: Callable[[ScriptedModel], Any]) -> Callable[[ScriptedModel]
     return lambda model: asyncio.run(story(model))
 
 
+def formed(speaks: Callable[[ScriptedModel], Any]) -> Callable[[ScriptedModel], object]:
+    """One whose last word must have a form, which is a tool that it must call."""
+    return lambda model: Agent(speaks(model), tools=[add], output_type=Sum).run_sync(QUESTION).output
+
+
 SPOKEN = (
     Story(name="chat", tell=whole(chat)),
     Story(name="chat-streamed", tell=streamed(chat), answers=TWICE),
+    Story(name="chat-formed", tell=formed(chat), answers=FORMED),
     Story(name="responses", tell=whole(responses)),
     Story(name="responses-streamed", tell=streamed(responses), answers=TWICE),
 )
 MESSAGES = (
     Story(name="messages", tell=whole(messages)),
     Story(name="messages-streamed", tell=streamed(messages), answers=TWICE),
+    Story(name="messages-formed", tell=formed(messages), answers=FORMED),
 )
 # 2.31 fails on version 2 of Anthropic's library, before it sends anything.
 STORIES = SPOKEN if version("pydantic-ai-slim").startswith("2.31.") else (*SPOKEN, *MESSAGES)
