@@ -68,16 +68,26 @@ class Events:
         return bytes(self._rest)
 
     def _whole(self) -> Iterator[Sent]:
-        while (end := _END.search(self._rest, self._searched)) is not None:
-            raw = bytes(memoryview(self._rest)[: end.end()])
-            del self._rest[: end.end()]  # before it is given away: who takes it may not come back for the next
+        while (end := self._end()) is not None:
+            raw = bytes(memoryview(self._rest)[:end])
+            del self._rest[:end]  # before it is given away: who takes it may not come back for the next
             self._searched = 0
             is_first, self._is_started = not self._is_started, True
             yield _read(raw, is_first=is_first)
         self._searched = max(0, len(self._rest) - 3)
 
+    def _end(self) -> int | None:
+        """Where the next event ends, if it has come."""
+        if self._rest.find(b"\r", self._searched) < 0:  # as almost everybody writes, and found ten times as fast
+            place = self._rest.find(b"\n\n", self._searched)
+            return place + 2 if place >= 0 else None
+        found = _END.search(self._rest, self._searched)
+        return found.end() if found is not None else None
+
 
 def _read(raw: bytes, *, is_first: bool) -> Sent:
+    if raw.startswith(b"data: ") and raw.find(b"\n") == len(raw) - 2 and b"\r" not in raw:
+        return Sent(raw, raw[6:-2].decode("utf-8", "replace"))  # one line, which says it all
     data: list[str] = []
     event = None
     # A stream may start with a byte order mark, which is no part of the first field's name.
