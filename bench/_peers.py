@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bench._harness import progress
 
-__all__ = ["AGENT_LIGHTNING", "AGENT_LIGHTNING_1", "EVENTSOURCING", "Peer", "PeerMissing", "python_of"]
+__all__ = ["AGENT_LIGHTNING", "AGENT_LIGHTNING_1", "EVENTSOURCING", "OPENINFERENCE", "Peer", "PeerMissing", "python_of"]
 
 _FOLDER = Path(__file__).with_name(".peers")
 _PATIENCE = 900.0
@@ -25,6 +25,8 @@ class Peer:
     version: str
     python: str | None = None
     """The interpreter it wants, such as `python3.12`, where ours is too old for it."""
+    beside: tuple[str, ...] = ()
+    """What else its environment needs."""
 
     @property
     def folder(self) -> Path:
@@ -35,6 +37,7 @@ class Peer:
 AGENT_LIGHTNING = Peer(name="agentlightning", version="0.3.0")
 AGENT_LIGHTNING_1 = Peer(name="agentlightning", version="1.0.2", python="python3.12")
 EVENTSOURCING = Peer(name="eventsourcing", version="9.5.6")
+OPENINFERENCE = Peer(name="openinference-instrumentation-openai", version="0.1.66", beside=("openai==3.54.0",))
 
 
 class PeerMissing(Exception):
@@ -56,7 +59,8 @@ def _installed(peer: Peer) -> str | None:
         return None
     progress(f"installing {peer.name} {peer.version} into {peer.folder}: once, a minute or so")
     shutil.rmtree(peer.folder, ignore_errors=True)
-    install = [_python(peer), "-m", "pip", "install", "--quiet", "--no-input", f"{peer.name}=={peer.version}"]
+    wanted = [f"{peer.name}=={peer.version}", *peer.beside]
+    install = [_python(peer), "-m", "pip", "install", "--quiet", "--no-input", *wanted]
     for command in ([peer.python or sys.executable, "-m", "venv", str(peer.folder)], install):
         if why_not := _failure(command):
             return f"{peer.name} {peer.version} could not be installed: {why_not}"
