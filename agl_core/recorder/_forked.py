@@ -86,7 +86,8 @@ class Family:
     def in_child(self) -> None:
         """From now on there is a parent; whose children its others are is not this process's business."""
         for other in self._children:
-            other.close()
+            with suppress(OSError):
+                os.close(other.detach())  # whoever reads from it is not here any more, and would keep it open
         self._children = set()
         self._parent = None
         if self._forking.ends is not None:
@@ -134,13 +135,14 @@ class _Parent:
 
 
 def _nod(child: socket.socket) -> None:
-    with suppress(OSError):  # it has ended meanwhile
-        child.sendall(b"\1")
+    with suppress(OSError):  # it has ended meanwhile, or does not listen: the log's writer must not wait for it
+        child.send(b"\1", socket.MSG_DONTWAIT)
 
 
 @functools.cache
 def family() -> Family:
     """Of this process."""
     made = Family()
-    os.register_at_fork(before=made.before, after_in_parent=made.in_parent, after_in_child=made.in_child)
+    if hasattr(os, "register_at_fork"):  # elsewhere nothing forks
+        os.register_at_fork(before=made.before, after_in_parent=made.in_parent, after_in_child=made.in_child)
     return made

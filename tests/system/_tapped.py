@@ -75,9 +75,13 @@ def forking(task):
             return 1.0
         child = os.fork()
         if child == 0:
-            with httpx.Client(timeout=60) as client:
-                ask(client, task, number, many.result())
-            os._exit(0)
+            try:
+                with httpx.Client(timeout=60) as client:
+                    ask(client, task, number, many.result())
+            except BaseException as error:
+                tell(f"raised {error!r}")
+            finally:
+                os._exit(0)
         os.waitpid(child, 0)
 
 def listen():
@@ -105,7 +109,10 @@ async def main():
         threading.Thread(target=listen, daemon=True).start()
         ends = await asyncio.gather(*works, return_exceptions=True)
     tell("ended " + json.dumps([end if isinstance(end, str) else getattr(end, "code", repr(end)) for end in ends]))
-    os._exit(0) if sys.argv[6] == "abrupt" else store.close() or store.log.close()
+    if sys.argv[6] != "abrupt":
+        store.close()
+        store.log.close()
+    os._exit(0)  # the thread that reads stdin would be in the way of any other end
 
 asyncio.run(main())
 """

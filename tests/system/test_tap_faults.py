@@ -117,6 +117,33 @@ async def test_what_agents_were_told_is_kept_or_unknown_whatever_their_process_d
     assert {status for status, _ in told.attempts} == {"worker_lost"}
 
 
+async def test_of_two_processes_on_a_log_one_dies_and_the_other_notices_nothing(tmp_path: Path):
+    """What both of them were told adds up; who lives on has all of it kept."""
+    model, path = Model(), tmp_path / "log.db"
+    async with (
+        serving(model) as upstream,
+        agents(path, upstream, width=WIDTH) as dies,
+        agents(path, upstream, width=WIDTH) as lives,
+    ):
+        await rounds(lives, 1)
+        dies.say("1000")
+        lives.say("12")
+        await dies.until(5 * WIDTH)
+        dies.process.kill()
+        await lives.until(13 * WIDTH)
+        lives.say("0")
+        await lives.process.wait()
+        await dies.process.wait()
+
+    told = told_by(path)
+    missing = dies.answered - told.ok
+    print(f"one of two: {len(dies.answered)} and {len(lives.answered)} answered, {told.statuses} and {told.lost} lost")
+    assert lives.answered <= told.ok
+    assert (len(lives.answered), lives.ends) == (13 * WIDTH, ["completed"] * WIDTH)
+    assert len(missing) <= told.unknown
+    assert told.statuses.total() + told.lost >= model.asked
+
+
 async def test_calls_of_a_forked_child_are_its_parents_to_keep(tmp_path: Path):
     """An agent forks, and the child asks: every answer is right, and each is in the log."""
     model, path = Model(), tmp_path / "log.db"
