@@ -17,6 +17,7 @@ from agl_core.wire import _anthropic_tools as tools
 from agl_core.wire import _anthropic_turns as turns
 from agl_core.wire import _chat_values as values
 from agl_core.wire._anthropic_blocks import are_blocks
+from agl_core.wire._demands import in_anthropic
 from agl_core.wire._json import read
 from agl_core.wire._leftover import leftover, merged
 from agl_core.wire._words import in_words
@@ -205,7 +206,7 @@ def _render_foreign(call: ModelCall) -> dict[str, Any]:
         said["system"] = system
     if call.tools:
         said["tools"] = [tools.foreign(tool) for tool in call.tools]
-    return said
+    return said | in_anthropic(call)
 
 
 def _sampling(body: Mapping[str, Any]) -> Sampling:

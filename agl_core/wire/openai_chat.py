@@ -13,6 +13,7 @@ from typing import Any
 from agl_core.events import Choice, Message, ModelCall, Sampling, Tool, Usage
 from agl_core.wire import _chat_stream as stream
 from agl_core.wire import _chat_values as values
+from agl_core.wire._demands import in_chat
 from agl_core.wire._json import json_object
 from agl_core.wire._leftover import leftover, merged
 from agl_core.wire._reading import lean
@@ -59,12 +60,13 @@ def request(body: Mapping[str, Any]) -> ModelCall:
 
 def render_request(call: ModelCall) -> dict[str, Any]:
     """The body that asks for `call`."""
+    demanded = {} if call.dialect == NAME else in_chat(call)
     call = in_words(call, NAME)
     extra = _asked(call)
     said = _say_request(extra, model=call.model, tools=call.tools, sampling=call.sampling)
     if call.messages or "messages" not in extra:
         said["messages"] = [values.render_message(message) for message in call.messages]
-    return merged(said, extra)
+    return merged(said | demanded, extra)
 
 
 def read(raw: bytes, asked: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from agl_core.wire import _responses_items as items
 from agl_core.wire import _responses_stream as stream
 from agl_core.wire import _responses_values as values
 from agl_core.wire import openai_chat
+from agl_core.wire._demands import in_responses
 from agl_core.wire._json import read
 from agl_core.wire._leftover import leftover, merged
 from agl_core.wire._words import in_words
@@ -72,7 +73,7 @@ def request(body: Mapping[str, Any]) -> ModelCall:
 
 def render_request(call: ModelCall) -> dict[str, Any]:
     """The body that asks for `call`."""
-    own = in_words(call, NAME)
+    own, is_foreign = in_words(call, NAME), call.dialect != NAME
     extra = _asked(own)
     said: dict[str, Any] = {"model": own.model} if own.model else {}
     messages = own.messages
@@ -84,9 +85,8 @@ def render_request(call: ModelCall) -> dict[str, Any]:
     said.update(values.render_sampling(own.sampling))
     if own.tools or "tools" in extra:
         left = extra.pop("tools", None)
-        is_foreign = call.dialect != NAME
         said["tools"] = _foreign(own.tools) if is_foreign else values.render_tools(own.tools, left)
-    return merged(said, extra)
+    return merged(said | (in_responses(call) if is_foreign else {}), extra)
 
 
 def response(call: ModelCall, body: Mapping[str, Any], *, logprobs_mode: str | None = None) -> ModelCall:

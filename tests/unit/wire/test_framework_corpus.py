@@ -45,6 +45,15 @@ def _files() -> Iterator[tuple[str, dict[str, Any]]]:
             yield f"{path.parent.name}-{path.stem}-{name}", story
 
 
+def _demanded(dialect: Dialect, body: dict[str, Any]) -> tuple[bool, Any]:
+    """Whether a tool must be called, and the schema that the answer must have."""
+    must = body.get("tool_choice") in ("required", {"type": "any"})
+    if dialect is openai_chat:
+        return must, body.get("response_format", {}).get("json_schema", {}).get("schema")
+    form = body.get("text" if dialect is openai_responses else "output_config", {}).get("format", {})
+    return must, form.get("schema")
+
+
 STORIES = [pytest.param(story, id=name) for name, story in _files()]
 SENT = [
     pytest.param(Sent(dialect=ROUTES[request["route"]], body=request["body"]), id=f"{name}-{place}")
@@ -133,6 +142,16 @@ def test_what_nobody_knows_yet_comes_back(sent: Sent):
     assert sent.dialect.render_request(later.call) == _spelt(later)
     assert later.call.tools == sent.call.tools
     assert [_said(one) for one in later.call.messages] == [_said(one) for one in sent.call.messages]
+
+
+@pytest.mark.parametrize(
+    ("sent", "other"), [param for param in TURNED if any(_demanded(param.values[0].dialect, param.values[0].body))]
+)
+def test_what_a_framework_demands_is_demanded_in_another_dialect(sent: Sent, other: Dialect):
+    """That a tool is called, and of what form the answer is."""
+    told = other.render_request(sent.call)
+
+    assert _demanded(other, told) == _demanded(sent.dialect, sent.body)
 
 
 @pytest.mark.parametrize(("sent", "other"), TURNED)
