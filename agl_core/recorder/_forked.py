@@ -4,42 +4,49 @@ from __future__ import annotations
 
 import functools
 import os
+import pickle
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, Literal
 from weakref import WeakValueDictionary
 
-import msgspec
-
 from agl_core.errors import LogError
+from agl_core.events import Event
 
-__all__ = ["Family", "Said", "family"]
+__all__ = ["Family", "Of", "Said", "What", "family"]
 
 _PATIENCE = 0.25
 """Seconds that a child waits for its parent to have kept what it said; then it goes on, and waits again when it has."""
 _LENGTH = 8
 
-Hear = Callable[["Said"], "Future[Any]"]
+What = Literal["begin", "end", "record", "note"]
 
 
-class Said(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
+@dataclass(frozen=True, slots=True)
+class Of:
+    """Whose it is."""
+
+    run_id: str | None
+    rollout_id: str
+    attempt_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
     """What a child would write."""
 
     recorder: int
     """Which one: a forked process has its recorders at the addresses they had."""
-    what: Literal["begin", "end", "record", "note"]
-    of: tuple[str | None, str, str] = (None, "", "")
-    """Run, rollout and attempt."""
+    what: What
+    of: Of | None = None
+    event: Event | None = None
     call_id: str = ""
     model: str = ""
     key: str | None = None
-    event: tuple[str, int, bytes] = ("", 0, b"")
-    """Type, schema and data."""
-    blobs: Mapping[str, bytes] = {}
 
 
 class Family:
@@ -62,7 +69,7 @@ class Family:
             if self._parent is None:
                 raise LogError("this process was forked, and has no way to the log of its parent")
             self._parent.say(said)
-        except (LogError, OSError) as error:
+        except (LogError, OSError, TypeError, ValueError, pickle.PicklingError) as error:
             future.set_exception(error)
         else:
             future.set_result(())
@@ -96,10 +103,9 @@ class Family:
             self._parent = _Parent(theirs)
 
     def _listen(self, child: socket.socket) -> None:
-        decode = msgspec.msgpack.Decoder(Said).decode
         with child, child.makefile("rb") as frames, suppress(OSError):
             while length := frames.read(_LENGTH):
-                said = decode(frames.read(int.from_bytes(length, "big")))
+                said = pickle.loads(frames.read(int.from_bytes(length, "big")))  # noqa: S301 - our own child's
                 recorder = self._recorders.get(said.recorder)
                 if recorder is None:
                     _nod(child)
@@ -118,7 +124,8 @@ class _Parent:
         """How often it has not nodded yet."""
 
     def say(self, said: Said) -> None:
-        frame = msgspec.msgpack.encode(said)
+        # No codec of ours: it learns under a lock, which a thread that is not here any more may hold.
+        frame = pickle.dumps(said)
         with self._lock:
             patience = 0.0 if self._waiting else _PATIENCE
             self._socket.settimeout(None)

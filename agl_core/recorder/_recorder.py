@@ -8,18 +8,16 @@ import threading
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import Literal
-
-import msgspec
+from typing import Any
 
 from agl_core.clock import Clock, System
 from agl_core.errors import AglError, LogError
 from agl_core.events import CallRecorded, Event, ModelCall
 from agl_core.log import Decide, Owner, SqliteLog, View
 from agl_core.record import Draft, Record
-from agl_core.recorder._forked import Said, family
+from agl_core.recorder._forked import Of, Said, What, family
 from agl_core.recorder._scope import Attributed
 
 __all__ = ["LoopRecorder", "Recorder"]
@@ -121,16 +119,16 @@ class Recorder:
 
     def hear(self, said: Said) -> Future[Sequence[Record]]:
         """Write for a process that was forked from this one; `of_children` has what this gives."""
-        of = _Of(*said.of)
         try:
-            kept = self._hear(said, of)
+            kept = self._hear(said)
         except AglError as error:
             kept = Future()
             kept.set_exception(error)
-        with self._lock:
-            others = self._of_children.get(of.attempt_id, ())
-            open_ = [other for other in others if not other.done() or other.exception() is not None]
-            self._of_children[of.attempt_id] = [*open_, kept]
+        if said.of is not None:
+            with self._lock:
+                others = self._of_children.get(said.of.attempt_id, ())
+                open_ = [other for other in others if not other.done() or other.exception() is not None]
+                self._of_children[said.of.attempt_id] = [*open_, kept]
         return kept
 
     def of_children(self, attempt_id: str) -> list[Future[Sequence[Record]]]:
@@ -171,32 +169,21 @@ class Recorder:
     def _is_forked(self) -> bool:
         return os.getpid() != self._owner.pid
 
-    def _say(
-        self,
-        what: Literal["begin", "end", "record", "note"],
-        of: Attributed | None = None,
-        *,
-        event: Event | None = None,
-        call_id: str = "",
-        model: str = "",
-        key: str | None = None,
-    ) -> Future[Sequence[Record]]:
-        said = Said(recorder=id(self), what=what, call_id=call_id, model=model, key=key)
-        if of is not None:
-            said = msgspec.structs.replace(said, of=(of.run_id, of.rollout_id, of.attempt_id))
-        if event is not None:
-            packed = self._log.codec.encode(event)
-            data = (packed.type, packed.schema, packed.data)
-            said = msgspec.structs.replace(said, event=data, blobs=packed.blobs)
-        return self._family.say(said)
+    def _say(self, what: What, of: Attributed | None = None, **fields: Any) -> Future[Sequence[Record]]:
+        whose = Of(of.run_id, of.rollout_id, of.attempt_id) if of is not None else None
+        return self._family.say(Said(recorder=id(self), what=what, of=whose, **fields))
 
-    def _hear(self, said: Said, of: Attributed) -> Future[Sequence[Record]]:
-        if said.what == "begin":
-            return self.begin_call(said.call_id, of, model=said.model)
-        event = self._log.codec.decode(*said.event, said.blobs.__getitem__)
-        if said.what == "end" and isinstance(event, CallRecorded):
-            return self.end_call(event, of)
-        return self.note(event) if said.what == "note" else self.record(event, of, key=said.key)
+    def _hear(self, said: Said) -> Future[Sequence[Record]]:
+        match said:
+            case Said(what="begin", of=Of() as of):
+                return self.begin_call(said.call_id, of, model=said.model)
+            case Said(what="end", of=Of() as of, event=CallRecorded() as event):
+                return self.end_call(event, of)
+            case Said(what="record", of=Of() as of, event=Event() as event):
+                return self.record(event, of, key=said.key)
+            case Said(event=Event() as event):
+                return self.note(event)
+        raise AssertionError(said)
 
     def _settle(self, event: CallRecorded, of: Attributed, kept: Future[Sequence[Record]]) -> None:
         if kept.exception() is not None:
@@ -232,15 +219,6 @@ class Recorder:
             actor=self._actor,
             occurred_at=self._clock.now(),
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _Of:
-    """Whose it is, as a forked process says it."""
-
-    run_id: str | None
-    rollout_id: str
-    attempt_id: str
 
 
 class LoopRecorder:
