@@ -11,7 +11,7 @@ import msgspec
 from agl_core.engine import Endpoint
 from agl_core.events import ModelCall
 from agl_core.gateway._refusals import Refused
-from agl_core.wire import DIALECTS, Dialect, in_words
+from agl_core.wire import DIALECTS, Dialect, anthropic_messages, in_words
 
 __all__ = ["Sampling", "Translation"]
 
@@ -35,6 +35,9 @@ class Translation:
         if dialect is not self._spoken and body.get(_CONTINUED) is not None:
             why = f"{endpoint.model} keeps no responses: send the whole `input` instead of `{_CONTINUED}`"
             raise Refused(400, "NOT_SPOKEN", why)
+        if dialect is not self._spoken and body.get("thread") is not None and dialect is anthropic_messages:
+            why = f"{endpoint.model} keeps no threads: send the whole `messages` instead of `thread`"
+            raise Refused(400, anthropic_messages.THREAD_UNSUPPORTED, why)
         self._mode = endpoint.logprobs_mode
         self._seen = body
         self.is_plain = self._spoken is dialect

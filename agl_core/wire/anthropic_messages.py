@@ -27,6 +27,7 @@ from agl_core.wire.sse import said
 __all__ = [
     "NAME",
     "ROUTE",
+    "THREAD_UNSUPPORTED",
     "add_capture",
     "assembly",
     "broken",
@@ -42,6 +43,8 @@ __all__ = [
 
 NAME = "anthropic.messages"
 ROUTE = "messages"
+THREAD_UNSUPPORTED = "thread_unsupported_request"
+"""The code by which a client hears that nobody here keeps its chat (`thread`)."""
 
 _ANSWER = "$response"
 """In `extra`: what the response said beside our words. No request field is called so."""
@@ -159,7 +162,10 @@ def strip_capture(response: Mapping[str, Any], asked: Mapping[str, Any]) -> dict
 def refusal(status: int, code: str, message: str) -> dict[str, Any]:
     """An error in Anthropic's shape, with our code beside its type."""
     kind = _KINDS.get(status, "invalid_request_error" if status < _SERVER else "api_error")
-    return {"type": "error", "error": {"type": kind, "message": message, "code": code}}
+    error: dict[str, Any] = {"type": kind, "message": message, "code": code}
+    if code == THREAD_UNSUPPORTED:  # its runner of tools reads this, and sends the whole chat instead
+        error["details"] = {"error_code": code, "unsupported": ["thread"]}
+    return {"type": "error", "error": error}
 
 
 def broken(code: str, message: str) -> bytes:

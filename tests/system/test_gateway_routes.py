@@ -37,7 +37,7 @@ class Scene:
 
     def __init__(self, store: Any, url: str, key: str, *, is_translated: bool) -> None:
         self.store, self.is_translated = store, is_translated
-        self.reply: Any = TEXT
+        self.script: Any = lambda _asked: TEXT
         self.openai = openai.AsyncOpenAI(base_url=url, api_key=key, max_retries=0)
         self.anthropic = anthropic.AsyncAnthropic(base_url=url.removesuffix("/v1"), api_key=key, max_retries=0)
 
@@ -59,7 +59,7 @@ async def scene(request: pytest.FixtureRequest, anyio_backend: str, tmp_path: Pa
     base = await gateway.start()
     url = f"{base}/rollout/{rollout.rollout_id}/attempt/{attempt_id}/v1"
     found = Scene(store, url, store.ask.attempt_key(attempt_id), is_translated=len(request.param) == 1)
-    with ScriptedModel(lambda _asked: found.reply, version=3) as model:
+    with ScriptedModel(lambda asked: found.script(asked), version=3) as model:
         gateway.register(replace(model.endpoint, dialects=tuple(request.param)))
         yield found
         await gateway.stop()
@@ -133,7 +133,7 @@ async def test_the_sdk_reads_the_answer_and_the_log_has_the_call(scene: Scene, a
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 async def test_a_wish_for_a_tool_goes_through_to_anthropic(scene: Scene, *, stream: bool):
     """And its result back."""
-    scene.reply = WISH
+    scene.script = lambda _asked: WISH
     tool: Any = {"name": "add", "description": "a", "input_schema": TOOL}
     asked: Any = {"model": "policy", "max_tokens": 64, "messages": [{"role": "user", "content": "?"}], "tools": [tool]}
 
@@ -153,7 +153,7 @@ async def test_a_wish_for_a_tool_goes_through_to_anthropic(scene: Scene, *, stre
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 async def test_a_wish_for_a_tool_goes_through_to_responses(scene: Scene, *, stream: bool):
     """As an item of its own."""
-    scene.reply = WISH
+    scene.script = lambda _asked: WISH
     tool: Any = {"type": "function", "name": "add", "parameters": TOOL, "strict": False}
     asked: Any = {"model": "policy", "input": "?", "tools": [tool]}
 
@@ -174,6 +174,31 @@ async def test_an_unknown_model_is_an_error_in_each_dialect(scene: Scene):
         await scene.openai.responses.create(model="nobody", input="?")
     with pytest.raises(anthropic.NotFoundError):
         await scene.anthropic.messages.create(model="nobody", max_tokens=8, messages=[{"role": "user", "content": "?"}])
+
+
+async def test_a_chat_that_the_provider_would_keep_is_sent_whole_where_it_cannot(scene: Scene):
+    """Anthropic's runner of tools leaves its history with the provider, and sends it all to whoever keeps none."""
+    if not scene.is_translated:
+        pytest.skip("the model's own server is asked")
+    if not hasattr(anthropic, "beta_async_tool"):
+        pytest.skip("this version has no runner of tools")
+
+    @anthropic.beta_async_tool
+    async def add(a: int) -> str:
+        """a + a"""
+        return str(a + a)
+
+    replies = iter([WISH, TEXT])
+    scene.script = lambda _asked: next(replies)
+    runner = scene.anthropic.beta.messages.tool_runner(
+        model="policy", max_tokens=256, tools=[add], messages=[{"role": "user", "content": "2 + 2?"}]
+    )
+
+    final = await runner.until_done()
+
+    (last,) = [record.event for record in scene.store.log.read(types=["call.recorded"])][-1:]
+    assert final.content[0].text == TEXT
+    assert [message.role for message in last.call.messages] == ["user", "assistant", "tool"]
 
 
 async def test_tokens_are_counted_where_the_model_is(scene: Scene):
