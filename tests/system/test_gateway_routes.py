@@ -15,7 +15,7 @@ import agl_core as agl
 from agl_core.events import CallRecorded, ToolCall
 from agl_core.gateway import Gateway
 from agl_core.recorder import Recorder
-from agl_core.testing import Answer, ScriptedModel
+from agl_core.testing import Answer, Asked, ScriptedModel
 from agl_core.wire import DIALECTS
 
 anthropic = pytest.importorskip("anthropic")
@@ -41,6 +41,10 @@ class Scene:
         self.openai = openai.AsyncOpenAI(base_url=url, api_key=key, max_retries=0)
         self.anthropic = anthropic.AsyncAnthropic(base_url=url.removesuffix("/v1"), api_key=key, max_retries=0)
 
+    def answer(self, asked: Asked) -> Any:
+        """By the script that the test has set."""
+        return self.script(asked)
+
     @property
     def call(self) -> CallRecorded:
         """The one call in the log."""
@@ -59,7 +63,7 @@ async def scene(request: pytest.FixtureRequest, anyio_backend: str, tmp_path: Pa
     base = await gateway.start()
     url = f"{base}/rollout/{rollout.rollout_id}/attempt/{attempt_id}/v1"
     found = Scene(store, url, store.ask.attempt_key(attempt_id), is_translated=len(request.param) == 1)
-    with ScriptedModel(lambda asked: found.script(asked), version=3) as model:
+    with ScriptedModel(found.answer, version=3) as model:
         gateway.register(replace(model.endpoint, dialects=tuple(request.param)))
         yield found
         await gateway.stop()
@@ -185,7 +189,7 @@ async def test_a_chat_that_the_provider_would_keep_is_sent_whole_where_it_cannot
 
     @anthropic.beta_async_tool
     async def add(a: int) -> str:
-        """a + a"""
+        """Double a number."""
         return str(a + a)
 
     replies = iter([WISH, TEXT])
