@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 
 from agl_core.clock import Clock, System
 from agl_core.codec import Codec
-from agl_core.errors import LogCorrupt, LogReadOnly
+from agl_core.errors import LogCorrupt, LogGone, LogReadOnly
 from agl_core.events import Event
 from agl_core.log import _schema
 from agl_core.log._blobs import fetch
@@ -247,7 +247,12 @@ class SqliteLog:
                     self._readers.append(db)
 
     def _connect(self) -> sqlite3.Connection:
-        return _schema.connect(self.path, readonly=True)
+        try:
+            return _schema.connect(self.path, readonly=True)
+        except sqlite3.OperationalError:
+            if self.path.exists():
+                raise
+            raise LogGone(str(self.path)) from None
 
     # --- following
 

@@ -195,6 +195,19 @@ def test_a_writer_notices_that_its_file_is_gone(tmp_path, harm):
             log.submit([note()]).result(timeout=30)
 
 
+def test_more_readers_than_there_were_find_no_file(tmp_path):
+    """Who reads already goes on; another one is told why not."""
+    path = tmp_path / "log.db"
+    with SqliteLog(path, projections=CORE) as log:
+        log.append([note("before")])
+        with log.reading() as db:
+            path.rename(tmp_path / "elsewhere.db")
+
+            assert db.execute("select count(*) from events").fetchone() == (1,)
+            with pytest.raises(LogGone):
+                log.rows("select 1")
+
+
 def test_a_file_that_comes_back_is_written_again(tmp_path):
     """It is the same file, by whatever names it went."""
     path = tmp_path / "log.db"
