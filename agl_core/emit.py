@@ -48,7 +48,7 @@ def emit_reward(
     given = rewards_of(reward, scope, primary_key=primary_key, target=target, evidence=attributes or {})
     if propagate:
         for event in given:
-            scope.pending.append(scope.recorder.record(event, scope))
+            scope.expect(scope.recorder.record(event, scope))
     return given[0]
 
 
@@ -202,7 +202,7 @@ def _emit(
         ended_at=now,
     )
     if propagate:
-        scope.pending.append(scope.recorder.record(span, scope))
+        scope.expect(scope.recorder.record(span, scope))
     return span
 
 

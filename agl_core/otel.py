@@ -25,7 +25,7 @@ class Processor(SpanProcessor):
             scope = current("a span")
         except OutsideAttempt:
             return
-        scope.pending.append(scope.recorder.record(recorded(span, scope), scope))
+        scope.expect(scope.recorder.record(recorded(span, scope), scope))
 
 
 def recorded(span: ReadableSpan, scope: Scope) -> SpanRecorded:

@@ -70,7 +70,7 @@ def tapped(closing: ExitStack) -> Tracer:
         scope = Scope(recorder=recorder, run_id=None, **ids)
         with tapped(), attributed(scope):
             yield
-        for kept in scope.pending:
+        for kept in list(scope.pending):
             kept.result()
 
     return traced

@@ -108,15 +108,16 @@ class Writer:
             written.wait()
         return item.result()
 
-    def submit(self, work: Work, expected: Expected) -> Future[Sequence[Record]]:
-        """Queue it."""
+    def submit(self, work: Work, expected: Expected, *, eager: bool) -> Future[Sequence[Record]]:
+        """Queue it; what is `eager` is written here, if that makes nobody wait."""
         item = self.item(work, expected)
         future: Future[Sequence[Record]] = Future()
         # What is submitted is written. A waiter that gives up (a cancelled task cancels the future it awaits) must
         # not be able to take it back: setting the result of a cancelled future would end the writer's thread.
         future.set_running_or_notify_cancel()
         item.told = partial(_resolve, future)
-        self.queue([item])
+        if not (eager and self.write_now([item])):
+            self.queue([item])
         return future
 
     def item(self, work: Work, expected: Expected) -> Item:

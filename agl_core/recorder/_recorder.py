@@ -70,7 +70,7 @@ class Recorder:
         """
         if self._is_forked():
             return self._say("begin", of, call_id=call_id, model=model)
-        noted = self._log.submit(self.begins(call_id, of, model))
+        noted = self._log.submit(self.begins(call_id, of, model), eager=True)
         if self._keeps_up:
             with suppress(TimeoutError):
                 noted.exception(timeout=_PATIENCE)
@@ -86,7 +86,7 @@ class Recorder:
         """A call has come to its end, whichever; one that cannot be kept is told as unknown, as soon as that can be."""
         if self._is_forked():
             return self._say("end", of, event=event)
-        kept = self._log.submit(self.ends(event, of))
+        kept = self._log.submit(self.ends(event, of), eager=not _in_loop())
         kept.add_done_callback(partial(self._settle, event, of))
         return kept
 
@@ -219,6 +219,11 @@ class Recorder:
             actor=self._actor,
             occurred_at=self._clock.now(),
         )
+
+
+def _in_loop() -> bool:
+    """Whether other coroutines wait for this one, and may have something to write too."""
+    return asyncio._get_running_loop() is not None  # noqa: SLF001 - the public one raises, which costs more than asking
 
 
 class LoopRecorder:

@@ -47,7 +47,18 @@ class Scope:
     attempt_id: str
     agent: str | None = None
     pending: list[Future[Sequence[Record]]] = field(default_factory=list)
-    """Writes under way; the runner sees to it that all have landed before the attempt is settled."""
+    """Writes that have not landed, or failed; the runner waits for them before the attempt is settled."""
+
+    def expect(self, write: Future[Sequence[Record]]) -> None:
+        """Have the runner wait for `write`; what has landed is let go of, because it holds what it wrote."""
+        if write.done() and write.exception() is None:
+            return
+        self.pending.append(write)
+        write.add_done_callback(self._let_go)
+
+    def _let_go(self, write: Future[Sequence[Record]]) -> None:
+        if write.exception() is None:
+            self.pending.remove(write)
 
 
 _scope: ContextVar[Scope | None] = ContextVar("agl_scope", default=None)

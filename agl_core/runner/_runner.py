@@ -181,26 +181,32 @@ class Runner(Generic[T]):
                 case bool() | int() | float() | Mapping():
                     for event in rewards_of(ended.result, scope):
                         _log.debug("%s: reward %s of %s recorded", self.worker_id, event.value, rollout.rollout_id)
-                        scope.pending.append(self.tracer.record(event, scope))
+                        scope.expect(self.tracer.record(event, scope))
                 case [*spans] if all(isinstance(span, SpanRecorded) for span in spans):
-                    scope.pending.extend(self.tracer.record(span, scope) for span in spans)
+                    for span in spans:
+                        scope.expect(self.tracer.record(span, scope))
                 case other:
                     raise BadValue("result", other, why="an agent returns None, a number, a dict of rewards, or spans")
         except AglError as error:
             ended = replace(ended, exit_status="agent_raised", error=f"[{error.code}] {error}", raised=error)
-        lost: BaseException | None = None
-        scope.pending.extend(self.tracer.of_children(scope.attempt_id))
-        for pending in scope.pending:
-            if not pending.done():
-                # Nothing is raised here: those after one that failed are to land too.
-                await asyncio.gather(asyncio.wrap_future(pending), return_exceptions=True)
-            lost = lost or pending.exception()
+        lost = await self._landed(scope)
         if lost is None:
             return ended
         with suppress(AglError):  # it fails as the first did, or says which calls are missing
             await asyncio.wrap_future(self.tracer.own_up())
         code = lost.code if isinstance(lost, AglError) else type(lost).__name__
         return replace(ended, exit_status="capture_lost", error=f"[{code}] {lost}", raised=lost)
+
+    async def _landed(self, scope: Scope) -> BaseException | None:
+        """What kept the first write from landing that failed, if one did."""
+        assert self.tracer is not None
+        lost: BaseException | None = None
+        for write in [*scope.pending, *self.tracer.of_children(scope.attempt_id)]:
+            if not write.done():
+                # Nothing is raised here: those after one that failed are to land too.
+                await asyncio.gather(asyncio.wrap_future(write), return_exceptions=True)
+            lost = lost or write.exception()
+        return lost
 
     def _explained(self, ended: Ended, rollout: AttemptedRollout) -> ExitStatus:
         """What an exception, or a time-out, stands for: the calls of the attempt tell."""

@@ -150,7 +150,7 @@ class Call:
     def _keep(self, event: CallRecorded) -> None:
         self._try.error = event.error
         # Not waited for here: an event loop must not stand still for a disk. The runner waits for all that is pending.
-        self._scope.pending.append(self._scope.recorder.end_call(event, self._scope))
+        self._scope.expect(self._scope.recorder.end_call(event, self._scope))
 
 
 def _sign(headers: MutableMapping[str, str], scope: Scope) -> None:
@@ -165,6 +165,6 @@ def _lost(scope: Scope, error: Exception) -> None:
     _log.warning("the tap could not follow a model call (%s)", type(error).__name__, exc_info=error)
     try:
         event = CaptureLost(count=1, where="agl_core.tap", why=type(error).__name__)
-        scope.pending.append(scope.recorder.record(event, scope))
+        scope.expect(scope.recorder.record(event, scope))
     except Exception as again:  # noqa: BLE001 - the rim
         _log.warning("that a call was lost cannot be kept (%s)", type(again).__name__)

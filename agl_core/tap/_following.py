@@ -44,8 +44,9 @@ def followed(environment: Mapping[str, str]) -> Iterator[Scope]:
             with tapped(), owned(scope):
                 yield scope
         finally:
-            wait(scope.pending)
-            if lost := [kept for kept in scope.pending if kept.exception() is not None]:
+            writes = list(scope.pending)
+            wait(writes)
+            if lost := [write for write in writes if write.exception() is not None]:
                 # Whoever opens the log next finds these calls under way, by a process that is no more.
                 _log.warning("%d facts of %s could not be kept", len(lost), scope.attempt_id)
 

@@ -64,7 +64,7 @@ async def attempt(path: Path) -> AsyncIterator[tuple[Any, Scope]]:
 
 def recorded(store: Any, scope: Scope) -> list[CallRecorded]:
     """All calls, once they have landed."""
-    for pending in scope.pending:
+    for pending in list(scope.pending):
         pending.result(timeout=30)
     return [record.event for record in store.log.read(types=["call.recorded"])]
 
