@@ -110,12 +110,12 @@ class Call:
             self._miss(error)
 
     def _miss(self, error: Exception) -> None:
-        _lost(self._scope, error)
+        _warn(error)
         try:
             call = ModelCall(model=self._asked.model, dialect=self._asked.dialect.NAME)
             self._keep(replace(self._event(call), status="unknown", error="capture_lost"))
         except Exception as again:  # noqa: BLE001 - the rim
-            _log.warning("call %s cannot be kept (%s)", self._id, type(again).__name__)
+            _lost(self._scope, again)
 
     def _told(self, cut: Cut | None) -> CallRecorded:
         dialect = self._asked.dialect
@@ -161,10 +161,14 @@ def _sign(headers: MutableMapping[str, str], scope: Scope) -> None:
 
 
 def _lost(scope: Scope, error: Exception) -> None:
-    # Only what kind of error: its message may quote the request.
-    _log.warning("the tap could not follow a model call (%s)", type(error).__name__, exc_info=error)
+    _warn(error)
     try:
         event = CaptureLost(count=1, where="agl_core.tap", why=type(error).__name__)
         scope.expect(scope.recorder.record(event, scope))
     except Exception as again:  # noqa: BLE001 - the rim
         _log.warning("that a call was lost cannot be kept (%s)", type(again).__name__)
+
+
+def _warn(error: Exception) -> None:
+    # Only what kind of error: its message may quote the request.
+    _log.warning("the tap could not follow a model call (%s)", type(error).__name__, exc_info=error)
