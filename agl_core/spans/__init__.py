@@ -1,0 +1,8 @@
+"""What spans mean, whoever wrote them: a dialect a module, one canonical form, derived on read."""
+
+from __future__ import annotations
+
+from agl_core.spans._table import DIALECTS, meaning
+from agl_core.spans.meaning import Kind, Score, SpanDialect, SpanMeaning
+
+__all__ = ["DIALECTS", "Kind", "Score", "SpanDialect", "SpanMeaning", "meaning"]
