@@ -16,6 +16,7 @@ EDITABLE := -e . \
 	-e './plugins/agl-demo' \
 	-e './plugins/agl-grpo[torch]' \
 	-e './plugins/agl-openai[openai]' \
+	-e './plugins/agl-openai-agents[openai-agents]' \
 	-e './plugins/agl-transformers[transformers]' \
 	-e './adapters/agl-triplets'
 
