@@ -152,7 +152,7 @@ def broken(code: str, message: str) -> bytes:
 
 
 _SERVER = 500
-_KINDS = {401: "authentication_error", 404: "not_found_error", 409: "conflict_error"}
+_KINDS = {401: "authentication_error", 409: "conflict_error"}
 
 
 def _asked(call: ModelCall) -> dict[str, Any]:

@@ -21,8 +21,9 @@ from any_llm.exceptions import (
     UnsupportedProviderError,
 )
 
-from agl_any_llm._refusals import Refusal, refusal
+from agl_any_llm._refusals import refusal
 from agl_any_llm._requests import chat, embeddings
+from agl_core.engine import Refusal
 from agl_core.errors import EngineFailed, MissingExtra, UnknownName
 from agl_core.wire.sse import said
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
-import msgspec
 from any_llm import exceptions as library
 from pydantic import ValidationError
 
+from agl_core.engine import Refusal
 from agl_core.errors import AglError, BadValue, ModelNotFound
-from agl_core.wire import openai_chat
 
-__all__ = ["Refusal", "refusal"]
+__all__ = ["NoRoute", "refusal"]
 
 _KINDS: tuple[tuple[type[library.AnyLLMError], int, str], ...] = (
     (library.UnsupportedParameterError, 400, "unsupported_parameter"),
@@ -31,29 +29,15 @@ _OURS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 _RETRY_AFTER = ("retry-after", "retry-after-ms")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
-    """An answer that is none."""
-
-    status: int
-    code: str
-    message: str
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def body(self) -> bytes:
-        """As it is sent where nothing was sent yet."""
-        return msgspec.json.encode(openai_chat.refusal(self.status, self.code, self.message))
-
-    @property
-    def event(self) -> bytes:
-        """As it is sent in the middle of a stream."""
-        return openai_chat.broken(self.code, self.message)
+class NoRoute(Exception):
+    """Nothing is served there."""
 
 
 def refusal(error: Exception) -> Refusal:
     """How it is told."""
     match error:
+        case NoRoute():
+            return Refusal(status=404, code="not_found", message=str(error))
         case ModelNotFound():
             return Refusal(status=404, code="model_not_found", message=str(error))
         case BadValue():

@@ -23,7 +23,7 @@ from agl_transformers._proof import prove
 from agl_transformers._rendering import Prompt, Renderer
 from agl_transformers._replies import Writer
 from agl_transformers._requests import ChatRequest, read
-from agl_transformers._server import Server
+from agl_transformers._server import serving
 from agl_transformers._streams import Stream
 from agl_transformers._template import Template
 from agl_transformers._weights import Weights
@@ -84,7 +84,7 @@ class _Serving:
         self._batcher = Batcher(
             decoder, max_batch=options.max_batch, threads=options.threads, url=url, deliver=self._deliver
         )
-        self._server = Server(self._answer, model=name, max_len=self._max_len)
+        self._server = serving(self._answer, model=name, max_len=self._max_len)
         self._batcher.start()
         base = self._server.start()
         self.endpoint = Endpoint(url=base, model=name, max_len=self._max_len, tools=dialect.name, folder=options.folder)

@@ -584,4 +584,4 @@ def test_the_sdk_reads_a_refusal(client: Any):
     with pytest.raises(openai.NotFoundError, match="no such model") as refused:
         client.completions.create(model="m", prompt="a")
 
-    assert (refused.value.code, refused.value.type) == ("model_not_found", "not_found_error")
+    assert (refused.value.code, refused.value.type) == ("model_not_found", "invalid_request_error")
