@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from agl_core.testing._scripted_faults import Broken, Failing, Malformed, Stalled, Unfinished, in_turn
     from agl_core.testing._scripted_model import ScriptedModel
     from agl_core.testing._scripted_values import Answer, Asked, Refusal
+    from agl_core.testing._tracer_contract import TracerContract
 
 __all__ = [
     "Answer",
@@ -30,6 +31,7 @@ __all__ = [
     "ScriptedEngine",
     "ScriptedModel",
     "Stalled",
+    "TracerContract",
     "Unfinished",
     "in_turn",
     "strategies",
@@ -48,6 +50,7 @@ _HOMES = {
     "ScriptedEngine": "_scripted_engine",
     "ScriptedModel": "_scripted_model",
     "Stalled": "_scripted_faults",
+    "TracerContract": "_tracer_contract",
     "Unfinished": "_scripted_faults",
     "in_turn": "_scripted_faults",
 }
