@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["at", "count", "decoded", "flag", "listed", "number", "rows", "text", "texts", "written"]
+__all__ = ["at", "count", "decoded", "flag", "gathered", "listed", "number", "rows", "text", "texts", "written"]
 
 _INT64 = 1 << 63
 _DIGITS = 9
@@ -64,7 +64,8 @@ def written(value: Any) -> str:
     if value is None:
         return ""
     try:
-        return json.dumps(value, ensure_ascii=False)
+        # Sorted, because the log sorts maps: what is derived from it must be what was derived before.
+        return json.dumps(value, ensure_ascii=False, sort_keys=True)
     except (TypeError, ValueError, RecursionError):
         return ""
 
@@ -87,14 +88,18 @@ def listed(value: Any) -> list[Mapping[str, Any]]:
     """The maps of a list; one whose indices were names, too."""
     found = decoded(value)
     if isinstance(found, Mapping):
-        places = sorted((int(name), one) for name, one in found.items() if _is_index(name)) if found else []
-        found = [one for _, one in sorted(places, key=lambda place: place[0])]
+        found = [found[name] for name in sorted(filter(_is_index, found), key=lambda name: (int(name), name))]
     return [one for one in found if isinstance(one, Mapping)] if isinstance(found, list | tuple) else []
 
 
 def rows(attributes: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
     """A list of maps: in one attribute, or spread over `name.0.role`, `name.0.content` and so on."""
     return listed(attributes[name]) if name in attributes else listed(_tree(attributes, f"{name}."))
+
+
+def gathered(attributes: Mapping[str, Any], name: str) -> Any:
+    """A value: in one attribute, or spread over names below it, which make a map; null when it is in neither."""
+    return decoded(attributes[name]) if name in attributes else _tree(attributes, f"{name}.") or None
 
 
 def _tree(attributes: Mapping[str, Any], prefix: str) -> Mapping[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from agl_core.events import SpanRecorded
 from agl_core.spans import gen_ai
-from agl_core.spans._attributes import at, decoded, flag, number, rows, text
+from agl_core.spans._attributes import at, decoded, flag, gathered, number, rows, text
 from agl_core.spans._messages import messages
 from agl_core.spans.meaning import Kind, Score, SpanMeaning
 
@@ -49,7 +49,7 @@ def _operation(base: SpanMeaning, found: Mapping[str, Any]) -> SpanMeaning:
     asked = messages(rows(found, "agentlightning.operation.input.messages"))
     kind: Kind = "model_call" if choices and asked else "task"
     if kind == "task":
-        given, came = (decoded(found.get(f"agentlightning.operation.{way}")) for way in ("input", "output"))
+        given, came = (gathered(found, f"agentlightning.operation.{way}") for way in ("input", "output"))
         return replace(base, kind=kind, arguments=given, result=came)
     # A call as the tracer for Weave has it: request and answer, name by name.
     return replace(

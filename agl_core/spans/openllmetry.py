@@ -33,7 +33,7 @@ _REQUESTS: Mapping[str, Kind] = {
     "embedding": "model_call",
     "rerank": "retriever",
 }
-"""By `llm.request.type`."""
+"""By `llm.request.type`, and AgentOps' `gen_ai.request.type`."""
 _CHAT = ("gen_ai.prompt.", "gen_ai.completion.")
 
 
@@ -41,12 +41,12 @@ def read(span: SpanRecorded) -> SpanMeaning | None:
     """A span with a kind of Traceloop's or AgentOps', or a chat in flat names."""
     found = span.attributes
     told = text(found, "traceloop.span.kind", "agentops.span.kind")
-    asked = text(found, "llm.request.type")
+    asked = text(found, "llm.request.type", "gen_ai.request.type")
     flat = flag(found, *_CHAT)
     if told is None and asked is None and not flat:
         return None
     base = gen_ai.said(span)
-    kind = _KINDS.get(told or "") or _REQUESTS.get(asked or "") or ("model_call" if flat else base.kind)
+    kind = _KINDS.get(_word(told or "")) or _REQUESTS.get(asked or "") or ("model_call" if flat else base.kind)
     completions = rows(found, "gen_ai.completion")
     entity = text(found, "traceloop.entity.name", "agentops.entity.name", "operation.name")
     given = _given(decoded(found.get("traceloop.entity.input", found.get("agentops.entity.input"))))
@@ -58,6 +58,7 @@ def read(span: SpanRecorded) -> SpanMeaning | None:
         dialect=NAME,
         agent=base.agent or _agent(found) or (entity if kind == "agent" else None),
         handed_to=text(found, "gen_ai.handoff.to_agent", "to_agent") if kind == "handoff" else None,
+        tool_call_id=base.tool_call_id or text(found, "tool.call.id"),
         tool=base.tool or text(found, "tool.name") or (entity if kind == "tool" else None),
         arguments=_first(base.arguments, given, decoded(found.get("tool.parameters"))),
         result=_first(base.result, came, decoded(found.get("tool.result"))),
@@ -67,6 +68,11 @@ def read(span: SpanRecorded) -> SpanMeaning | None:
         conversation_id=base.conversation_id
         or text(found, "traceloop.association.properties.session_id", "traceloop.association.properties.thread_id"),
     )
+
+
+def _word(told: str) -> str:
+    """The kind alone: AgentOps may write `AgentOpsSpanKindValues.TOOL`."""
+    return told.rpartition(".")[-1].lower()
 
 
 def _agent(found: Mapping[str, Any]) -> str | None:

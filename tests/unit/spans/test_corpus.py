@@ -13,7 +13,7 @@ from agl_core.events import Message, SpanRecorded, ToolCall, Usage
 from agl_core.log import SqliteLog
 from agl_core.projections import CORE
 from agl_core.record import Draft
-from agl_core.spans import SpanMeaning, meaning
+from agl_core.spans import Score, SpanMeaning, meaning
 
 CORPUS = Path(__file__).parent / "corpus"
 FILES = sorted(CORPUS.glob("*/*.json"))
@@ -201,6 +201,34 @@ def test_langchains_chain_and_retriever_are_understood():
         SpanMeaning(kind="task", name="len", dialect="openinference", arguments=[book], result="1"),
         SpanMeaning(kind="task", name="RunnableSequence", dialect="openinference", arguments=question, result="1"),
     ]
+
+
+def test_what_v03_emits_is_understood():
+    """Rewards of one name and of several, an annotation, a message, an object, an exception, an operation."""
+    annotation = SpanMeaning(kind="reward", name="agentlightning.annotation", dialect="agentlightning")
+    other = replace(annotation, kind="other")
+
+    assert meanings("v03/agentlightning-emitted") == [
+        replace(annotation, scores=(Score(name="primary", value=0.5),)),
+        replace(annotation, scores=(Score(name="right", value=1.0), Score(name="short", value=0.25))),
+        other,
+        replace(other, name="agentlightning.message", result="a word"),
+        replace(other, name="agentlightning.object", result={"total": 42}),
+        replace(other, name="agentlightning.exception", error="ValueError"),
+        replace(other, kind="task", name="agentlightning.operation", arguments={"a": 40, "b": 2}, result=42),
+    ]
+
+
+def test_what_the_default_tracer_of_v03_writes_is_understood():
+    """AgentOps': it leaves the wish for a tool out of an answer, and writes a span of its own for it."""
+    ours = {"name": "openai.chat.completion", "dialect": "openllmetry"}
+
+    wish, first, second, session = meanings("v03/agentlightning-agentops-chat")
+
+    assert wish == replace(TOOL, name="tool_call.add", dialect="openllmetry", result=None)
+    assert first == replace(FIRST, answers=(Message(role="assistant"),), **ours)
+    assert second == replace(SECOND, **ours)
+    assert session == SpanMeaning(kind="task", name="session.session", dialect="openllmetry")
 
 
 def test_every_recording_has_a_test():

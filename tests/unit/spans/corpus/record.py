@@ -11,10 +11,13 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
+from dataclasses import replace
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import msgspec
 from opentelemetry.sdk.trace import TracerProvider
@@ -26,6 +29,8 @@ from agl_core.store import from_otel
 from agl_core.testing import ScriptedModel
 
 HERE = Path(__file__).parent
+OF_THE_MACHINE = ("cpu.", "host.", "memory.")
+"""What AgentOps tells of who records, not of what is recorded."""
 SILENT = {"DO_NOT_TRACK": "1", "LANGSMITH_TRACING": "false", "TRACELOOP_TELEMETRY": "false"}
 
 
@@ -51,6 +56,7 @@ def tell(module: str, name: str, written: str) -> None:
     with ScriptedModel(lambda _asked: next(answers)) as model:
         story.tell(provider, model)
     spans = [from_otel(span, rollout_id="ro-1", attempt_id="at-1") for span in exported.get_finished_spans()]
+    spans = [replace(span, attributes=_of_the_story(span.attributes)) for span in spans]
     packages = {package: _version(package) for package in story.packages}
     found = {"packages": packages, "spans": msgspec.to_builtins(spans)}
     Path(written).parent.mkdir(exist_ok=True)
@@ -75,6 +81,10 @@ def _told(module: str, story: Story, written: Path) -> subprocess.CompletedProce
             capture_output=True,
             text=True,
         )
+
+
+def _of_the_story(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in attributes.items() if not name.startswith(OF_THE_MACHINE)}
 
 
 def _version(package: str) -> str | None:
