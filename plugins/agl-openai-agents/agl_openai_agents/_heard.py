@@ -40,6 +40,8 @@ class Heard:
 
     def __getattr__(self, name: str) -> Any:
         """What the SDK's span has."""
+        if name == "span":  # asked for by `copy`, before it is there
+            raise AttributeError(name)
         return getattr(self.span, name)
 
     @property

@@ -39,6 +39,8 @@ class Listening:
 
     def __getattr__(self, name: str) -> Any:
         """What the host's provider has."""
+        if name == "_provider":  # asked for by `copy`, before it is there
+            raise AttributeError(name)
         return getattr(self._provider, name)
 
     def start(self) -> None:
