@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,7 +15,7 @@ import pluggy
 
 from agl_core import hookspecs
 from agl_core.codec import Codec
-from agl_core.errors import EngineFailed, LogUnsupported, PluginBroken, UnknownName
+from agl_core.errors import EngineFailed, LogUnsupported, PluginBroken, TracerFailed, UnknownName
 from agl_core.events import CORE_EVENTS, CORE_UPCASTS, Event, PluginFailed, Upcast, Vocabulary
 from agl_core.log import SqliteLog
 from agl_core.record import Draft, Record
@@ -126,9 +126,22 @@ class Plugins:
         upcasts = [thing for thing in found if isinstance(thing, Upcast)]
         return Codec(Vocabulary([*CORE_EVENTS, *events], [*CORE_UPCASTS, *upcasts]))
 
-    def tracers(self, recorder: Any) -> list[AbstractContextManager[None]]:
-        """What patches in on enter and out on exit."""
-        return [found for found in self._answers("agl_install_tracer", recorder=recorder) if found is not None]
+    @contextmanager
+    def tracing(self, recorder: Any, failed: Callable[[PluginFailed], None] | None = None) -> Iterator[None]:
+        """Every tracer in place. The first that cannot attach is `TracerFailed`; `failed` is told of it instead."""
+        with ExitStack() as attached:
+            for impl in reversed(self.hook.agl_install_tracer.get_hookimpls()):
+                try:
+                    tracer = self._ask(impl, {"recorder": recorder})
+                    if tracer is not None:
+                        attached.enter_context(tracer)
+                except Exception as error:  # a guest, of which nobody else knows what it raises
+                    why = error.why if isinstance(error, TracerFailed) else f"{type(error).__name__}: {error}"
+                    name = error.tracer if isinstance(error, TracerFailed) else impl.plugin_name
+                    if failed is None:
+                        raise TracerFailed(name, why=why) from error
+                    failed(PluginFailed(name=name, hook="agl_install_tracer", why=why))
+            yield
 
     def _gather(self, hook: str) -> dict[str, Any]:
         found: dict[str, Any] = {}

@@ -5,7 +5,7 @@
     │                   LogBusy LogExists LogGone LogFull DiskFailed ContentErased BadQuery QueryCut
     ├── CodecError      UpcastGap BadPayload
     ├── StoreError      UnknownId BadValue LeaseLost RunHeld OutsideAttempt AlreadySettled
-    ├── PluginError     MissingExtra PluginBroken UnknownName
+    ├── PluginError     MissingExtra PluginBroken TracerFailed UnknownName
     ├── RunError        ReplayDiverged AmbiguousLabel RunNotImportable RunNotResumable NoTrainingData NotFast
     │                   NotImportable NoRunnersLeft RewardMissing CaptureNone StepFailed
     └── EngineError     ModelNotFound PromptTooLong PolicyNotLoaded PortBusy EngineFailed TokenIdsMissing
@@ -44,7 +44,7 @@ from agl_core.errors._log import (
     QueryCut,
     VersionConflict,
 )
-from agl_core.errors._plugin import MissingExtra, PluginBroken, PluginError, UnknownName
+from agl_core.errors._plugin import MissingExtra, PluginBroken, PluginError, TracerFailed, UnknownName
 from agl_core.errors._run import (
     AmbiguousLabel,
     CaptureNone,
@@ -108,6 +108,7 @@ __all__ = [
     "StepFailed",
     "StoreError",
     "TokenIdsMissing",
+    "TracerFailed",
     "UnknownId",
     "UnknownName",
     "UpcastGap",

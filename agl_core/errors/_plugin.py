@@ -11,6 +11,7 @@ __all__ = [
     "MissingExtra",
     "PluginBroken",
     "PluginError",
+    "TracerFailed",
     "UnknownName",
 ]
 
@@ -50,4 +51,18 @@ class UnknownName(PluginError):
         hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names) or 'none'}"
         super().__init__(
             f"no {kind} is called {name!r}; {hint}" + (f" {cure}" if cure else ""), kind=kind, name=name, known=names
+        )
+
+
+class TracerFailed(PluginError):
+    """A tracer cannot attach to what it should see: the run would end with nothing captured."""
+
+    code = "TRACER_FAILED"
+
+    def __init__(self, tracer: str, *, why: str) -> None:
+        super().__init__(
+            f"tracer {tracer!r} cannot attach ({why}), and what it should see would be missing. Install a version that "
+            'it knows, or go on without it: Trainer(on_tracer_error="warn"), or AGL_ON_TRACER_ERROR=warn',
+            tracer=tracer,
+            why=why,
         )

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from threading import Lock
 from types import ModuleType
 
+from agl_core.errors import TracerFailed
 from agl_core.events import CaptureLost, TracerAttached
 from agl_core.recorder import Recorder
 from agl_core.tap import _httpx, _lm15
@@ -56,6 +57,8 @@ def tapping(recorder: Recorder) -> Iterator[None]:
     """
     STRAYS.take()
     with tapped():
+        if missed := _of_this_process().missed:
+            raise TracerFailed("tap", why="; ".join(f"{name}: {why}" for name, why in missed.items()))
         for name in _of_this_process().attached:
             version = getattr(sys.modules[name], "__version__", None)
             recorder.note(TracerAttached(name="tap", package=name, version=version)).result()
@@ -80,6 +83,7 @@ class Tap:
         self._inside = 0
         self._patches: list[Patch] = []
         self._attached: list[str] = []
+        self._missed: dict[str, str] = {}
         self._importing = Importing(libraries, self._attach)
 
     @property
@@ -87,6 +91,12 @@ class Tap:
         """The libraries whose calls are seen now: those that are there, and could be patched."""
         with self._lock:
             return tuple(self._attached)
+
+    @property
+    def missed(self) -> Mapping[str, str]:
+        """The libraries that are there and could not be patched, and why."""
+        with self._lock:
+            return dict(self._missed)
 
     def enter(self) -> None:
         """One more wants it."""
@@ -109,6 +119,7 @@ class Tap:
                 return
             self._importing.stop()
             self._attached.clear()
+            self._missed.clear()
             while self._patches:
                 self._patches.pop().undo()
 
@@ -123,7 +134,8 @@ class Tap:
                     if not any(patch.is_of(other) for other in self._patches):
                         patch.apply()
                         applied.append(patch)
-            except Exception:  # noqa: BLE001 - another library's version: what else works, works on
+            except Exception as error:  # noqa: BLE001 - another library's version: what else works, works on
+                self._missed[name] = f"{type(error).__name__}: {error}"
                 _log.exception("the tap cannot attach to %s: calls through it are not recorded", name)
                 while applied:
                     applied.pop().undo()

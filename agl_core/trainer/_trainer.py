@@ -6,6 +6,7 @@ import asyncio
 import copy
 import functools
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +14,7 @@ from concurrent.futures import Future
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from agl_core.agents import LitAgent
 from agl_core.algorithm import Baseline, FastAlgorithm, Legacy, is_durable
@@ -69,8 +70,9 @@ class Trainer:
     Each component is an instance, a class, a factory, an import path, a registry name, a dict, or None.
     `models` maps a name to an engine URL: `transformers:/path/to/model`, or `https://host/v1#model` where others serve
     it. `roles` says of whom it is no policy, `{"grader": "judge"}`: only a policy's calls are trained on. `sampling` is
-    what calls of a mode get whatever the agent asks for, `{"val": {"temperature": 0}}`. `store` is a path, a URL, a
-    log or a store (default `.agl/log.db`); `max_rollouts` is per runner; `port` is the gateway's.
+    what calls of a mode get whatever the agent asks for, `{"val": {"temperature": 0}}`. A tracer that cannot attach is
+    `TracerFailed` before anything runs, unless `on_tracer_error` (or AGL_ON_TRACER_ERROR) is "warn". `store` is a path,
+    a URL, a log or a store (default `.agl/log.db`); `max_rollouts` is per runner; `port` is the gateway's.
     """
 
     def __init__(
@@ -94,6 +96,7 @@ class Trainer:
         seed: int = 0,
         deterministic: bool = False,
         rollout_config: RolloutConfig | None = None,
+        on_tracer_error: Literal["raise", "warn"] | None = None,
         on_records: Callable[[Sequence[Record]], None] | None = None,
         plugins: Plugins | None = None,
         dev: bool = False,
@@ -113,6 +116,7 @@ class Trainer:
         self._runner = build_component(runner, kind="runner", max_rollouts=max_rollouts)
         self._strategy, self._store, self._tracer, self._llm_proxy = strategy, store, tracer, llm_proxy
         self._on_records, self._is_dev = on_records, dev
+        self.goes_on_untraced = (on_tracer_error or os.environ.get("AGL_ON_TRACER_ERROR", "raise")) == "warn"
         if tracer is not None and not isinstance(tracer, Recorder):
             raise BadValue("tracer", tracer, why="it is an agl_core.recorder.Recorder; plugins bring their own tracers")
         if self.n_runners < 1:
@@ -194,8 +198,7 @@ class Trainer:
                     else PluginFailed(name=loaded.name, why=loaded.error)
                 )
                 await _note(log, run_id, fact, stream="log")
-            for tracer in self.plugins.tracers(recorder):
-                closing.enter_context(tracer)
+            closing.enter_context(self.plugins.tracing(recorder, self._goes_on(log) if self.goes_on_untraced else None))
             run = Run(
                 id=run_id,
                 store=store,
@@ -216,6 +219,13 @@ class Trainer:
             if not is_durable(algorithm):
                 await models.admit()
             return await self._drive(run, algorithm, died, began)
+
+    def _goes_on(self, log: SqliteLog) -> Callable[[PluginFailed], None]:
+        def untraced(event: PluginFailed) -> None:
+            _logger.warning("tracer %s cannot attach, and the run goes on without it: %s", event.name, event.why)
+            log.submit([Draft(stream="log", event=event)])
+
+        return untraced
 
     async def _drive(self, run: Run, algorithm: Any, died: Future[None], began: float) -> RunSummary:
         """The algorithm, to its end; whichever it is, the log says so."""

@@ -12,6 +12,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
+from agl_core.errors import TracerFailed
 from agl_core.recorder import Recorder
 from agl_core.tap import tapped, tapping
 from agl_core.tap._patch import Patch
@@ -174,13 +175,13 @@ def test_one_library_under_two_names_is_patched_once():
 
 
 def test_only_what_is_seen_is_said_to_be_attached(log, http, monkeypatch):
-    """A library of another shape is told of in the program's log, and claimed by nobody in ours."""
+    """A library of another shape is an error with its name, and nobody claims that it is attached."""
     recorder = Recorder(log)
 
     with tapping(recorder):
         pass
     monkeypatch.setattr(http, "Client", object)
-    with tapping(recorder):
+    with pytest.raises(TracerFailed, match=http.__name__), tapping(recorder):
         pass
 
     said = [record.event.package for record in log.read(types=["tracer.attached"])]
