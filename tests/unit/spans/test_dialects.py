@@ -130,6 +130,13 @@ class TestGenAi:
 
         assert (found.kind, found.dialect) == (kind, "gen_ai")
 
+    def test_the_model_that_answered_goes_before_the_one_that_was_asked_for(self):
+        """Providers answer to short names with longer ones."""
+        asked = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "small"}
+
+        assert told(asked).model == "small"
+        assert told({**asked, "gen_ai.response.model": "small-2026"}).model == "small-2026"
+
     def test_an_evaluation_is_a_score(self):
         """A label alone is none."""
         found = told(

@@ -88,6 +88,7 @@ def span(name: str = "a", attributes: dict[str, Any] | None = None, **others: An
 
 @given(SPANS)
 @example(span(attributes={"openinference.span.kind": "TOOL", "input.value": "[" * 200_000}))
+@example(span(attributes={"openinference.span.kind": "LLM", f"llm.input_messages.{'9' * 5000}.message.role": "user"}))
 @example(span(attributes={"gen_ai.prompt.0.role": "user", "gen_ai.prompt.0": 1, "gen_ai.prompt.0.role.x": 2}))
 def test_nothing_that_a_span_may_hold_is_too_much(recorded):
     """Bad input is input without a word: every dialect answers, and so does the table."""
