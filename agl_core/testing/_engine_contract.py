@@ -36,7 +36,9 @@ class Client:
             **fields,
         }
         body = {name: value for name, value in body.items() if value is not None}
-        return await self._http.post(f"{self.endpoint.url}/chat/completions", json=body)
+        key = self.endpoint.api_key
+        headers = {"authorization": f"Bearer {key}"} if key else {}
+        return await self._http.post(f"{self.endpoint.url}/chat/completions", json=body, headers=headers)
 
     async def ask(self, **fields: Any) -> dict[str, Any]:
         """The same, when it must succeed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
@@ -84,10 +85,13 @@ class _Serving:
         self._batcher = Batcher(
             decoder, max_batch=options.max_batch, threads=options.threads, url=url, deliver=self._deliver
         )
-        self._server = serving(self._answer, model=name, max_len=self._max_len)
+        key = secrets.token_urlsafe(32)
+        self._server = serving(self._answer, model=name, max_len=self._max_len, key=key)
         self._batcher.start()
         base = self._server.start()
-        self.endpoint = Endpoint(url=base, model=name, max_len=self._max_len, tools=dialect.name, folder=options.folder)
+        self.endpoint = Endpoint(
+            url=base, model=name, api_key=key, max_len=self._max_len, tools=dialect.name, folder=options.folder
+        )
 
     async def load(self, checkpoint: Checkpoint, version: int) -> None:
         place = await asyncio.to_thread(self._weights.read, checkpoint)

@@ -15,8 +15,8 @@ Completion = Callable[[bytes], Awaitable[bytes | AsyncGenerator[bytes]]]
 """A chat completion for a body: whole, or events as they come."""
 
 
-def serving(complete: Completion, *, model: str, max_len: int) -> Loopback:
-    """A door behind which `complete` answers for one model."""
+def serving(complete: Completion, *, model: str, max_len: int, key: str) -> Loopback:
+    """A door behind which `complete` answers for one model, to who has the key."""
 
     async def handle(method: str, path: str, body: bytes) -> Answer:
         match method, path:
@@ -30,7 +30,7 @@ def serving(complete: Completion, *, model: str, max_len: int) -> Loopback:
             case _:
                 raise _NoRoute(f"{method} {path} is not served: POST /v1/chat/completions is")
 
-    return Loopback(handle, refuse=_refusal, name="agl-transformers")
+    return Loopback(handle, refuse=_refusal, name="agl-transformers", key=key)
 
 
 class _NoRoute(EngineError):

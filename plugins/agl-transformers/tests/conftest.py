@@ -99,7 +99,8 @@ class Served:
         assert engine is not None
         self.engine: Engine = engine
         self.endpoint: Endpoint = asyncio.run(engine.start())
-        self.client = openai.OpenAI(base_url=self.endpoint.url, api_key="none", max_retries=0)
+        self.client = openai.OpenAI(base_url=self.endpoint.url, api_key=self.endpoint.api_key, max_retries=0)
+        self.headers = {"authorization": f"Bearer {self.endpoint.api_key}"}
 
     def ask(self, content: str | list[Any] = "hello", /, **given: Any) -> Any:
         """A completion with ids and log-probabilities; `content` is what the user says, or all messages."""

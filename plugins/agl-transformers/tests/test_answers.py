@@ -118,7 +118,7 @@ def test_a_stream_tells_what_an_answer_tells(served):
 
 def test_models_and_health_are_served(served):
     """A client finds the name to ask for."""
-    health = httpx.get(served.endpoint.url.removesuffix("/v1") + "/health")
+    health = httpx.get(served.endpoint.url.removesuffix("/v1") + "/health", headers=served.headers)
 
     assert [model.id for model in served.client.models.list()] == ["policy"]
     assert health.status_code == 200
@@ -185,7 +185,7 @@ def test_messages_that_cannot_be_rendered_are_refused(served, messages):
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"model": 3}', b'{"model": "policy"}'])
 def test_a_malformed_body_is_refused_in_openais_shape(served, body):
     """Message, type and code, whatever was sent."""
-    answer = httpx.post(f"{served.endpoint.url}/chat/completions", content=body)
+    answer = httpx.post(f"{served.endpoint.url}/chat/completions", content=body, headers=served.headers)
 
     assert answer.status_code == 400
     assert {"message", "type", "code"} <= answer.json()["error"].keys()
@@ -193,7 +193,7 @@ def test_a_malformed_body_is_refused_in_openais_shape(served, body):
 
 def test_an_unknown_path_is_not_found(served):
     """404 in the same shape."""
-    answer = httpx.post(f"{served.endpoint.url}/embeddings", content=b"{}")
+    answer = httpx.post(f"{served.endpoint.url}/embeddings", content=b"{}", headers=served.headers)
 
     assert answer.status_code == 404
     assert answer.json()["error"]["type"] == "invalid_request_error"
@@ -215,3 +215,10 @@ def test_tools_are_rendered_unless_the_model_may_not_call(served):
 
     assert len(offered.prompt_token_ids) > len(withheld.prompt_token_ids)
     assert withheld.prompt_token_ids == served.ask().prompt_token_ids
+
+
+def test_only_the_gateway_of_the_process_is_answered(served):
+    """Whoever else is on this machine has no key, and gets no tokens."""
+    answer = httpx.post(f"{served.endpoint.url}/chat/completions", json={"model": "policy", "messages": []})
+
+    assert answer.status_code == 401

@@ -295,7 +295,7 @@ def test_who_hangs_up_frees_the_place_in_the_batch(served, steps):
     (row,) = steps.batches[0]
     health = served.endpoint.url.removesuffix("/v1") + "/health"
     for _ in range(1000):  # each is a turn of the server's loop, which sees the closed line in one of them
-        httpx.get(health)
+        httpx.get(health, headers=served.headers)
         if row.is_abandoned:
             break
 
@@ -309,7 +309,8 @@ def test_who_hangs_up_frees_the_place_in_the_batch(served, steps):
 def test_a_failure_in_the_middle_is_an_event_and_the_end(served, steps):
     """The status is sent already; clients of OpenAI's raise on the event, and the mark of the end does not come."""
     steps.breaks = True
-    with httpx.stream("POST", f"{served.endpoint.url}/chat/completions", json=_body(max_tokens=5)) as answer:
+    url = f"{served.endpoint.url}/chat/completions"
+    with httpx.stream("POST", url, json=_body(max_tokens=5), headers=served.headers) as answer:
         pieces = answer.iter_raw()
         raw = next(pieces)
         steps.may_step.release()
@@ -351,7 +352,9 @@ def test_a_chat_that_is_streamed_is_one_sequence(served):
     messages, before = [{"role": "user", "content": "one"}], []
     for turn in range(3):
         raw = httpx.post(
-            f"{served.endpoint.url}/chat/completions", json=_body(messages=messages, seed=turn, tools=[TOOL])
+            f"{served.endpoint.url}/chat/completions",
+            json=_body(messages=messages, seed=turn, tools=[TOOL]),
+            headers=served.headers,
         ).content
         answer = _joined(raw)
         assert answer["prompt_token_ids"][: len(before)] == before
