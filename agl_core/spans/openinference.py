@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from agl_core.events import SpanRecorded, Usage
-from agl_core.spans import gen_ai
+from agl_core.spans import _langchain, gen_ai
 from agl_core.spans._attributes import at, count, decoded, number, rows, text, texts
 from agl_core.spans._messages import messages
 from agl_core.spans.meaning import Kind, Score, SpanMeaning
@@ -35,19 +35,23 @@ def read(span: SpanRecorded) -> SpanMeaning | None:
     told = text(found, "openinference.span.kind")
     if told is None:
         return None
-    kind = _KINDS.get(told.upper(), "other")
     given, came = decoded(found.get("input.value")), decoded(found.get("output.value"))
+    result, call = _langchain.came(came)
+    kind = "handoff" if _is_handoff(span, given, came) else _KINDS.get(told.upper(), "other")
     # Of a chain they are copies of what passes through it, and not always all of it.
     chat = kind == "model_call"
     return SpanMeaning(
         kind=kind,
         name=span.name,
         dialect=NAME,
-        agent=text(found, "agent.name") or _langchain_agent(found) or _node(kind, found),
+        agent=given
+        if kind == "handoff"
+        else text(found, "agent.name") or _langchain_agent(found) or _node(kind, found),
+        handed_to=came if kind == "handoff" else None,
         tool=text(found, "tool.name") or (span.name if kind == "tool" else None),
-        tool_call_id=text(found, "tool_call.id", "tool.id") or (_told_tool(came)[0] if kind == "tool" else None),
+        tool_call_id=text(found, "tool_call.id", "tool.id") or (call if kind == "tool" else None),
         arguments=given if kind in _WORKING else None,
-        result=(_told_tool(came)[1] if kind == "tool" else came) if kind in _WORKING else None,
+        result=result if kind in _WORKING else None,
         model=text(found, "llm.model_name", "embedding.model_name"),
         messages=messages(rows(found, "llm.input_messages")) if chat else (),
         answers=messages(rows(found, "llm.output_messages"), role="assistant") if chat else (),
@@ -60,6 +64,12 @@ def read(span: SpanRecorded) -> SpanMeaning | None:
     )
 
 
+def _is_handoff(span: SpanRecorded, given: Any, came: Any) -> bool:
+    """It has no kind for it: that of OpenAI's agents is a tool without a name, given one agent and giving another."""
+    told = isinstance(given, str) and isinstance(came, str) and span.name == f"handoff to {came}"
+    return told and "tool.name" not in span.attributes
+
+
 def _node(kind: Kind, found: Mapping[str, Any]) -> str | None:
     return text(found, "graph.node.name", "graph.node.id") if kind == "agent" else None
 
@@ -67,14 +77,6 @@ def _node(kind: Kind, found: Mapping[str, Any]) -> str | None:
 def _langchain_agent(found: Mapping[str, Any]) -> str | None:
     metadata = decoded(found.get("metadata"))
     return text(metadata, "lc_agent_name") if isinstance(metadata, Mapping) else None
-
-
-def _told_tool(came: Any) -> tuple[str | None, Any]:
-    """Which call a tool answered, and with what: LangChain's tools come back as a message around both."""
-    data = at(came, "data")
-    if at(came, "type") != "tool" or not isinstance(data, Mapping) or "content" not in data:
-        return None, came
-    return text(data, "tool_call_id"), decoded(data["content"])
 
 
 def _usage(found: Mapping[str, Any]) -> Usage | None:

@@ -203,6 +203,103 @@ def test_langchains_chain_and_retriever_are_understood():
     ]
 
 
+def test_langchains_agent_is_understood_as_traceloop_tells_it():
+    """What its callbacks hand round with the inputs and the result is taken off."""
+    ours = {"dialect": "openllmetry", "agent": "sum_agent"}
+
+    made, first, asking, tool, tools, second, asking_again, work, agent = meanings("latest/langchain-traceloop-agent")
+
+    assert first == replace(FIRST, name="ChatOpenAI.chat", **ours)
+    assert tool == replace(TOOL, **ours)
+    assert second == replace(SECOND, name="ChatOpenAI.chat", **ours)
+    assert made == SpanMeaning(name="create_agent sum_agent", dialect="gen_ai", agent="sum_agent", messages=ASKED[:1])
+    assert [(task.kind, task.name, task.agent) for task in (asking, tools, asking_again, work)] == [
+        ("task", "execute_task model", "sum_agent"),
+        ("task", "execute_task tools", "sum_agent"),
+        ("task", "execute_task model", "sum_agent"),
+        ("task", "sum_agent.workflow", "sum_agent"),
+    ]
+    assert tools.arguments == [{"name": "add", "args": {"a": 40, "b": 2}, "id": "call_1", "type": "tool_call"}]
+    assert work.arguments == {"messages": [{"role": "user", "content": "How much is 40 + 2?"}]}
+    assert agent == SpanMeaning(kind="agent", name="invoke_agent sum_agent", dialect="gen_ai", agent="sum_agent")
+
+
+def test_langchains_chain_and_retriever_are_understood_as_traceloop_tells_them():
+    """It calls a retriever a task, and its operation says what it is; it takes a chain for an agent's work."""
+    retriever, length, chain = meanings("latest/langchain-traceloop-chain")
+    question = "How much is 40 + 2?"
+
+    assert retriever == SpanMeaning(
+        kind="retriever",
+        name="vector_db_retrieve Shelf",
+        dialect="openllmetry",
+        arguments=question,
+        result={"documents": [{"page_content": "40 + 2 is 42.", "metadata": {"page": 7}}], "count": 1},
+    )
+    assert (length.kind, length.name, length.result) == ("task", "execute_task len", 1)
+    assert chain == SpanMeaning(
+        kind="task",
+        name="RunnableSequence.workflow",
+        dialect="openllmetry",
+        agent="RunnableSequence",
+        arguments=question,
+        result=1,
+    )
+
+
+HANDING = ToolCall(id="call_0", name="transfer_to_solver", arguments="{}")
+HANDED = (
+    Message(role="assistant", tool_calls=(HANDING,)),
+    Message(role="tool", content='{"assistant": "solver"}', tool_call_id="call_0"),
+)
+TRIAGE = (replace(ASKED[0], content="You hand over."), ASKED[1])
+
+
+def test_a_hand_off_between_openais_agents_is_understood():
+    """OpenInference has no kind for it, nor a name for arguments of which there are none."""
+    ours = {"dialect": "openinference"}
+    task = SpanMeaning(kind="task", name="turn", **ours)
+    called = (replace(HANDED[0], tool_calls=(replace(HANDING, arguments=""),)), HANDED[1])
+    call = replace(FIRST, name="generation", finish_reasons=(), response_id=None, **ours)
+
+    assert meanings("latest/openai-agents-openinference") == [
+        replace(call, messages=TRIAGE, answers=called[:1], usage=Usage(prompt_tokens=57, completion_tokens=71)),
+        SpanMeaning(kind="handoff", name="handoff to solver", agent="triage", handed_to="solver", **ours),
+        task,
+        SpanMeaning(kind="agent", name="triage", agent="triage", **ours),
+        replace(call, messages=(*ASKED, *called), usage=Usage(prompt_tokens=169, completion_tokens=71)),
+        replace(TOOL, name="add", tool_call_id=None, result=42, **ours),
+        task,
+        replace(
+            call,
+            messages=(*ASKED, *called, CALLED, RESULT),
+            answers=(DONE,),
+            usage=Usage(prompt_tokens=258, completion_tokens=10),
+        ),
+        task,
+        SpanMeaning(kind="agent", name="solver", agent="solver", **ours),
+        replace(task, name="Agent workflow"),
+        SpanMeaning(kind="agent", name="Agent workflow", **ours),
+    ]
+
+
+def test_a_hand_off_is_understood_as_traceloop_tells_it():
+    """It does not know to whom, and of the chat route no answers."""
+    asked = SpanMeaning(kind="model_call", name="openai.response", dialect="gen_ai", model="policy", messages=TRIAGE)
+    ours = {"dialect": "openllmetry"}
+
+    assert meanings("latest/openai-agents-traceloop") == [
+        asked,
+        SpanMeaning(kind="handoff", name="triage → unknown.handoff", agent="triage", **ours),
+        SpanMeaning(kind="agent", name="triage.agent", agent="triage", **ours),
+        replace(asked, messages=(*ASKED, *HANDED)),
+        replace(TOOL, name="add.tool", tool_call_id=None, **ours),
+        replace(asked, messages=(*ASKED, *HANDED, CALLED, RESULT)),
+        SpanMeaning(kind="agent", name="solver.agent", agent="solver", **ours),
+        SpanMeaning(kind="task", name="Agent Workflow", **ours),
+    ]
+
+
 def test_what_v03_emits_is_understood():
     """Rewards of one name and of several, an annotation, a message, an object, an exception, an operation."""
     annotation = SpanMeaning(kind="reward", name="agentlightning.annotation", dialect="agentlightning")

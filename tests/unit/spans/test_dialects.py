@@ -224,11 +224,11 @@ class TestOpenLlmetry:
             kind="tool", name="a", dialect="openllmetry", tool="add", arguments={"a": 40, "b": 2}, result="42"
         )
 
-    def test_a_call_inside_a_workflow_is_still_opentelemetrys(self):
+    def test_a_call_inside_a_workflow_is_still_a_call(self):
         """Being part of one is no kind."""
         found = told({"traceloop.workflow.name": "w", "gen_ai.operation.name": "chat", "gen_ai.request.model": "m"})
 
-        assert (found.kind, found.dialect) == ("model_call", "gen_ai")
+        assert (found.kind, found.dialect, found.model) == ("model_call", "openllmetry", "m")
 
     def test_a_hand_off_says_to_whom(self):
         """And by whom."""

@@ -23,7 +23,7 @@ import msgspec
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from story import ANSWERS, Story
+from story import Story
 
 from agl_core.store import from_otel
 from agl_core.testing import ScriptedModel
@@ -52,7 +52,7 @@ def tell(module: str, name: str, written: str) -> None:
     exported = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exported))
-    answers = iter(ANSWERS)
+    answers = iter(story.answers)
     with ScriptedModel(lambda _asked: next(answers)) as model:
         story.tell(provider, model)
     spans = [from_otel(span, rollout_id="ro-1", attempt_id="at-1") for span in exported.get_finished_spans()]

@@ -12,7 +12,19 @@ from opentelemetry.sdk.trace import TracerProvider
 from agl_core.events import ToolCall
 from agl_core.testing import Answer, ScriptedModel
 
-__all__ = ["ADD", "ANSWERS", "KEY", "QUESTION", "SYSTEM", "Story", "add", "chat", "responses", "streamed"]
+__all__ = [
+    "ADD",
+    "ANSWERS",
+    "KEY",
+    "QUESTION",
+    "SYSTEM",
+    "Story",
+    "add",
+    "chat",
+    "handing_over",
+    "responses",
+    "streamed",
+]
 
 KEY = "a-key-that-opens-nothing"
 SYSTEM = "You add numbers."
@@ -40,8 +52,15 @@ class Story:
     name: str
     packages: tuple[str, ...]
     tell: Callable[[TracerProvider, ScriptedModel], object]
+    answers: tuple[Answer, ...] = ANSWERS
+    """Of the model, in their order."""
     environment: dict[str, str] = field(default_factory=dict)
     """What the instrumentation reads when it is imported."""
+
+
+def handing_over(agent: str) -> tuple[Answer, ...]:
+    """The answers of a model that has another agent do it."""
+    return (Answer(tool_calls=(ToolCall(id="call_0", name=f"transfer_to_{agent}", arguments="{}"),)), *ANSWERS)
 
 
 def add(a: int, b: int) -> int:

@@ -1,7 +1,8 @@
-"""LangChain's agent, chain and retriever, watched by Arize's instrumentation."""
+"""LangChain's agent, chain and retriever, watched from inside."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from opentelemetry.sdk.trace import TracerProvider
@@ -10,24 +11,31 @@ from story import KEY, QUESTION, SYSTEM, Story, add
 from agl_core.testing import ScriptedModel
 
 
-def _watched(provider: TracerProvider) -> None:
+def openinference(provider: TracerProvider) -> None:
+    """Arize's."""
     from openinference.instrumentation.langchain import LangChainInstrumentor
 
     LangChainInstrumentor().instrument(tracer_provider=provider)
 
 
-def agent(provider: TracerProvider, model: ScriptedModel) -> object:
+def traceloop(provider: TracerProvider) -> None:
+    """Traceloop's."""
+    from opentelemetry.instrumentation.langchain import LangchainInstrumentor
+
+    LangchainInstrumentor().instrument(tracer_provider=provider)
+
+
+def agent(model: ScriptedModel) -> object:
     """One with a name and one tool."""
     from langchain.agents import create_agent
     from langchain_openai import ChatOpenAI
 
-    _watched(provider)
     policy: Any = ChatOpenAI(model="policy", base_url=model.url, api_key=KEY)  # type: ignore[arg-type]  # text will do
     made = create_agent(policy, tools=[add], system_prompt=SYSTEM, name="sum_agent")
     return made.invoke({"messages": [{"role": "user", "content": QUESTION}]})
 
 
-def chain(provider: TracerProvider, _model: ScriptedModel) -> object:
+def chain(_model: ScriptedModel) -> object:
     """One that looks something up."""
     from langchain_core.documents import Document
     from langchain_core.retrievers import BaseRetriever
@@ -37,12 +45,26 @@ def chain(provider: TracerProvider, _model: ScriptedModel) -> object:
         def _get_relevant_documents(self, query: str, *, run_manager: Any) -> list[Document]:
             return [Document(page_content="40 + 2 is 42.", metadata={"page": 7})]
 
-    _watched(provider)
     return (Shelf() | RunnableLambda(len)).invoke(QUESTION)
 
 
-PACKAGES = ("langchain", "openinference-instrumentation-langchain")
-STORIES = (
-    Story(name="langchain-openinference-agent", packages=PACKAGES, tell=agent),
-    Story(name="langchain-openinference-chain", packages=PACKAGES, tell=chain),
+def watched(
+    by: Callable[[TracerProvider], None], does: Callable[[ScriptedModel], object]
+) -> Callable[[TracerProvider, ScriptedModel], object]:
+    """A story of what happens under an instrumentation."""
+
+    def told(provider: TracerProvider, model: ScriptedModel) -> object:
+        by(provider)
+        return does(model)
+
+    return told
+
+
+STORIES = tuple(
+    Story(name=f"langchain-{by.__name__}-{does.__name__}", packages=("langchain", package), tell=watched(by, does))
+    for by, package in (
+        (openinference, "openinference-instrumentation-langchain"),
+        (traceloop, "opentelemetry-instrumentation-langchain"),
+    )
+    for does in (agent, chain)
 )
