@@ -124,7 +124,7 @@ class Heard:
         )
         error = self.error
         if error is None and raised is not None and not isinstance(raised, GeneratorExit):
-            error = {"message": f"{type(raised).__name__}: {raised}"}
+            error = {"message": str(raised), "type": type(raised).__name__}
         return replace(fact, **told(self.span, error))
 
     def _under(self) -> str | None:

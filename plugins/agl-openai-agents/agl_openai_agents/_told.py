@@ -1,4 +1,4 @@
-"""What a span of the SDK says, in the words of OpenTelemetry where it has some."""
+"""What a span of the SDK says, in AGL's words and OpenTelemetry's where they have some."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ __all__ = ["is_model_call", "told"]
 
 _PREFIX = "openai_agents."
 _MODEL_CALLS = frozenset({"generation", "response", "transcription", "speech"})
+_KINDS = {"agent": "agent", "function": "tool", "handoff": "handoff", "task": "task"}
+"""In AGL's words for what a span is; others are `other`."""
 _UNTOLD = frozenset({"type", "name"})
 
 
@@ -25,11 +27,17 @@ def told(span: Any, error: Any) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "trace_id": trace_id if trace_id != "no-op" else None,
         "name": _name(data),
-        "attributes": {f"{_PREFIX}type": data.type, **_attributes(data)},
+        "attributes": {
+            "agl.span.kind": _KINDS.get(data.type, "other"),
+            f"{_PREFIX}type": data.type,
+            **_attributes(data),
+        },
         "status": "ok" if error is None else "error",
     }
     if error is not None:
         fields["status_message"] = str(error["message"])
+        if kind := error.get("type"):
+            fields["attributes"]["error.type"] = kind
         if details := error.get("data"):
             fields["attributes"][f"{_PREFIX}error"] = _plain(details)
     return fields
@@ -42,7 +50,7 @@ def _name(data: Any) -> str:
         case "function":
             return f"execute_tool {data.name}"
         case "handoff":
-            return f"handoff {data.to_agent}"
+            return f"handoff {data.to_agent or '?'}"
         case "turn":
             return f"turn {data.turn}"
         case kind if name := getattr(data, "name", None):
@@ -64,6 +72,10 @@ def _attributes(data: Any) -> dict[str, Any]:
                 "gen_ai.tool.call.result": data.output,
             }
             return {name: _plain(value) for name, value in known.items() if value is not None} | _own(data, "mcp_data")
+        case "handoff":
+            # One that failed knows nobody who goes on.
+            known = {"agl.handoff.agent.name": data.to_agent} if data.to_agent else {}
+            return known | _own(data, "from_agent", "to_agent")
         case "turn":
             return _own(data, "turn", "usage")
         case "task":

@@ -6,13 +6,15 @@ import functools
 import importlib
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from importlib.metadata import version
 from threading import Lock
 from types import ModuleType
 
 from agl_core.events import TracerAttached
+from agl_core.record import Record
 from agl_core.recorder import Recorder
 
 # The tap's: a plugin that would import the SDK itself would cost every run a second and more.
@@ -51,7 +53,7 @@ class _Tracer:
     def __init__(self) -> None:
         self._lock = Lock()
         self._inside: list[Recorder] = []
-        self._told: list[Recorder] = []
+        self._told: dict[Recorder, Future[Sequence[Record]]] = {}
         self._listening: Listening | None = None
         self._is_known = True
         self._importing = Importing([_MODULE], lambda _name, module: self._attach(module))
@@ -70,14 +72,14 @@ class _Tracer:
         """One less; the last one puts the SDK's own provider back."""
         with self._lock:
             self._inside.remove(recorder)
-            if recorder in self._told and recorder not in self._inside:
-                self._told.remove(recorder)
-            if self._inside:
-                return
-            self._importing.stop()
-            listening, self._listening = self._listening, None
-            if listening is not None:
-                listening.stop()
+            told = None if recorder in self._inside else self._told.pop(recorder, None)
+            if not self._inside:
+                self._importing.stop()
+                listening, self._listening = self._listening, None
+                if listening is not None:
+                    listening.stop()
+        if told is not None:
+            wait([told])
 
     def _attach(self, module: ModuleType) -> None:
         with self._lock:
@@ -101,8 +103,8 @@ class _Tracer:
         event = TracerAttached(name=_DISTRIBUTION, package=_DISTRIBUTION, version=version(_DISTRIBUTION))
         for recorder in self._inside:
             if recorder not in self._told:
-                self._told.append(recorder)
-                recorder.note(event)  # not waited for: the SDK may be imported in an event loop
+                # Not waited for before the end: the SDK may be imported in an event loop.
+                self._told[recorder] = recorder.note(event)
 
 
 def _put_in_front(module: ModuleType) -> Listening:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import pytest
 from agents import (
@@ -21,6 +22,8 @@ from agents import (
 )
 
 from agl_core.events import CallRecorded, SpanRecorded, ToolCall
+from agl_core.recorder import current
+from agl_core.spans import meaning
 from agl_core.testing import Answer, Asked
 
 
@@ -91,8 +94,9 @@ def test_an_agent_with_a_tool(world):
 
     assert world.tree(scope) == WEATHER
     (tool,) = [span for span in world.facts(SpanRecorded, scope) if span.name == "execute_tool lookup"]
-    assert tool.attributes["gen_ai.tool.call.arguments"] == '{"city": "Kyiv"}'
-    assert tool.attributes["gen_ai.tool.call.result"] == "Kyiv: sun"
+    told = meaning(tool)
+    assert (told.kind, told.tool, told.agent) == ("tool", "lookup", "forecaster")
+    assert (told.arguments, told.result) == ({"city": "Kyiv"}, "Kyiv: sun")
     assert [call.agent for call in world.facts(CallRecorded, scope)] == ["forecaster", "forecaster"]
 
 
@@ -137,8 +141,8 @@ def test_a_hand_off_ends_one_agent_and_begins_another(world):
     agents = [("invoke_agent triage", "triage", handing), ("invoke_agent solver", "solver", solving)]
     assert world.tree(scope) == [("task Agent workflow", None, agents)]
     (hand_off,) = [span for span in world.facts(SpanRecorded, scope) if span.name.startswith("handoff")]
-    assert hand_off.attributes["openai_agents.from_agent"] == "triage"
-    assert hand_off.attributes["openai_agents.to_agent"] == "solver"
+    told = meaning(hand_off)
+    assert (told.kind, told.agent, told.handed_to) == ("handoff", "triage", "solver")
     assert [call.agent for call in world.facts(CallRecorded, scope)] == ["triage", "solver"]
 
 
@@ -273,5 +277,88 @@ def test_spans_of_the_hosts_own_are_in_the_tree(world):
     assert world.tree(scope) == [("custom menu", None, inside)]
     spans = {span.name: span for span in world.facts(SpanRecorded, scope)}
     assert spans["custom menu"].attributes["openai_agents.data"] == {"courses": "{1, 2}"}
-    assert (spans["custom spoon"].status, spans["custom spoon"].status_message) == ("error", "KeyError: 'no spoon'")
+    assert (spans["custom spoon"].status, spans["custom spoon"].status_message) == ("error", "'no spoon'")
+    assert meaning(spans["custom spoon"]).error == "KeyError"
     assert spans["custom soup"].status == "ok"
+
+
+@pytest.mark.usefixtures("_as_the_host_has_it")
+def test_a_run_that_is_called_off_leaves_what_had_begun(world):
+    """Its spans end with it, and no name stays behind."""
+
+    async def story():
+        scope, waiting = await world.scope(), asyncio.Event()
+
+        @function_tool
+        async def wait() -> str:
+            """Wait."""
+            waiting.set()
+            await asyncio.Event().wait()
+            return "never"
+
+        async def calling_off(running: asyncio.Task) -> None:
+            await waiting.wait()
+            running.cancel()
+
+        async with world.model(lambda _asked: use("wait")) as model:
+            with world.attempt(scope):
+                canceller = asyncio.create_task(calling_off(asyncio.current_task()))
+                with pytest.raises(asyncio.CancelledError):
+                    await Runner.run(Agent(name="patient", model=model, tools=[wait]), "Go")
+                await canceller
+                name = current().agent
+        return scope, name
+
+    scope, name = asyncio.run(story())
+
+    turn = ("turn 1", "patient", [("execute_tool wait", "patient", [])])
+    assert world.tree(scope) == [("task Agent workflow", None, [("invoke_agent patient", "patient", [turn])])]
+    assert name is None
+
+
+@pytest.mark.usefixtures("_as_the_host_has_it")
+def test_a_stream_that_is_left_leaves_what_had_begun(world):
+    """Whoever listened goes away when the model has asked for a tool."""
+
+    async def story():
+        scope = await world.scope()
+        async with world.model(weather) as model:
+            with world.attempt(scope):
+                streamed = Runner.run_streamed(Agent(name="forecaster", model=model, tools=[lookup]), "Kyiv?")
+                async for event in streamed.stream_events():
+                    if event.type == "run_item_stream_event":
+                        break
+                streamed.cancel()
+                await asyncio.gather(streamed.run_loop_task, return_exceptions=True)
+                name = current().agent
+        return scope, name
+
+    scope, name = asyncio.run(story())
+
+    spans = world.facts(SpanRecorded, scope)
+    assert {span.name for span in spans} >= {"invoke_agent forecaster"}
+    assert {span.parent_id for span in spans} <= {None, *(span.span_id for span in spans)}
+    assert name is None
+
+
+def test_a_tool_in_a_thread_is_the_agents(world):
+    """The SDK runs plain functions in threads, and they carry the context."""
+    names = []
+
+    @function_tool
+    def look() -> str:
+        """Look."""
+        names.append((current().agent, threading.current_thread() is threading.main_thread()))
+        return "seen"
+
+    def script(asked: Asked) -> Answer:
+        return Answer(text="done") if asked.messages[-1]["role"] == "tool" else use("look")
+
+    async def story():
+        async with world.model(script) as model:
+            with world.attempt(await world.scope()):
+                await Runner.run(Agent(name="watcher", model=model, tools=[look]), "Go")
+
+    asyncio.run(story())
+
+    assert names == [("watcher", False)]
