@@ -18,7 +18,7 @@ from agl_core.record import Record
 from agl_core.recorder import Recorder
 
 # The tap's: a plugin that would import the SDK itself would cost every run a second and more.
-from agl_core.tap._importing import Importing
+from agl_core.tap import Importing
 from agl_openai_agents._listening import Listening
 
 __all__ = ["tracing"]
