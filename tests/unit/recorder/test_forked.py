@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
+
+from agl_core.events import RewardGiven, Target
+from agl_core.recorder import _forked
 
 _PROGRAM = """
 import json, os, sys, threading
@@ -76,3 +82,32 @@ def test_what_children_and_their_children_write_is_in_the_log(tmp_path, moment):
     assert [type_ for type_, _ in json.loads(facts)] == _OF_ONE * 2
     assert [text for _, text in json.loads(facts) if text] == ["child", "grandchild"]
     assert under_way == "0"
+
+
+class _Harm:
+    """What a pickle could do."""
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, ("harm",)
+
+
+@pytest.mark.parametrize(
+    "said", [_Harm(), os.getpid, Path("x"), {"plain": "data"}], ids=["call", "name", "class", "data"]
+)
+def test_a_child_can_tell_facts_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: Any):
+    """It may run somebody else's code by then; whatever that says is not done here."""
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(pickle.UnpicklingError):
+        _forked._heard(pickle.dumps(said))
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_fact_is_heard_as_it_was_said():
+    """With every value in it."""
+    target = Target(kind="rollout", id="ro-1")
+    event = RewardGiven(rollout_id="ro-1", target=target, value=1.0, judge="child")
+    said = _forked.Said(recorder=1, what="record", of=_forked.Of("run-1", "ro-1", "at-1"), event=event)
+
+    assert _forked._heard(pickle.dumps(said)) == said
