@@ -1,4 +1,4 @@
-"""What agent code may call: rewards, messages, objects, annotations, operations. Agent Lightning's names."""
+"""Writes what the agent says of its attempt: rewards, messages, objects, annotations, operations."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from typing import Any, Self, TypeVar
 
 from agl_core.errors import BadValue, OutsideAttempt
 from agl_core.events import RewardGiven, SpanRecorded, Target
-from agl_core.ids import canonical, new_id
+from agl_core.ids import new_id
 from agl_core.recorder import Scope, current
-from agl_core.resources import LLM
 
 __all__ = [
     "emit_annotation",
@@ -23,7 +22,6 @@ __all__ = [
     "emit_message",
     "emit_object",
     "emit_reward",
-    "environment",
     "operation",
     "rewards_of",
 ]
@@ -236,30 +234,3 @@ def _exception(raised: BaseException) -> dict[str, Any]:
         "exception.message": str(raised),
         "exception.stacktrace": "".join(traceback.format_exception(raised)),
     }
-
-
-def environment(llm: LLM | None, task: Any = None) -> dict[str, str]:
-    """Variables that point a program which knows nothing of us at `llm`, for the attempt under way.
-
-    `subprocess.run(..., env={**os.environ, **agl.environment(llm, task)})`: what OpenAI's and Anthropic's libraries
-    read, and `AGL_ROLLOUT_ID`, `AGL_ATTEMPT_ID`, `AGL_AGENT`, `AGL_TASK` (JSON). Without an `llm` the program keeps its
-    own; run by `python -m agl_core.tap`, it finds the log in `AGL_LOG`. Raises `OutsideAttempt`.
-    """
-    scope = current("an environment")
-    variables = {"AGL_LOG": scope.recorder.url, "AGL_ROLLOUT_ID": scope.rollout_id, "AGL_ATTEMPT_ID": scope.attempt_id}
-    if llm is not None:
-        base, key = llm.get_base_url().rstrip("/"), llm.api_key or "none"
-        variables |= {
-            "OPENAI_BASE_URL": base,
-            "OPENAI_API_BASE": base,
-            "OPENAI_API_KEY": key,
-            "ANTHROPIC_BASE_URL": base.removesuffix("/v1"),
-            "ANTHROPIC_API_KEY": key,
-        }
-    if scope.run_id is not None:
-        variables["AGL_RUN_ID"] = scope.run_id
-    if scope.agent is not None:
-        variables["AGL_AGENT"] = scope.agent
-    if task is not None:
-        variables["AGL_TASK"] = canonical(task).decode()
-    return variables
