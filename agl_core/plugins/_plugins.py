@@ -1,4 +1,4 @@
-"""Loads plugins one by one, orders them, and keeps what they raise from hurting others."""
+"""The plugins of a process: what they bring, and what becomes of what they raise."""
 
 from __future__ import annotations
 
