@@ -8,6 +8,8 @@
     ├── PluginError     MissingExtra PluginBroken TracerFailed UnknownName
     ├── RunError        ReplayDiverged AmbiguousLabel RunNotImportable RunNotResumable NoTrainingData NotFast
     │                   NotImportable NoRunnersLeft RewardMissing CaptureNone StepFailed
+    ├── PreflightError  AgentFailed AgentHangs CallsFailed GroupTooSmall NoExploration PlaceholderMissing
+    │                   RewardConstant SplitsOverlap UnattributedCall
     └── EngineError     ModelNotFound PromptTooLong PolicyNotLoaded PortBusy EngineFailed TokenIdsMissing
 
 A bug raises a plain `AssertionError` or `TypeError`; those are not ours to catch.
@@ -45,6 +47,18 @@ from agl_core.errors._log import (
     VersionConflict,
 )
 from agl_core.errors._plugin import MissingExtra, PluginBroken, PluginError, TracerFailed, UnknownName
+from agl_core.errors._preflight import (
+    AgentFailed,
+    AgentHangs,
+    CallsFailed,
+    GroupTooSmall,
+    NoExploration,
+    PlaceholderMissing,
+    PreflightError,
+    RewardConstant,
+    SplitsOverlap,
+    UnattributedCall,
+)
 from agl_core.errors._run import (
     AmbiguousLabel,
     CaptureNone,
@@ -62,18 +76,22 @@ from agl_core.errors._run import (
 from agl_core.errors._store import AlreadySettled, BadValue, LeaseLost, OutsideAttempt, RunHeld, StoreError, UnknownId
 
 __all__ = [
+    "AgentFailed",
+    "AgentHangs",
     "AglError",
     "AlreadySettled",
     "AmbiguousLabel",
     "BadPayload",
     "BadQuery",
     "BadValue",
+    "CallsFailed",
     "CaptureNone",
     "CodecError",
     "ContentErased",
     "DiskFailed",
     "EngineError",
     "EngineFailed",
+    "GroupTooSmall",
     "KeyReused",
     "LeaseLost",
     "LogBusy",
@@ -88,27 +106,33 @@ __all__ = [
     "LogUnsupported",
     "MissingExtra",
     "ModelNotFound",
+    "NoExploration",
     "NoRunnersLeft",
     "NoTrainingData",
     "NotFast",
     "NotImportable",
     "OutsideAttempt",
+    "PlaceholderMissing",
     "PluginBroken",
     "PluginError",
     "PolicyNotLoaded",
     "PortBusy",
+    "PreflightError",
     "PromptTooLong",
     "QueryCut",
     "ReplayDiverged",
+    "RewardConstant",
     "RewardMissing",
     "RunError",
     "RunHeld",
     "RunNotImportable",
     "RunNotResumable",
+    "SplitsOverlap",
     "StepFailed",
     "StoreError",
     "TokenIdsMissing",
     "TracerFailed",
+    "UnattributedCall",
     "UnknownId",
     "UnknownName",
     "UpcastGap",

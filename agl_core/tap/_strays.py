@@ -29,6 +29,12 @@ class Strays:
                 place,
             )
 
+    @property
+    def count(self) -> int:
+        """How many there were since it was last taken, for who only looks."""
+        with self._lock:
+            return self._count
+
     def take(self) -> int:
         """How many there were since it was last taken."""
         with self._lock:
