@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from agl_core.spans._plain import plain
 from agl_core.spans._table import DIALECTS, meaning
 from agl_core.spans.meaning import Kind, Score, SpanDialect, SpanMeaning
 
-__all__ = ["DIALECTS", "Kind", "Score", "SpanDialect", "SpanMeaning", "meaning"]
+__all__ = ["DIALECTS", "Kind", "Score", "SpanDialect", "SpanMeaning", "meaning", "plain"]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from agl_core.errors import BadValue
 from agl_core.events import SpanRecorded
+from agl_core.spans import plain
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
@@ -82,9 +83,9 @@ def from_otel(
         parent_id=f"{span.parent.span_id:016x}" if span.parent else None,
         name=span.name,
         kind=span.kind.name.lower(),
-        attributes=_plain(span.attributes or {}),
+        attributes=plain(span.attributes or {}),
         events=tuple(
-            {"name": event.name, "timestamp": event.timestamp, "attributes": _plain(event.attributes or {})}
+            {"name": event.name, "timestamp": event.timestamp, "attributes": plain(event.attributes or {})}
             for event in span.events
         ),
         status=status.status_code.name.lower(),
@@ -94,10 +95,6 @@ def from_otel(
         started_at=span.start_time or 0,
         ended_at=span.end_time or 0,
     )
-
-
-def _plain(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in attributes.items()}
 
 
 def _nanoseconds(what: str, seconds: float) -> int:

@@ -64,3 +64,37 @@ def test_a_host_exports_the_same_spans_with_us_and_without():
         exported.append([span.name for span in exporter.get_finished_spans()])
 
     assert exported == [["work"], ["work"]]
+
+
+class Stranger(str):
+    """A library's own kind of text, as smolagents has one."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return "what the stranger says"
+
+
+def test_a_value_that_json_has_no_word_for_is_kept_as_text():
+    """A library may put anything into its spans; OpenTelemetry lets it through."""
+    tracer = provider(Processor()).get_tracer("host")
+
+    @agl.rollout
+    async def agent(task) -> None:
+        with tracer.start_as_current_span("odd") as span:
+            span.set_attribute("stranger", Stranger("x"))
+            span.set_attribute("endless", float("inf"))
+
+    async def story(store: Store) -> None:
+        runner = Runner()
+        with runner.run_context(agent=agent, store=store):
+            await runner.step({"q": 1})
+
+    with SqliteLog(":memory:", projections=CORE) as log:
+        store = Store(log)
+        asyncio.run(story(store))
+        (trace,) = store.ask.traces([rollout.rollout_id for rollout in store.ask.rollouts()])
+        store.close()
+
+    assert trace.exit_status == "completed"
+    assert trace.spans[0].attributes == {"stranger": "what the stranger says", "endless": "inf"}

@@ -1,0 +1,58 @@
+"""Whatever a library puts into a span, the log can keep."""
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agl_core.spans import plain
+
+
+class Text(str):
+    """A library's own kind of text."""
+
+    __slots__ = ()
+
+
+class Shy:
+    """It raises when it is asked what it is."""
+
+    def __str__(self) -> str:
+        raise LookupError("who knows")
+
+
+@given(
+    st.recursive(
+        st.one_of(
+            st.none(),
+            st.booleans(),
+            st.integers(),
+            st.floats(),
+            st.text(),
+            st.binary(),
+            st.builds(Text, st.text()),
+            st.builds(Shy),
+        ),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner) | st.frozensets(st.integers()),
+    )
+)
+def test_what_comes_out_is_json(value):
+    """Strictly: without NaN, and the same again when it is read."""
+    told = plain(value)
+
+    assert json.loads(json.dumps(told, allow_nan=False)) == told
+
+
+def test_what_json_has_a_word_for_is_itself():
+    """Nothing is turned into text that need not be."""
+    value = {"a": [1, 2.5, True, None, "x"], "b": {"c": ()}}
+
+    assert plain(value) == {"a": [1, 2.5, True, None, "x"], "b": {"c": []}}
+
+
+def test_what_holds_itself_ends():
+    """As text, at some depth."""
+    circle: list = []
+    circle.append(circle)
+
+    assert json.dumps(plain(circle))
