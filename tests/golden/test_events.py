@@ -54,6 +54,7 @@ from agl_core.events import (
     RunStarted,
     Sampling,
     SpanRecorded,
+    SpanUnassigned,
     StepRecorded,
     Target,
     TestOpened,
@@ -73,6 +74,14 @@ OF_RUN = {"run_id": RUN}
 OF_CONFIG = {"initial_resources": "rs-1", "max_rollouts": 10, "rollout": {"max_attempts": 2}}
 OF_ATTEMPT = {"rollout_id": ROLLOUT, "attempt_id": ATTEMPT}
 AT = 1_700_000_000_000_000_000
+OF_SENDER = {
+    "started_at": AT,
+    "ended_at": AT + 1,
+    "trace_state": "vendor=1",
+    "links": ({"trace_id": "4bf92f3577b34da6a3ce929d0e0e4735", "span_id": "00f067aa0ba902b5", "attributes": {}},),
+    "resource": {"service.name": "agent", "service.version": "1" * 256},
+    "scope": {"name": "instrumentation", "version": "1.0"},
+}
 
 MEANINGS: dict[tuple[str, int], Event] = {
     (event.type, schema): event
@@ -282,8 +291,23 @@ MEANINGS: dict[tuple[str, int], Event] = {
                 status_message="no",
                 agent="solver",
                 sequence_id=7,
-                started_at=AT,
-                ended_at=AT + 1,
+                **OF_SENDER,
+            ),
+        ),
+        (
+            1,
+            SpanUnassigned(
+                why="nobody said whose it is",
+                span_id="00f067aa0ba902b7",
+                trace_id="4bf92f3577b34da6a3ce929d0e0e4736",
+                parent_id="00f067aa0ba902b6",
+                name="tool",
+                kind="client",
+                attributes={"gen_ai.tool.name": "add"},
+                events=({"name": "e", "at": 1},),
+                status="error",
+                status_message="no",
+                **OF_SENDER,
             ),
         ),
         (1, StepRecorded(**OF_RUN, label="critique", digest="0f", result={"text": "better"}, seconds=0.5)),
@@ -298,8 +322,10 @@ MEANINGS: dict[tuple[str, int], Event] = {
 _BEFORE_RETRIES: dict[str, object] = {"retry_of": None}
 _BEFORE_STREAMS: dict[str, object] = {**_BEFORE_RETRIES, "first_token": None, "tries": ()}
 _BEFORE_ROLES: dict[str, object] = {"config": RunConfig(**OF_CONFIG)}
+_BEFORE_SENDERS: dict[str, object] = {"trace_state": None, "links": (), "resource": {}, "scope": {}}
 BEFORE: dict[str, dict[str, object]] = {
-    "span.recorded.v1": {"sequence_id": None},
+    "span.recorded.v1": {**_BEFORE_SENDERS, "sequence_id": None},
+    "span.recorded.v1.2": _BEFORE_SENDERS,
     "call.recorded.v1": _BEFORE_STREAMS,
     "call.recorded.v1.2": _BEFORE_STREAMS,
     "call.recorded.v1.3": _BEFORE_RETRIES,
