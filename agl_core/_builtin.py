@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from agl_core.export import Log
     from agl_core.record import Draft
     from agl_core.recorder import Recorder
+    from agl_core.spans import SpanDialect
 
 _NAMES = {"inprocess", "shm"}
 
@@ -88,6 +89,14 @@ def agl_register_algorithms() -> Mapping[str, Any]:
     from agl_core.algorithm import Baseline
 
     return {"baseline": Baseline}
+
+
+@hookimpl
+def agl_register_dialects() -> Sequence[SpanDialect]:
+    """Those of the core, which are asked last."""
+    from agl_core.spans import DIALECTS
+
+    return DIALECTS
 
 
 @hookimpl

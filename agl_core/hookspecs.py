@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from agl_core.recorder import Recorder
     from agl_core.run import Run
     from agl_core.runner import Runner
+    from agl_core.spans import SpanDialect
     from agl_core.store import AttemptedRollout
 
 __all__ = ["hookimpl", "hookspec"]
@@ -52,6 +53,15 @@ def agl_register_adapters() -> Mapping[str, type[Adapter[Any]]]:
 @hookspec
 def agl_register_algorithms() -> Mapping[str, type[Algorithm]]:
     """Name to algorithm class; its `config` dataclass becomes the options of `agl train`. Import heavy things late."""
+    raise AssertionError
+
+
+@hookspec
+def agl_register_dialects() -> Iterable[SpanDialect]:
+    """Ways of saying things in a span, asked before those of the core, A to Z; the first that knows a span reads it.
+
+    A module with `NAME` and `read` is one. Derived on read: a dialect that is gone changes no log.
+    """
     raise AssertionError
 
 

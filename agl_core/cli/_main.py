@@ -43,12 +43,10 @@ class Root(LazyGroup):
         if PLUGINS not in ctx.meta:
             from agl_core.plugins import Plugins
 
-            ctx.meta[PLUGINS] = guests = click.Group()
-            Plugins.load().notify(
-                "agl_register_commands",
-                lambda failed: warn(f"plugin {failed.name!r} could not add its commands: {failed.why}"),
-                cli=guests,
+            commands = Plugins.load().commands(
+                lambda failed: warn(f"plugin {failed.name!r} could not add its commands: {failed.why}")
             )
+            ctx.meta[PLUGINS] = guests = click.Group(commands=commands)
             for taken in self.later.keys() & guests.commands.keys():
                 warn(f"a plugin's command {taken!r} is left out: the core has one of that name")
                 del guests.commands[taken]

@@ -29,7 +29,7 @@ def plugins(*, as_json: bool) -> None:
             (
                 plugin.name,
                 plugin.version,
-                plugin.source,
+                plugin.distribution,
                 f"broken: {plugin.error}" if plugin.error else ", ".join(plugin.hooks),
             )
             for plugin in found

@@ -32,12 +32,19 @@ class MissingExtra(PluginError):
 
 
 class PluginBroken(PluginError):
-    """A plugin that was required could not be loaded, or answered a hook wrongly."""
+    """A plugin that was required could not be loaded, implements a hook wrongly, or raised where it was needed."""
 
     code = "PLUGIN_BROKEN"
 
-    def __init__(self, plugin: str, *, why: str) -> None:
-        super().__init__(f"plugin {plugin!r} is broken: {why}. `agl plugins` lists all", plugin=plugin, why=why)
+    def __init__(self, plugin: str, *, why: str, hook: str = "", argument: str = "", cure: str = "") -> None:
+        cure = cure or f"Mend it, or go on without it: AGL_DISABLE_PLUGINS={plugin}"
+        super().__init__(
+            f"plugin {plugin!r} is broken: {why.rstrip('.?!')}. {cure}. `agl plugins why {plugin}` tells more",
+            plugin=plugin,
+            why=why,
+            hook=hook,
+            argument=argument,
+        )
 
 
 class UnknownName(PluginError):

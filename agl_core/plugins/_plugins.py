@@ -7,42 +7,36 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING, Any, TypeVar
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
 from agl_core import hookspecs
 from agl_core.codec import Codec
 from agl_core.errors import EngineFailed, LogUnsupported, PluginBroken, TracerFailed, UnknownName
-from agl_core.events import CORE_EVENTS, CORE_UPCASTS, Event, PluginFailed, Upcast, Vocabulary
+from agl_core.events import PluginFailed
 from agl_core.log import SqliteLog
+from agl_core.plugins._asking import GUILTY, Asking, told
+from agl_core.plugins._faults import refuse_faults
+from agl_core.plugins._found import BUILTIN, Found, Loaded, found, names, unwanted
+from agl_core.plugins._gathered import Gathered
+from agl_core.plugins._loading import broken, imported
 from agl_core.record import Draft, Record
 
 if TYPE_CHECKING:
+    import click
+
     from agl_core.adapter import Adapter
     from agl_core.engine import Engine
+    from agl_core.spans import SpanDialect
 
-__all__ = ["Loaded", "Plugins"]
+__all__ = ["Plugins"]
 
-GROUP = "agl"
 _BUILTIN = "agl_core._builtin"
 _PATIENCE = 3
 """So many failures of a notified plugin, and it is asked no more."""
 _log = logging.getLogger(__name__)
-Thing = TypeVar("Thing")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Loaded:
-    """A plugin, and how it went."""
-
-    name: str
-    version: str | None
-    source: str
-    hooks: tuple[str, ...] = ()
-    error: str | None = None
 
 
 class Plugins:
@@ -54,145 +48,192 @@ class Plugins:
         self.manager.add_hookspecs(hookspecs)
         self.hook = self.manager.hook
         self.loaded: list[Loaded] = []
+        """Those that were wanted, also broken ones."""
+        self.disabled: list[Loaded] = []
+        """Those that the environment leaves out."""
+        self._asking = Asking(self.manager)
+        self._gathered = Gathered(self._asking)
         self._failures: dict[str, int] = {}
 
     @classmethod
-    def load(cls) -> Plugins:
-        """The built-ins, and every entry point of the group `agl` that loads."""
+    def load(cls, *, lenient: bool = False) -> Plugins:
+        """The core's own, and every entry point of the group `agl` that loads; a broken one is listed with its error.
+
+        With AGL_STRICT_PLUGINS=1 a broken one is raised. `lenient` is for looking at them: then not even a plugin that
+        is required and broken is.
+        """
         plugins = cls()
+        strict = not lenient and os.environ.get("AGL_STRICT_PLUGINS", "") not in {"", "0"}
         # Reverse order: pluggy calls the last registered first, and plugins should run A to Z.
-        for entry in sorted(_wanted(entry_points(group=GROUP)), key=lambda entry: entry.name, reverse=True):
-            plugins._enter(entry)
-        plugins.register(importlib.import_module(_BUILTIN), name="builtin", source="agl-core")
+        for one in reversed(found()):
+            plugins._enter(one, strict=strict)
+        core = importlib.import_module(_BUILTIN)
+        plugins.register(core, name=BUILTIN, distribution="agl-core", version=version("agl-core"))
         plugins.loaded.sort(key=lambda loaded: loaded.name)
-        plugins._require(_names("AGL_REQUIRED_PLUGINS"))
+        if not lenient:
+            plugins._require(names("AGL_REQUIRED_PLUGINS"))
         return plugins
 
-    def _enter(self, entry: EntryPoint) -> None:
-        source = entry.dist.name if entry.dist else entry.value
-        version = entry.dist.version if entry.dist else None
+    def register(
+        self,
+        plugin: object,
+        *,
+        name: str,
+        distribution: str = "",
+        version: str | None = None,
+        load_ms: float | None = None,
+    ) -> None:
+        """Take a plugin in; one that misspells a hook or an argument is refused whole, and here, not when called."""
         try:
-            self.register(entry.load(), name=entry.name, source=source, version=version)
-        except Exception as error:  # noqa: BLE001 - a guest: it is listed with its error, and the tool still works
-            self.manager.unregister(name=entry.name) if self.manager.has_plugin(entry.name) else None
-            why = f"{type(error).__name__}: {error}"
-            self.loaded.append(Loaded(name=entry.name, version=version, source=source, error=why))
-
-    def register(self, plugin: object, *, name: str, source: str = "", version: str | None = None) -> None:
-        """Take a plugin in; one that misspells a hook or an argument is refused here, not when it is called."""
-        self.manager.register(plugin, name=name)
-        unknown = [
-            hook for hook in dir(plugin) if hook.startswith("agl_") and hasattr(getattr(plugin, hook), "agl_impl")
-            and not hasattr(hookspecs, hook)
-        ]  # fmt: skip
-        if unknown:
-            raise PluginBroken(name, why=f"there is no hook called {', '.join(unknown)}")
+            refuse_faults(plugin, name)
+            self.manager.register(plugin, name=name)
+        except PluginBroken:
+            raise
+        except Exception as error:  # looking at a guest's attributes may run code of its own
+            if self.manager.get_plugin(name) is plugin:
+                self.manager.unregister(plugin)
+            raise PluginBroken(name, why=told(error)) from error
         hooks = tuple(sorted(caller.name for caller in self.manager.get_hookcallers(plugin) or ()))
-        self.loaded.append(Loaded(name=name, version=version, source=source, hooks=hooks))
+        self.loaded.append(Loaded(name=name, version=version, distribution=distribution, hooks=hooks, load_ms=load_ms))
 
-    def _require(self, names: Iterable[str]) -> None:
-        good = {loaded.name: loaded.error for loaded in self.loaded}
-        for name in names:
-            if name not in good:
-                raise PluginBroken(name, why="it is required (AGL_REQUIRED_PLUGINS) and not installed")
-            if good[name]:
-                raise PluginBroken(name, why=str(good[name]))
+    # --- loading
+
+    def _enter(self, one: Found, *, strict: bool) -> None:
+        name, distribution = one.name, one.distribution
+        if by := unwanted(name):
+            left_out = Loaded(name=name, version=one.version, distribution=distribution, disabled_by=by)
+            self.disabled.append(left_out)
+            return
+        try:
+            plugin, load_ms = imported(one)
+            self._asking.show(f"{name}: loaded, {load_ms or 0:.2f} ms")
+            self.register(plugin, name=name, distribution=distribution, version=one.version, load_ms=load_ms)
+        except PluginBroken as error:
+            if strict:
+                raise
+            self.loaded.append(broken(one, error))
+
+    def _require(self, required: Iterable[str]) -> None:
+        known = {loaded.name: loaded for loaded in (*self.disabled, *self.loaded)}
+        for name in required:
+            match known.get(name):
+                case None:
+                    why, cure = "it is required (AGL_REQUIRED_PLUGINS) and not installed", "Install it"
+                case Loaded(disabled_by=str(by)):
+                    why, cure = f"it is required (AGL_REQUIRED_PLUGINS), and {by} leaves it out", "Choose one of both"
+                case Loaded(error=str(error)):
+                    why, cure = error, "Mend it: it is required (AGL_REQUIRED_PLUGINS)"
+                case _:
+                    continue
+            raise PluginBroken(name, why=why, cure=cure)
 
     # --- gather
 
     def algorithms(self) -> dict[str, Any]:
         """Name to algorithm class."""
-        return self._gather("agl_register_algorithms")
-
-    def adapter(self, name: str) -> type[Adapter[Any]]:
-        """The adapter class of that name."""
-        known = self._gather("agl_register_adapters")
-        if name not in known:
-            raise UnknownName("adapter", name, known=known)
-        found: type[Adapter[Any]] = known[name]
-        return found
+        return self._gathered.named("agl_register_algorithms")
 
     def algorithm(self, name: str) -> Any:
         """The algorithm class of that name."""
-        known = self.algorithms()
-        if name not in known:
-            raise UnknownName("algorithm", name, known=known)
-        return known[name]
+        return _the("algorithm", name, self.algorithms())
 
-    def codec(self) -> Codec:
-        """A codec that knows the events of the core and of every plugin."""
-        found = [thing for things in self._answers("agl_register_events") for thing in things]
-        events = [thing for thing in found if isinstance(thing, type) and issubclass(thing, Event)]
-        upcasts = [thing for thing in found if isinstance(thing, Upcast)]
-        return Codec(Vocabulary([*CORE_EVENTS, *events], [*CORE_UPCASTS, *upcasts]))
+    def adapters(self) -> dict[str, type[Adapter[Any]]]:
+        """Name to adapter class."""
+        return self._gathered.named("agl_register_adapters")
+
+    def adapter(self, name: str) -> type[Adapter[Any]]:
+        """The adapter class of that name."""
+        found: type[Adapter[Any]] = _the("adapter", name, self.adapters())
+        return found
+
+    def dialects(self) -> tuple[SpanDialect, ...]:
+        """Those of plugins, A to Z, then the core's: what `agl_core.spans.meaning` asks."""
+        return self._gathered.dialects()
+
+    def codec(self, failed: Callable[[PluginFailed], None] | None = None) -> Codec:
+        """A codec that knows the events of the core and of every plugin. A plugin whose events cannot be had is
+        `PluginBroken`; `failed` is told of it instead, and its facts are `Unknown`."""  # noqa: D205, D209 - two
+        return Codec(self._gathered.vocabulary(failed))
+
+    def commands(self, failed: Callable[[PluginFailed], None]) -> dict[str, click.Command]:
+        """Name to command. A plugin that raises adds none; of two commands of one name the first stays."""
+        return self._gathered.commands(failed)
+
+    def owners(self, hook: str, failed: Callable[[PluginFailed], None]) -> dict[str, str]:
+        """What plugins registered there, by whom: for looking at them, so a broken one is told of and left out."""
+        return self._gathered.owners(hook, failed)
+
+    def asked(self, hook: str) -> list[str]:
+        """The plugins that implement the hook, in the order of asking."""
+        return [impl.plugin_name for impl in self._asking.each(hook)]
 
     @contextmanager
     def tracing(self, recorder: Any, failed: Callable[[PluginFailed], None] | None = None) -> Iterator[None]:
         """Every tracer in place. The first that cannot attach is `TracerFailed`; `failed` is told of it instead."""
         with ExitStack() as attached:
-            for impl in reversed(self.hook.agl_install_tracer.get_hookimpls()):
+            for impl in self._asking.each("agl_install_tracer"):
                 try:
-                    tracer = self._ask(impl, {"recorder": recorder})
+                    tracer = self._asking.raw("agl_install_tracer", impl, {"recorder": recorder})
                     if tracer is not None:
                         attached.enter_context(tracer)
-                except Exception as error:  # a guest, of which nobody else knows what it raises
-                    why = error.why if isinstance(error, TracerFailed) else f"{type(error).__name__}: {error}"
+                except GUILTY as error:  # a guest, of which nobody else knows what it raises
+                    why = error.why if isinstance(error, TracerFailed) else told(error)
                     name = error.tracer if isinstance(error, TracerFailed) else impl.plugin_name
                     if failed is None:
                         raise TracerFailed(name, why=why) from error
                     failed(PluginFailed(name=name, hook="agl_install_tracer", why=why))
             yield
 
-    def _gather(self, hook: str) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        for impl in reversed(getattr(self.hook, hook).get_hookimpls()):
-            for name, thing in (self._ask(impl, {}) or {}).items():
-                if name in found:
-                    raise PluginBroken(impl.plugin_name, why=f"{hook}: the name {name!r} is taken by another plugin")
-                found[name] = thing
-        return found
-
-    def _answers(self, hook: str, **arguments: Any) -> list[Any]:
-        impls = reversed(getattr(self.hook, hook).get_hookimpls())
-        return [answer for impl in impls if (answer := self._ask(impl, arguments)) is not None]
-
-    def _ask(self, impl: pluggy.HookImpl, arguments: Mapping[str, Any]) -> Any:
-        return impl.function(*(arguments[name] for name in impl.argnames))
-
     # --- first answer wins
 
     def open_log(self, url: str, *, readonly: bool = False) -> SqliteLog:
-        """The log at `url`, with the events, projections and redaction of all plugins."""
-        log = self.hook.agl_open_log(url=url, readonly=readonly, codec=self.codec(), redact=self.redact)
+        """The log at `url`, with the events, projections and redaction of all plugins.
+
+        For reading, a plugin whose events cannot be had is warned of: its facts are `Unknown`.
+        """
+
+        def unread(event: PluginFailed) -> None:
+            _log.warning("the facts of plugin %r are read as they lie: %s", event.name, event.why)
+
+        codec = self.codec(unread if readonly else None)
+        log = self._first("agl_open_log", url=url, readonly=readonly, codec=codec, redact=self.redact)
         if log is None:
             raise LogUnsupported(url, why="no plugin knows that kind of address", cure="Use a path, or sqlite:///path")
-        found: SqliteLog = log
-        return found
+        opened: SqliteLog = log
+        return opened
 
     def open_engine(self, url: str, name: str) -> Engine:
         """An engine for `url`, not started."""
-        engine = self.hook.agl_open_engine(url=url, name=name)
+        engine = self._first("agl_open_engine", url=url, name=name)
         if engine is None:
             kind = url.partition(":")[0]
             raise EngineFailed(
                 url, why=f"no plugin opens {kind!r} models: is agl-{kind} installed? `agl plugins` tells"
             )
-        found: Engine = engine
-        return found
+        opened: Engine = engine
+        return opened
 
     def open_executor(self, name: str, config: Mapping[str, Any]) -> Any:
         """The executor of that name."""
-        executor = self.hook.agl_open_executor(name=name, config=config)
+        executor = self._first("agl_open_executor", name=name, config=config)
         if executor is None:
             raise UnknownName("executor", name, known=["inprocess"])
         return executor
 
+    def _first(self, hook: str, **arguments: Any) -> Any:
+        answers = (self._asking.ask(hook, impl, arguments) for impl in self._asking.each(hook))
+        return next((answer for answer in answers if answer is not None), None)
+
     # --- transform
 
     def redact(self, draft: Draft) -> Draft:
-        """The draft without what must not be kept."""
-        for impl in reversed(self.hook.agl_redact.get_hookimpls()):
-            draft = self._ask(impl, {"draft": draft}) or draft
+        """The draft without what must not be kept. What cannot be redacted is not kept at all: it raises."""
+        for impl in self._asking.each("agl_redact"):
+            answer = self._asking.ask("agl_redact", impl, {"draft": draft})
+            if answer is not None and not isinstance(answer, Draft):
+                why = f"agl_redact answered with {type(answer).__name__}, and a draft or None was asked for"
+                raise PluginBroken(impl.plugin_name, why=why, hook="agl_redact")
+            draft = answer or draft
         return draft
 
     # --- notify
@@ -200,19 +241,25 @@ class Plugins:
     def notify(self, hook: str, failed: Callable[[PluginFailed], None], **arguments: Any) -> list[Any]:
         """Tell every guest; one that raises is reported to `failed`, and after three times asked no more."""
         answers = []
-        for impl in reversed(getattr(self.hook, hook).get_hookimpls()):
+        for impl in self._asking.each(hook):
             if self._failures.get(impl.plugin_name, 0) >= _PATIENCE:
                 continue
             try:
-                answers.append(self._ask(impl, arguments))
-            except Exception as error:  # noqa: BLE001 - a guest: what it raises becomes an event
-                self._failures[impl.plugin_name] = self._failures.get(impl.plugin_name, 0) + 1
-                failed(PluginFailed(name=impl.plugin_name, hook=hook, why=f"{type(error).__name__}: {error}"))
+                answers.append(self._asking.raw(hook, impl, arguments))
+            except GUILTY as error:  # a guest: what it raises becomes an event
+                failed(PluginFailed(name=impl.plugin_name, hook=hook, why=told(error) + self._count(impl.plugin_name)))
         return answers
+
+    def _count(self, name: str) -> str:
+        self._failures[name] = self._failures.get(name, 0) + 1
+        if self._failures[name] < _PATIENCE:
+            return ""
+        _log.warning("plugin %r raised %d times and is told nothing more", name, _PATIENCE)
+        return f" ({_PATIENCE} failures: it is told nothing more)"
 
     def follow(self, log: SqliteLog) -> Callable[[], None]:
         """Tell `agl_recorded` of what this process commits, until the returned function is called."""
-        if not self.hook.agl_recorded.get_hookimpls():
+        if not self._asking.each("agl_recorded"):
             return lambda: None
 
         def failed(event: PluginFailed) -> None:
@@ -226,11 +273,7 @@ class Plugins:
         return log.subscribe(heard)
 
 
-def _wanted(entries: Iterable[EntryPoint]) -> Iterable[EntryPoint]:
-    only, without = _names("AGL_LOAD_PLUGINS"), _names("AGL_DISABLE_PLUGINS")
-    restricted = "AGL_LOAD_PLUGINS" in os.environ
-    return (entry for entry in entries if (not restricted or entry.name in only) and entry.name not in without)
-
-
-def _names(variable: str) -> list[str]:
-    return [name.strip() for name in os.environ.get(variable, "").split(",") if name.strip()]
+def _the(kind: str, name: str, known: Mapping[str, Any]) -> Any:
+    if name not in known:
+        raise UnknownName(kind, name, known=known)
+    return known[name]

@@ -20,7 +20,8 @@ def meaning(span: SpanRecorded, *, dialects: Sequence[SpanDialect] = DIALECTS) -
     """What the span means, in the words of the first dialect that knows it; `other` when none does.
 
     The agent is the one that the span names, else the one that was under way where it was recorded. Pure: the log
-    keeps the span as it came, and a dialect that learns more says more of old spans too.
+    keeps the span as it came, and a dialect that learns more says more of old spans too. `Plugins.load().dialects()` is
+    the table with those of plugins in it.
     """
     found = next((told for dialect in dialects if (told := dialect.read(span)) is not None), None)
     told = SpanMeaning(name=span.name, error=gen_ai.error(span)) if found is None else found
