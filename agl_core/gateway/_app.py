@@ -106,7 +106,7 @@ class App:
             body=_parsed(raw),
             sent=Sent.read(admission.attempt_id, route, raw, headers),
             call_id=self._call_id(headers.get(b"agl-call-id")),
-            agent=_text(headers.get(b"agl-agent")),
+            agent=_name(headers.get(b"agl-agent")),
             parent_call_id=_text(headers.get(b"agl-parent-call")),
             started_at=started_at,
             headers=passed,
@@ -242,6 +242,11 @@ def _parsed(raw: bytes) -> dict[str, Any]:
 
 def _text(raw: bytes | None) -> str | None:
     return raw.decode("utf-8", "replace")[:256] if raw else None
+
+
+def _name(raw: bytes | None) -> str | None:
+    """A name in any script, as it came or percent-encoded: most clients send ASCII alone."""
+    return unquote(raw.decode("utf-8", "replace"))[:256] if raw else None
 
 
 def _model(name: str) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from agl_core.recorder._agent import agent
 from agl_core.recorder._recorder import LoopRecorder, Recorder
-from agl_core.recorder._scope import Attributed, Scope, agent, attributed, current, is_machinery, machinery, owned
+from agl_core.recorder._scope import Attributed, Scope, attributed, current, is_machinery, machinery, owned
 
 __all__ = [
     "Attributed",

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar, Token
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
+from urllib.parse import quote
 
 from agl_core.errors import OutsideAttempt
 from agl_core.record import Record
@@ -15,7 +16,7 @@ from agl_core.record import Record
 if TYPE_CHECKING:
     from agl_core.recorder._recorder import Recorder
 
-__all__ = ["Attributed", "Scope", "agent", "attributed", "current", "is_machinery", "machinery", "owned"]
+__all__ = ["Attributed", "Inside", "Scope", "attributed", "current", "is_machinery", "machinery", "owned"]
 
 
 class Attributed(Protocol):
@@ -46,6 +47,11 @@ class Scope:
     rollout_id: str
     attempt_id: str
     agent: str | None = None
+    """The innermost that was named."""
+    parent_call: str | None = None
+    """The call that the agent around this one had made when this one began: it is what this one works for."""
+    asked: list[str] = field(default_factory=list)
+    """The last call that this agent made, once it has made one."""
     pending: list[Future[Sequence[Record]]] = field(default_factory=list)
     """Writes that have not landed, or failed; the runner waits for them before the attempt is settled."""
 
@@ -56,12 +62,30 @@ class Scope:
         self.pending.append(write)
         write.add_done_callback(self._let_go)
 
+    def asks(self, call_id: str) -> None:
+        """This agent makes that call now."""
+        self.asked[:] = [call_id]
+        _asked.set(call_id)
+
+    def headers(self) -> dict[str, str]:
+        """What tells the gateway who asks, and what for. For its eyes only: no foreign host is to see them."""
+        # Quoted, because headers are ASCII and names need not be.
+        known = {"AGL-Agent": self.agent and quote(self.agent, safe=" "), "AGL-Parent-Call": self.parent_call}
+        return {name: value for name, value in known.items() if value}
+
+    def last_call(self) -> str | None:
+        """The call that led here; nothing where this agent made calls in several places at once, and none is sure."""
+        last = self.asked[-1] if self.asked else None
+        return last if last == _asked.get() else None
+
     def _let_go(self, write: Future[Sequence[Record]]) -> None:
         if write.exception() is None:
             self.pending.remove(write)
 
 
 _scope: ContextVar[Scope | None] = ContextVar("agl_scope", default=None)
+_asked: ContextVar[str | None] = ContextVar("agl_asked", default=None)
+"""The last call that was made in this very context, whoever made it."""
 _is_machinery: ContextVar[bool] = ContextVar("agl_machinery", default=False)
 _owners: list[Scope] = []
 """Whose the whole process is, where it is one attempt's."""
@@ -83,6 +107,30 @@ def attributed(scope: Scope) -> Iterator[Scope]:
         yield scope
     finally:
         _scope.reset(token)
+
+
+class Inside:
+    """A piece of work in `scope`, in whatever pieces it is done: entered again, it goes on where it was left."""
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope: Scope | None = scope
+        self._asked: str | None = None
+        self._tokens: tuple[Token[Scope | None], Token[str | None]] | None = None
+
+    def __enter__(self) -> None:
+        if self._tokens is not None:
+            raise RuntimeError("it is entered already: each block has one of its own")
+        self._tokens = _scope.set(self._scope), _asked.set(self._asked)
+
+    def __exit__(self, *_raised: object) -> None:
+        if self._tokens is None:
+            return
+        (scope, asked), self._tokens = self._tokens, None
+        # Not the scope it began in: a generator may have been left in the middle of a block.
+        self._scope, self._asked = _scope.get(), _asked.get()
+        with suppress(ValueError):  # in another context than it began in there is nothing to take back
+            _scope.reset(scope)
+            _asked.reset(asked)
 
 
 @contextmanager
@@ -108,10 +156,3 @@ def machinery() -> Iterator[None]:
 def is_machinery() -> bool:
     """Whether code that runs here is no agent's."""
     return _is_machinery.get()
-
-
-@contextmanager
-def agent(name: str) -> Iterator[None]:
-    """What is emitted inside belongs to the agent of that name."""
-    with attributed(replace(current("an agent's name"), agent=name)):
-        yield

@@ -69,6 +69,7 @@ class Call:
     def __init__(self, scope: Scope, asked: Asked, *, mark: str | None) -> None:
         self._scope, self._asked = scope, asked
         self._id = new_id("ca")
+        scope.asks(self._id)
         self._try = begun_try(self._id, mark)
         self._started_at, self._started = time.time_ns(), time.perf_counter()
         self._first_token: float | None = None
@@ -141,6 +142,7 @@ class Call:
             call=call,
             role="tool" if self._asked.dialect is openai_embeddings else "policy",
             agent=self._scope.agent,
+            parent_call_id=self._scope.parent_call,
             retry_of=self._try.before.call_id if self._try.before else None,
             started_at=self._started_at,
             tries=self._try.failures,
@@ -154,10 +156,9 @@ class Call:
 
 
 def _sign(headers: MutableMapping[str, str], scope: Scope) -> None:
-    headers.setdefault("AGL-Call-Id", new_id("ca"))
-    # A line break in a header makes clients raise, and the agent is not to notice us.
-    if scope.agent and scope.agent.isprintable():
-        headers.setdefault("AGL-Agent", scope.agent)
+    scope.asks(headers.setdefault("AGL-Call-Id", new_id("ca")))
+    for name, value in scope.headers().items():
+        headers.setdefault(name, value)
 
 
 def _lost(scope: Scope, error: Exception) -> None:

@@ -13,7 +13,6 @@ from agl_core.recorder import Recorder, current
 
 __all__ = ["naming"]
 
-HEADER = "AGL-Agent"
 _METHOD = "_prepare_request"
 """The SDK's own place for code that adds headers by the request's URL."""
 
@@ -53,8 +52,9 @@ def _wrapped(owner: type, name: str) -> Iterator[None]:
 def _sign(request: Any) -> None:
     """Only the gateway is told: a header of ours never goes to a foreign host."""
     try:
-        agent = current().agent
+        known = current().headers()
     except OutsideAttempt:
         return
-    if agent and "/attempt/" in request.url.path:
-        request.headers[HEADER] = agent
+    if "/attempt/" in request.url.path:
+        for name, value in known.items():
+            request.headers.setdefault(name, value)

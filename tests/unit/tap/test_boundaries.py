@@ -150,15 +150,15 @@ def test_a_call_through_the_gateway_is_one_call_with_the_id_the_tap_gave(log, ht
     assert not [name for name in foreign if name.startswith("agl")]
 
 
-def test_an_agents_name_that_is_no_header_is_not_sent(attempt, http):
-    """A line break would make the client raise."""
+def test_an_agents_name_that_is_no_header_is_quoted(attempt, http):
+    """A line break would make the client raise, and so would what is no ASCII."""
     seen = Seen(http)
     path = f"/rollout/{attempt.scope.rollout_id}/attempt/{attempt.scope.attempt_id}/v1/chat/completions"
-    with seen.client as client, attempt.tapped(), agent("two\nlines"):
+    with seen.client as client, attempt.tapped(), agent("two\nlïnes"):
         client.post(f"http://gateway.invalid{path}", json=question())
 
     assert "agl-call-id" in seen.requests[0].headers
-    assert "agl-agent" not in seen.requests[0].headers
+    assert seen.requests[0].headers["agl-agent"] == "two%0Al%C3%AFnes"
 
 
 @pytest.mark.parametrize("step", ["request", "response", "assembly"])
