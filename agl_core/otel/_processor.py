@@ -1,8 +1,4 @@
-"""The OpenTelemetry bridge: spans of a host's own provider, kept with the attempt under way.
-
-The host adds `Processor()` to its TracerProvider; we never set the global one, and spans outside an attempt are left
-to the host's other processors.
-"""
+"""Spans as they end, in the context they end in."""
 
 from __future__ import annotations
 
