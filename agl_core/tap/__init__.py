@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from agl_core.tap._following import followed
 from agl_core.tap._importing import Importing
+from agl_core.tap._patch import Patch
 from agl_core.tap._strays import STRAYS
 from agl_core.tap._tapped import tapped, tapping
 
-__all__ = ["STRAYS", "Importing", "followed", "tapped", "tapping"]
+__all__ = ["STRAYS", "Importing", "Patch", "followed", "tapped", "tapping"]
