@@ -118,6 +118,7 @@ def drive(
     log_path: str | None,
     quiet: bool,
     as_json: bool,
+    preflight: bool | None = None,
 ) -> RunSummary:
     """Run to the end, showing progress; print the summary and return it."""
     from agl_core.cli._logs import store_url
@@ -137,6 +138,7 @@ def drive(
         deterministic=deterministic,
         rollout_config=RolloutConfig(timeout_seconds=timeout, max_attempts=max_attempts),
         on_records=progress.heard,
+        preflight=preflight,
     )
     with driving(progress, store):
         summary = trainer.fit(agent, train, val_dataset=val, test_dataset=test)

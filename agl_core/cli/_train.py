@@ -92,6 +92,12 @@ def _algorithm(name: str) -> Any:
     metavar="KEY=VALUE",
     help="One hyper-parameter, over the file; more than once if needed.",
 )
+@click.option(
+    "--preflight/--no-preflight",
+    default=None,
+    help="Look at the first rollout before the others begin, and stop a run that would learn nothing; default: where"
+    " the algorithm says what it needs, unless AGL_PREFLIGHT is 0.",
+)
 @run_options
 @log_path
 @quiet

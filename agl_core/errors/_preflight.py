@@ -35,11 +35,11 @@ class AgentFailed(PreflightError):
 
     code = "AGENT_FAILED"
 
-    def __init__(self, rollouts: int, *, why: str, example: str) -> None:
+    def __init__(self, attempts: int, *, why: str, example: str) -> None:
         super().__init__(
-            f"the first {rollouts} rollout(s) failed (last: {example}: {why}): mend the agent, and try it on one task "
+            f"the first {attempts} attempt(s) failed (last: {example}: {why}): mend the agent, and try it on one task "
             "with `agl doctor MODULE:AGENT --tasks FILE`",
-            rollouts=rollouts,
+            attempts=attempts,
             why=why,
             example=example,
         )

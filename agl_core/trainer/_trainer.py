@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import functools
 import logging
 import os
@@ -18,7 +17,7 @@ from typing import Any, Literal
 
 from agl_core.agents import LitAgent
 from agl_core.algorithm import Baseline, FastAlgorithm, Legacy, is_durable
-from agl_core.errors import AglError, BadValue, NoRunnersLeft, NotFast, NoTrainingData, RunNotResumable
+from agl_core.errors import AglError, BadValue, NotFast, NoTrainingData, RunNotResumable
 from agl_core.events import (
     Event,
     PluginFailed,
@@ -31,6 +30,7 @@ from agl_core.events import (
     RunResumed,
     RunStarted,
 )
+from agl_core.executors import Executor
 from agl_core.gateway import Gateway
 from agl_core.ids import new_id
 from agl_core.log import SqliteLog
@@ -39,11 +39,13 @@ from agl_core.record import Draft, Record
 from agl_core.recorder import Recorder, machinery
 from agl_core.resources import NamedResources, dump
 from agl_core.run import Run
-from agl_core.runner import Hook, Runner
+from agl_core.runner import Hook
 from agl_core.store import Store
 from agl_core.trainer._components import agent_component, algorithm_component, build_component, find_agent
 from agl_core.trainer._given import foreign, known_roles, plain_tasks, sampling_by_mode
+from agl_core.trainer._looking import Looking
 from agl_core.trainer._plugin_hooks import PluginHooks
+from agl_core.trainer._runners import Runners
 from agl_core.trainer._serving import Models, is_foreign
 
 __all__ = ["RunSummary", "Trainer"]
@@ -73,6 +75,8 @@ class Trainer:
     what calls of a mode get whatever the agent asks for, `{"val": {"temperature": 0}}`. A tracer that cannot attach is
     `TracerFailed` before anything runs, unless `on_tracer_error` (or AGL_ON_TRACER_ERROR) is "warn". `store` is a path,
     a URL, a log or a store (default `.agl/log.db`); `max_rollouts` is per runner; `port` is the gateway's.
+    `preflight` looks at the first rollout before the others begin, and stops a run that would learn nothing; "warn"
+    lets it go on. Left out, it is AGL_PREFLIGHT (0, 1 or warn), else on, where the algorithm says what it needs.
     """
 
     def __init__(
@@ -97,6 +101,7 @@ class Trainer:
         deterministic: bool = False,
         rollout_config: RolloutConfig | None = None,
         on_tracer_error: Literal["raise", "warn"] | None = None,
+        preflight: bool | Literal["warn"] | None = None,
         on_records: Callable[[Sequence[Record]], None] | None = None,
         plugins: Plugins | None = None,
         dev: bool = False,
@@ -117,6 +122,7 @@ class Trainer:
         self._strategy, self._store, self._tracer, self._llm_proxy = strategy, store, tracer, llm_proxy
         self._on_records, self._is_dev = on_records, dev
         self.goes_on_untraced = (on_tracer_error or os.environ.get("AGL_ON_TRACER_ERROR", "raise")) == "warn"
+        self._looking = Looking.of(preflight)
         if tracer is not None and not isinstance(tracer, Recorder):
             raise BadValue("tracer", tracer, why="it is an agl_core.recorder.Recorder; plugins bring their own tracers")
         if self.n_runners < 1:
@@ -141,6 +147,8 @@ class Trainer:
         tasks = [plain_tasks(split) for split in (train_dataset, val_dataset, test_dataset)]
         if resume is None and not tasks[0] and not (isinstance(algorithm, FastAlgorithm) and tasks[1]):
             raise NoTrainingData("there are no training tasks")
+        if resume is None:
+            self._looking.ahead(algorithm, dict(zip(("train", "val", "test"), tasks, strict=True)), self.sampling)
         job = functools.partial(self._run, find_agent(agent), algorithm, tasks, resume, run_id or new_id("run"))
         return _blocking(job)
 
@@ -176,7 +184,7 @@ class Trainer:
             await store.hold_run(run_id)
             closing.push_async_callback(store.release_run, run_id)
             recorder = self._tracer or Recorder(log)
-            gateway = Gateway(recorder, store.ask, port=self.port, overrides=self.sampling)
+            gateway = Gateway(recorder, store.ask, log=log, port=self.port, overrides=self.sampling)
             base = await gateway.start()
             closing.push_async_callback(gateway.stop)
             models = Models(gateway, log, self.plugins, roles=self.roles)
@@ -212,13 +220,22 @@ class Trainer:
                 resources=bundle,
                 rollout_config=self.rollout_config,
             )
-            died: Future[None] = Future()
-            runners = functools.partial(self._start_runners, died, agent, store, recorder, base, closing)
+            runners = Runners(
+                agent=agent,
+                store=store,
+                executor=self._executor,
+                recorder=recorder,
+                gateway=base,
+                hooks=self.hooks,
+                runner=self._runner,
+                max_rollouts=self.max_rollouts,
+                preflight=await self._looking.begun(algorithm, store, run_id),
+            )
             # Not before the run asks for rollouts: those a dead process left in the queue must meet the right weights.
-            models.before_work(runners)
+            models.before_work(functools.partial(runners.start, closing))
             if not is_durable(algorithm):
                 await models.admit()
-            return await self._drive(run, algorithm, died, began)
+            return await self._drive(run, algorithm, runners.died, began)
 
     def _goes_on(self, log: SqliteLog) -> Callable[[PluginFailed], None]:
         def untraced(event: PluginFailed) -> None:
@@ -267,53 +284,15 @@ class Trainer:
             run_id=run.id, log=str(log.path), status="finished", result=run.result, seconds=time.monotonic() - began
         )
 
-    async def _start_runners(
-        self,
-        died: Future[None],
-        agent: LitAgent[Any],
-        store: Store,
-        recorder: Recorder,
-        gateway: str,
-        closing: AsyncExitStack,
-    ) -> None:
-        """Set the runners going; `died` fails when one of them does, or when all have had their share."""
+    def _executor(self) -> Executor:
         strategy = self._strategy if self._strategy is not None else "inprocess"
-        executor = build_component(
+        executor: Executor = build_component(
             strategy,
             kind="strategy",
             find=lambda name: self.plugins.open_executor(name, {"n_runners": self.n_runners}),
             n_runners=self.n_runners,
         )
-        names = [new_id("wk") for _ in range(executor.n_runners)]
-        left = set(names)
-
-        async def work(worker_id: str) -> None:
-            # A copy for each worker: they must not take each other's name.
-            runner = copy.copy(self._runner) if self._runner else Runner(max_rollouts=self.max_rollouts)
-            runner.gateway, runner.tracer = gateway, recorder
-            try:
-                with runner.run_context(agent=agent, store=store, hooks=self.hooks, worker_id=worker_id):
-                    await runner.iter()
-            except Exception as error:
-                _logger.exception("runner %s died", worker_id)
-                if not died.done():
-                    died.set_exception(error)
-                raise
-            left.discard(worker_id)
-            if not left and not died.done():
-                died.set_exception(NoRunnersLeft(f"all {len(names)} have taken {self.max_rollouts} rollouts"))
-
-        await store.join(names)
-        closing.push_async_callback(store.leave, names, "the run ended")
-        starting = asyncio.ensure_future(executor.start(work, names))
-
-        async def stop() -> None:
-            # A movement that failed beside the one that starts them ends the run in the middle of that.
-            await asyncio.wait([starting])
-            await executor.stop()
-
-        closing.push_async_callback(stop)
-        await asyncio.shield(starting)
+        return executor
 
     def _started(
         self,

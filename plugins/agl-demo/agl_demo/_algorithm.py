@@ -31,6 +31,8 @@ class Demo:
     """A model that was just born learns to use the tool from demonstrations, and to use it well from reward."""
 
     name = "demo"
+    needs = ("calls", "rewards", "token_ids", "groups", "exploration")
+    """What pre-flight looks for in the first rollout."""
 
     def __init__(self, config: DemoConfig | None = None, **overrides: Any) -> None:
         self.config = config or DemoConfig(**overrides)

@@ -40,6 +40,8 @@ class Grpo:
     """
 
     name = "grpo"
+    needs = ("calls", "rewards", "token_ids", "groups", "exploration")
+    """What pre-flight looks for in the first rollout."""
 
     def __init__(self, config: GrpoConfig | None = None, **overrides: Any) -> None:
         self.config = replace(config or GrpoConfig(), **overrides)

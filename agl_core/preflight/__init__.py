@@ -1,0 +1,24 @@
+"""Pre-flight and doctor: what would waste a run is found on one rollout, or on none."""
+
+from __future__ import annotations
+
+from agl_core.preflight._codes import DOCTOR, page_of
+from agl_core.preflight._evidence import Evidence, compared, faults, gathered
+from agl_core.preflight._needs import Learns, Need, foreseen, needs_of, overlaps
+from agl_core.preflight._scout import Preflight, judge
+
+__all__ = [
+    "DOCTOR",
+    "Evidence",
+    "Learns",
+    "Need",
+    "Preflight",
+    "compared",
+    "faults",
+    "foreseen",
+    "gathered",
+    "judge",
+    "needs_of",
+    "overlaps",
+    "page_of",
+]
