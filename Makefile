@@ -20,7 +20,7 @@ EDITABLE := -e . \
 	-e './plugins/agl-transformers[transformers]' \
 	-e './adapters/agl-triplets'
 
-.PHONY: demo test pytest slow soak lint types docs bench wheels core-only any-llm ci clean
+.PHONY: demo test pytest slow soak lint types docs bench wheels core-only any-llm frameworks ci clean
 .DELETE_ON_ERROR:
 
 demo: .venv/.demo ## train an agent, on this machine, in minutes
@@ -46,7 +46,7 @@ test: pytest lint types ## the tests, then lint and types
 pytest: .venv/.dev
 	$(BIN)/pytest -n $(PYTEST_WORKERS)
 
-slow: .venv/.dev core-only any-llm ## what takes minutes: whole runs, wheels, the core alone, what wants a venv of its own
+slow: .venv/.dev core-only any-llm frameworks ## what takes minutes: whole runs, wheels, the core alone, what wants a venv of its own
 	$(BIN)/pytest -m slow
 
 soak: .venv/.dev ## what takes hours
@@ -91,7 +91,22 @@ any-llm: .venv-any-llm/.ready
 	.venv-any-llm/bin/python -m pip install --quiet -e . -e './plugins/agl-any-llm[any-llm]' --group test
 	@touch $@
 
+# Frameworks disagree about openai, mcp and OpenTelemetry. `make test` has the newest of each that go together; here are the
+# line that has all but google-adk in one environment, and that of google-adk.
+TRACERS := $(wildcard $(patsubst %,plugins/agl-%,openai openai-agents langchain autogen crewai))
+
+frameworks: .venv-one/.ready .venv-latest/.ready
+	.venv-one/bin/pytest -m 'not soak' -n $(PYTEST_WORKERS) $(TRACERS) tests/system/test_frameworks.py
+	.venv-one/bin/pytest -n $(PYTEST_WORKERS) tests/docs/test_guides.py -k trace-
+	.venv-latest/bin/pytest -n $(PYTEST_WORKERS) tests/docs/test_guides.py -k trace-
+
+.venv-%/.ready: .venv/.python $(PROJECTS)
+	$(BIN)/python -m venv --clear .venv-$*
+	.venv-$*/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	.venv-$*/bin/python -m pip install --quiet $(EDITABLE) --group test --group frameworks-$*
+	@touch $@
+
 ci: test slow
 
 clean:
-	rm -rf .venv .venv-any-llm .venv-core build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-any-llm .venv-core .venv-latest .venv-one build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
