@@ -7,7 +7,7 @@
     ├── StoreError      UnknownId BadValue LeaseLost RunHeld OutsideAttempt AlreadySettled
     ├── PluginError     MissingExtra PluginBroken TracerFailed UnknownName
     ├── RunError        ReplayDiverged AmbiguousLabel RunNotImportable RunNotResumable NoTrainingData NotFast
-    │                   NotImportable NoRunnersLeft RewardMissing CaptureNone StepFailed
+    │                   NotImportable NoRunnersLeft RewardMissing CaptureNone SelectsNothing StepFailed
     ├── PreflightError  AgentFailed AgentHangs CallsFailed GroupTooSmall NoExploration PlaceholderMissing
     │                   RewardConstant SplitsOverlap UnattributedCall
     └── EngineError     ModelNotFound PromptTooLong PolicyNotLoaded PortBusy EngineFailed TokenIdsMissing
@@ -71,6 +71,7 @@ from agl_core.errors._run import (
     RunError,
     RunNotImportable,
     RunNotResumable,
+    SelectsNothing,
     StepFailed,
 )
 from agl_core.errors._store import AlreadySettled, BadValue, LeaseLost, OutsideAttempt, RunHeld, StoreError, UnknownId
@@ -127,6 +128,7 @@ __all__ = [
     "RunHeld",
     "RunNotImportable",
     "RunNotResumable",
+    "SelectsNothing",
     "SplitsOverlap",
     "StepFailed",
     "StoreError",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from agl_core.errors._base import AglError
 
 __all__ = [
@@ -16,6 +18,7 @@ __all__ = [
     "RunError",
     "RunNotImportable",
     "RunNotResumable",
+    "SelectsNothing",
     "StepFailed",
 ]
 
@@ -146,6 +149,22 @@ class CaptureNone(RunError):
             "the agent must call the model at `llm.endpoint` with `llm.api_key`",
             rollouts=rollouts,
             example=example,
+        )
+
+
+class SelectsNothing(RunError):
+    """Of the calls that were made, none is of those that are to be learnt from."""
+
+    code = "SELECTS_NOTHING"
+
+    def __init__(self, selected: str, *, of: int, agents: Iterable[str]) -> None:
+        there = tuple(agents)
+        super().__init__(
+            f"{selected} keeps none of {of} policy call(s); those there are, by agent: {', '.join(there) or 'none'}. "
+            "Select one of these, or name the agent with agl.agent(...)",
+            selected=selected,
+            of=of,
+            agents=there,
         )
 
 

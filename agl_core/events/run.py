@@ -53,6 +53,8 @@ class RunConfig:
     """Mode to the sampling that its calls get, whatever the agent asks for."""
     foreign: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Resource name to the LLM that others serve, without its key."""
+    select: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Column of a call to the values of which it has one, where it may be learnt from; all calls, where none is."""
 
 
 @event("run.started", schema=1)

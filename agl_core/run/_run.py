@@ -6,7 +6,6 @@ import asyncio
 import inspect
 import random
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ import msgspec
 
 from agl_core.adapter import Adapted, Adapter
 from agl_core.engine import Checkpoint
-from agl_core.errors import AglError, BadValue, CaptureNone, ModelNotFound, ReplayDiverged, RewardMissing, StepFailed
+from agl_core.errors import AglError, BadValue, ModelNotFound, ReplayDiverged, RewardMissing, StepFailed
 from agl_core.events import (
     BatchFormed,
     CheckpointSaved,
@@ -31,9 +30,11 @@ from agl_core.events import (
 from agl_core.ids import canonical, content_id, new_id, task_id
 from agl_core.plugins import Plugins
 from agl_core.resources import NamedResources, Resource, ResourcesUpdate, dump
+from agl_core.run._batch import formed, rows_of
 from agl_core.run._checkpoints import Checkpoints
 from agl_core.run._estimates import Estimate, Examination
 from agl_core.run._journal import Journal, digest
+from agl_core.run._selection import Selection
 from agl_core.run._weights import Serving, Weights
 from agl_core.store import EnqueueRolloutRequest, Outcome, Store
 
@@ -65,6 +66,7 @@ class Run:
         deterministic: bool = False,
         resources: ResourcesUpdate | None = None,
         rollout_config: RolloutConfig | None = None,
+        selection: Selection | None = None,
         actor: str = "agl-core",
     ) -> None:
         self.id, self.seed, self.deterministic = id, seed, deterministic
@@ -72,6 +74,8 @@ class Run:
         self.result: dict[str, Any] = {}
         """What the run came to; the trainer writes it into `run.finished`."""
         self.rollout_config = rollout_config or RolloutConfig(max_attempts=3)
+        self.selection = selection or Selection()
+        """Which calls may become rows."""
         self._test = tuple(test)
         self.store = store
         """For what `Run` does not offer; what is done there is not replayed."""
@@ -220,42 +224,33 @@ class Run:
     def adapt(self, outcomes: Sequence[Outcome], adapter: str | Adapter[Any], **options: Any) -> Adapted[Any]:
         """Training rows from what the rollouts left in the log, and why the rest was dropped.
 
-        Raises `RewardMissing` when the policy came to an end of its own and nobody scored it, `CaptureNone` when
-        not one model call was seen.
+        Calls that the run's `selection` leaves out are dropped before the adapter looks. Raises `RewardMissing` when
+        the policy came to an end of its own and nobody scored it, `CaptureNone` when not one model call was seen,
+        `SelectsNothing` when the run has made none that is selected.
         """
         made = self._plugins.adapter(adapter)(**options) if isinstance(adapter, str) else adapter
-        fine = [outcome for outcome in outcomes if owner(outcome.exit_status or "worker_lost") == "policy"]
-        unscored = [outcome.rollout_id for outcome in fine if outcome.reward is None]
-        if unscored:
-            raise RewardMissing(len(unscored), example=unscored[0])
-        adapted = made(self.store.ask.traces(outcome.rollout_id for outcome in outcomes))
-        if fine and not adapted.captured:
-            raise CaptureNone(len(fine), example=fine[0].rollout_id)
-        rows = content_id(msgspec.json.encode(adapted.rows, order="sorted"))
-        masked = Counter(
-            outcome.exit_status or outcome.status
-            for outcome in outcomes
-            if owner(outcome.exit_status or "worker_lost") != "policy"
+        ids = [outcome.rollout_id for outcome in outcomes]
+        adapted = rows_of(
+            outcomes,
+            lambda: self.store.ask.traces(ids),
+            made,
+            selection=self.selection,
+            ever_selected=self._ever_selected,
         )
+        rows = content_id(msgspec.json.encode(adapted.rows, order="sorted"))
         with self._journal.movement("adapt", made.name) as movement:
             if movement.recorded is not None:
                 assert isinstance(movement.recorded.event, BatchFormed)
                 movement.check(movement.recorded.event.digest, rows)
             else:
-                event = BatchFormed(
-                    run_id=self.id,
-                    batch_id=new_id("ba"),
-                    adapter=made.name,
-                    rollouts=tuple(outcome.rollout_id for outcome in outcomes),
-                    captured=adapted.captured,
-                    kept=adapted.kept,
-                    rows=len(adapted.rows),
-                    dropped=dict(Counter(dropped.reason for dropped in adapted.dropped)),
-                    masked=dict(masked),
-                    digest=rows,
-                )
+                event = formed(self.id, made.name, outcomes, adapted, digest=rows)
                 self._journal.append(self._journal.draft(event, movement.key))
         return adapted
+
+    def _ever_selected(self) -> bool:
+        """Whether any call of the run is, even if none of this batch."""
+        sql = "select distinct c.agent, c.model from calls c join rollouts r using (rollout_id) where r.run_id = ?"
+        return any(self.selection.fits(agent, model) for agent, model in self.store.log.rows(sql, (self.id,)))
 
     # --- effects
 

@@ -72,6 +72,11 @@ GOLDENS = sorted(FOLDER.glob("*.json"))
 RUN, ROLLOUT, ATTEMPT, CALL = (f"{kind}-01jaaaaaaaaaaaaaaaaaaaaaaa" for kind in ("run", "ro", "at", "ca"))
 OF_RUN = {"run_id": RUN}
 OF_CONFIG = {"initial_resources": "rs-1", "max_rollouts": 10, "rollout": {"max_attempts": 2}}
+OF_MODELS = {
+    "roles": {"grader": "judge"},
+    "sampling": {"val": {"temperature": 0}},
+    "foreign": {"llm": {"resource_type": "llm", "endpoint": "http://127.0.0.1:1/v1", "model": "m"}},
+}
 OF_ATTEMPT = {"rollout_id": ROLLOUT, "attempt_id": ATTEMPT}
 AT = 1_700_000_000_000_000_000
 OF_SENDER = {
@@ -267,9 +272,8 @@ MEANINGS: dict[tuple[str, int], Event] = {
                 n_runners=4,
                 config=RunConfig(
                     **OF_CONFIG,
-                    roles={"grader": "judge"},
-                    sampling={"val": {"temperature": 0}},
-                    foreign={"llm": {"resource_type": "llm", "endpoint": "http://127.0.0.1:1/v1", "model": "m"}},
+                    **OF_MODELS,
+                    select={"agent": ("writer", "critic")},
                 ),
                 train=({"q": 1}, {"q": 2}),
                 val=({"q": 3},),
@@ -322,6 +326,7 @@ MEANINGS: dict[tuple[str, int], Event] = {
 _BEFORE_RETRIES: dict[str, object] = {"retry_of": None}
 _BEFORE_STREAMS: dict[str, object] = {**_BEFORE_RETRIES, "first_token": None, "tries": ()}
 _BEFORE_ROLES: dict[str, object] = {"config": RunConfig(**OF_CONFIG)}
+_BEFORE_SELECT: dict[str, object] = {"config": RunConfig(**OF_CONFIG, **OF_MODELS)}
 _BEFORE_SENDERS: dict[str, object] = {"trace_state": None, "links": (), "resource": {}, "scope": {}}
 BEFORE: dict[str, dict[str, object]] = {
     "span.recorded.v1": {**_BEFORE_SENDERS, "sequence_id": None},
@@ -332,6 +337,7 @@ BEFORE: dict[str, dict[str, object]] = {
     "endpoint.registered.v1": {"role": "policy", "named": ""},
     "run.started.v1": _BEFORE_ROLES,
     "run.started.v1.2": _BEFORE_ROLES,
+    "run.started.v1.3": _BEFORE_SELECT,
 }
 """Golden to the fields that came after it was written, with the default they have in it."""
 
