@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from agl_core.testing import strategies
+    from agl_core.testing._adapter_contract import AdapterContract
+    from agl_core.testing._algorithm_contract import AlgorithmContract
+    from agl_core.testing._dialect_contract import DialectContract
     from agl_core.testing._engine_contract import EngineContract
+    from agl_core.testing._executor_contract import ExecutorContract
     from agl_core.testing._log_contract import LogContract, LogReadingContract
     from agl_core.testing._scripted_engine import ScriptedEngine
     from agl_core.testing._scripted_faults import Broken, Failing, Malformed, Stalled, Unfinished, in_turn
@@ -19,10 +23,14 @@ if TYPE_CHECKING:
     from agl_core.testing._tracer_contract import TracerContract
 
 __all__ = [
+    "AdapterContract",
+    "AlgorithmContract",
     "Answer",
     "Asked",
     "Broken",
+    "DialectContract",
     "EngineContract",
+    "ExecutorContract",
     "Failing",
     "LogContract",
     "LogReadingContract",
@@ -38,10 +46,14 @@ __all__ = [
 ]
 
 _HOMES = {
+    "AdapterContract": "_adapter_contract",
+    "AlgorithmContract": "_algorithm_contract",
     "Answer": "_scripted_values",
     "Asked": "_scripted_values",
     "Broken": "_scripted_faults",
+    "DialectContract": "_dialect_contract",
     "EngineContract": "_engine_contract",
+    "ExecutorContract": "_executor_contract",
     "Failing": "_scripted_faults",
     "LogContract": "_log_contract",
     "LogReadingContract": "_log_contract",
