@@ -13,8 +13,11 @@ PYTEST_WORKERS ?= auto
 # Each member by its folder with the extra its framework is in: `-e '.[demo]'` would make only the core editable.
 EDITABLE := -e . \
 	-e './plugins/agl-any-llm' \
+	-e './plugins/agl-autogen[autogen]' \
+	-e './plugins/agl-crewai' \
 	-e './plugins/agl-demo' \
 	-e './plugins/agl-grpo[torch]' \
+	-e './plugins/agl-langchain[langchain]' \
 	-e './plugins/agl-openai[openai]' \
 	-e './plugins/agl-openai-agents[openai-agents]' \
 	-e './plugins/agl-transformers[transformers]' \
