@@ -38,7 +38,7 @@ from agl_core.plugins import Plugins
 from agl_core.record import Draft, Record
 from agl_core.recorder import Recorder, machinery
 from agl_core.resources import NamedResources, dump
-from agl_core.run import Run
+from agl_core.run import Run, Selection
 from agl_core.runner import Hook
 from agl_core.store import Store
 from agl_core.trainer._components import agent_component, algorithm_component, build_component, find_agent
@@ -72,7 +72,8 @@ class Trainer:
     Each component is an instance, a class, a factory, an import path, a registry name, a dict, or None.
     `models` maps a name to an engine URL: `transformers:/path/to/model`, or `https://host/v1#model` where others serve
     it. `roles` says of whom it is no policy, `{"grader": "judge"}`: only a policy's calls are trained on. `sampling` is
-    what calls of a mode get whatever the agent asks for, `{"val": {"temperature": 0}}`. A tracer that cannot attach is
+    what calls of a mode get whatever the agent asks for, `{"val": {"temperature": 0}}`. `select` says which calls may
+    become rows, `{"agent": "writer"}`; `Run.adapt` says of the others why not. A tracer that cannot attach is
     `TracerFailed` before anything runs, unless `on_tracer_error` (or AGL_ON_TRACER_ERROR) is "warn". `store` is a path,
     a URL, a log or a store (default `.agl/log.db`); `max_rollouts` is per runner; `port` is the gateway's.
     `preflight` looks at the first rollout before the others begin, and stops a run that would learn nothing; "warn"
@@ -97,6 +98,7 @@ class Trainer:
         models: Mapping[str, str] | None = None,
         roles: Mapping[str, Role] | None = None,
         sampling: Mapping[str, Mapping[str, Any]] | None = None,
+        select: Mapping[str, str | Sequence[str]] | None = None,
         seed: int = 0,
         deterministic: bool = False,
         rollout_config: RolloutConfig | None = None,
@@ -111,6 +113,7 @@ class Trainer:
         self.max_rollouts, self.port, self.models = max_rollouts, port or 0, dict(models or {})
         self.initial_resources = dict(initial_resources or {})
         self.roles, self.sampling = known_roles(roles or {}), sampling_by_mode(sampling or {})
+        self.selection = Selection.of(select)
         self.seed, self.deterministic = seed, deterministic
         self.rollout_config = rollout_config or RolloutConfig(max_attempts=3)
         self.hooks = [hooks] if isinstance(hooks, Hook) else list(hooks or ())
@@ -142,6 +145,8 @@ class Trainer:
         algorithm = self.algorithm or Baseline()
         if self._is_dev and not isinstance(algorithm, FastAlgorithm):
             raise NotFast(type(algorithm).__name__)
+        if self.selection and not is_durable(algorithm):
+            raise BadValue("select", str(self.selection), why="this algorithm asks the store, and would not keep to it")
         if resume is None and (nobody := self.roles.keys() - self.models.keys() - self.initial_resources.keys()):
             raise BadValue("roles", sorted(nobody), why="they name models, or LLMs among the initial resources")
         tasks = [plain_tasks(split) for split in (train_dataset, val_dataset, test_dataset)]
@@ -180,7 +185,7 @@ class Trainer:
             started = _find(log, resume) if resume is not None else None
             if started is not None:
                 run_id, tasks = started.run_id, [started.train, started.val, started.test]
-                self.seed = started.seed
+                self.seed, self.selection = started.seed, Selection.of(started.config.select)
             await store.hold_run(run_id)
             closing.push_async_callback(store.release_run, run_id)
             recorder = self._tracer or Recorder(log)
@@ -219,6 +224,7 @@ class Trainer:
                 deterministic=self.deterministic,
                 resources=bundle,
                 rollout_config=self.rollout_config,
+                selection=self.selection,
             )
             runners = Runners(
                 agent=agent,
@@ -320,6 +326,7 @@ class Trainer:
                 roles=self.roles,
                 sampling=self.sampling,
                 foreign={name: dump(llm) for name, llm in self.initial_resources.items() if is_foreign(llm)},
+                select=self.selection.wanted,
             ),
             train=train,
             val=val,
