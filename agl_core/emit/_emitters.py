@@ -14,7 +14,7 @@ from typing import Any, Self, TypeVar
 from agl_core.errors import BadValue, OutsideAttempt
 from agl_core.events import RewardGiven, SpanRecorded, Target
 from agl_core.ids import new_id
-from agl_core.recorder import Scope, current
+from agl_core.recorder import Attributed, Scope, current
 
 __all__ = [
     "emit_annotation",
@@ -52,7 +52,7 @@ def emit_reward(
 
 def rewards_of(
     reward: float | Mapping[str, float],
-    scope: Scope,
+    scope: Attributed,
     *,
     primary_key: str | None = None,
     target: Target | None = None,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
 import logging
 import re
 from collections import OrderedDict
@@ -15,22 +14,26 @@ import msgspec
 
 from agl_core.clock import Clock
 from agl_core.errors import AglError, LeaseLost
+from agl_core.gateway._bodies import Bodies, ClientGone, Receive
 from agl_core.gateway._calling import Asked, Calling
+from agl_core.gateway._keys import check_key
 from agl_core.gateway._lanes import Lanes
-from agl_core.gateway._ports import Admissions
+from agl_core.gateway._otlp import SIGNALS, Otlp
+from agl_core.gateway._ports import Admissions, Facts
 from agl_core.gateway._refusals import Refused, Reply
 from agl_core.gateway._retries import Sent
+from agl_core.gateway._telling import ROUTE as EVENTS
+from agl_core.gateway._telling import Telling
 from agl_core.ids import new_id
-from agl_core.store import Admission
 from agl_core.wire import DIALECTS, Dialect, anthropic_messages, json_object, openai_chat
 
 __all__ = ["App"]
 
 Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 _PATH = re.compile(r"/rollout/(?P<rollout>[^/]+)/attempt/(?P<attempt>[^/]+)/v1/(?P<route>.+)")
+_OTLP = re.compile(rf"(?:/rollout/(?P<rollout>[^/]+)/attempt/(?P<attempt>[^/]+))?/v1/(?P<signal>{'|'.join(SIGNALS)})")
 _DIALECTS = {dialect.ROUTE: dialect for dialect in DIALECTS.values()}
 _COUNT = "messages/count_tokens"
 _ROUTES = {**dict.fromkeys(_DIALECTS, "POST"), _COUNT: "POST", "models": "GET"}
@@ -43,16 +46,26 @@ _BLINK = 0.1
 _log = logging.getLogger(__name__)
 
 
-class ClientGone(Exception):
-    """Nobody listens for an answer."""
-
-
 class App:
     """The gateway as an ASGI application."""
 
-    def __init__(self, calling: Calling, lanes: Lanes, admissions: Admissions, *, clock: Clock, max_body: int) -> None:
+    def __init__(
+        self,
+        calling: Calling,
+        lanes: Lanes,
+        admissions: Admissions,
+        *,
+        clock: Clock,
+        max_body: int,
+        facts: Facts | None = None,
+    ) -> None:
+        """Without `facts`, there is nowhere to keep spans and events: their routes are not there."""
         self._calling, self._lanes, self._admissions = calling, lanes, admissions
-        self._clock, self._max_body = clock, max_body
+        self._clock = clock
+        self._bodies = Bodies(limit=max_body, cure="send less history, or smaller images")
+        self._routes = {**_ROUTES, EVENTS: "POST"} if facts is not None else _ROUTES
+        self._telling = Telling(facts, clock) if facts is not None else None
+        self._otlp = Otlp(facts, admissions) if facts is not None else None
         self._given: OrderedDict[str, None] = OrderedDict()
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
@@ -83,20 +96,27 @@ class App:
         path, method = scope["path"], scope["method"]
         if path == "/health":
             return _json({"status": "ok", "models": self._lanes.models})
-        if found is None or found["route"] not in _ROUTES:
-            served = ", ".join(f"{method} {route}" for route, method in _ROUTES.items())
+        if found is None or found["route"] not in self._routes:
+            if self._otlp and (export := _OTLP.fullmatch(scope["raw_path"].decode("ascii", "replace"))):
+                ids = (unquote(export["rollout"]), unquote(export["attempt"])) if export["rollout"] else None
+                return await self._otlp.reply(export["signal"], method, dict(scope["headers"]), receive, ids)
+            served = ", ".join(f"{method} {route}" for route, method in self._routes.items())
             raise Refused(
                 404, "NOT_FOUND", f"nothing is at {path}: under /rollout/ID/attempt/ID/v1/ there are {served}"
             )
         route = found["route"]
-        if method != _ROUTES[route]:
-            raise Refused(405, "METHOD_NOT_ALLOWED", f"{route} takes {_ROUTES[route]}, not {method}")
+        if method != self._routes[route]:
+            raise Refused(405, "METHOD_NOT_ALLOWED", f"{route} takes {self._routes[route]}, not {method}")
         headers = dict(scope["headers"])
         admission = self._admissions.admission(unquote(found["rollout"]), unquote(found["attempt"]))
-        _check(admission, headers)
+        check_key(headers, admission)
+        if route == EVENTS and self._telling:
+            return await self._telling.reply(admission, await self._bodies.read(receive))
+        if not admission.is_open:
+            raise LeaseLost(admission.attempt_id, why="it was settled, or its lease ran out")
         if route == "models":
             return _json({"object": "list", "data": [_model(name) for name in self._lanes.models]})
-        raw = await self._body(receive)
+        raw = await self._bodies.read(receive)
         passed = {name: value for name in _FORWARDED if (value := _text(headers.get(name.encode())))}
         if route == _COUNT:
             return await self._calling.count(admission, _parsed(raw), route, passed)
@@ -140,27 +160,6 @@ class App:
             watching.cancel()
             for watcher in watchers:
                 watcher.cancel()
-
-    async def _body(self, receive: Receive) -> bytes:
-        chunks: list[bytes] = []
-        size, more = 0, True
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise ClientGone
-            chunk = message.get("body", b"")
-            size += len(chunk)
-            if size > self._max_body:
-                # Read on, and keep nothing: a client that is still sending does not hear that it is too much.
-                chunks.clear()
-                more = message.get("more_body", False) and size < 8 * self._max_body
-            else:
-                chunks.append(chunk)
-                more = message.get("more_body", False)
-        if size > self._max_body:
-            why = f"a request has at most {self._max_body} bytes: send less history, or smaller images"
-            raise Refused(413, "BODY_TOO_BIG", why, headers={"connection": "close"})
-        return b"".join(chunks)
 
     def _call_id(self, given: bytes | None) -> str:
         """The id the caller gave, once: a client's own retry sends it again, and that is another call."""
@@ -221,16 +220,6 @@ def _spoken(route: str) -> Dialect:
 
 def _listed(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
     return [(name.encode(), value.encode("latin-1", "replace")) for name, value in headers.items()]
-
-
-def _check(admission: Admission, headers: Mapping[bytes, bytes]) -> None:
-    scheme, _, key = headers.get(b"authorization", b"").partition(b" ")
-    if scheme.lower() != b"bearer":
-        key = headers.get(b"x-api-key", b"")  # as clients of Anthropic show it
-    if not hmac.compare_digest(key.strip(), admission.key.encode()):
-        raise Refused(401, "UNAUTHORIZED", "the API key is not this attempt's: use the one its LLM resource has")
-    if not admission.is_open:
-        raise LeaseLost(admission.attempt_id, why="it was settled, or its lease ran out")
 
 
 def _parsed(raw: bytes) -> dict[str, Any]:

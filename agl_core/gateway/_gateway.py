@@ -21,7 +21,7 @@ from agl_core.events import Role
 from agl_core.gateway._app import App
 from agl_core.gateway._calling import Calling
 from agl_core.gateway._lanes import Lanes, Target
-from agl_core.gateway._ports import Admissions, Recording
+from agl_core.gateway._ports import Admissions, Facts, Recording
 from agl_core.gateway._providers import authorization
 from agl_core.gateway._upstream import Upstream
 from agl_core.wire import DIALECTS
@@ -51,8 +51,12 @@ class Gateway:
         max_body: int = 32 << 20,
         backoff: Sequence[float] = (0.05, 0.1, 0.2, 0.4),
         overrides: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+        log: Facts | None = None,
     ) -> None:
-        """`overrides`: mode (`train`, `val`, `test`) to sampling that its calls get, whatever the agent asks for."""
+        """`log` keeps the spans and events that agents send here; without one, only their calls are taken.
+
+        `overrides`: mode (`train`, `val`, `test`) to sampling that its calls get, whatever the agent asks for.
+        """
         self._host, self._port = host, port
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping = asyncio.Event()
@@ -62,7 +66,7 @@ class Gateway:
         self._lanes = Lanes(self._wake)
         self._upstream = Upstream(timeout=timeout, backoff=backoff)
         calling = Calling(recorder.for_coroutines(), self._lanes, self._upstream, clock=clock, overrides=overrides)
-        self._app = App(calling, self._lanes, admissions, clock=clock, max_body=max_body)
+        self._app = App(calling, self._lanes, admissions, clock=clock, max_body=max_body, facts=log)
 
     async def start(self) -> str:
         """Listen, and give the base URL; `PortBusy` when somebody else has the port."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
+from concurrent.futures import Future
 from typing import Any, Protocol
 
 from agl_core.events import CallRecorded
+from agl_core.log import Work
+from agl_core.record import Record
 from agl_core.store import Admission
 
-__all__ = ["Admissions", "Calls", "Recording"]
+__all__ = ["Admissions", "Calls", "Facts", "Recording"]
 
 
 class Admissions(Protocol):
@@ -36,4 +39,20 @@ class Recording(Protocol):
 
     def for_coroutines(self) -> Calls:
         """For those of the gateway's loop."""
+        ...
+
+
+class Facts(Protocol):
+    """Keeps what agents tell of themselves: what the log is to the gateway."""
+
+    def submit(self, work: Work) -> Future[Sequence[Record]]:
+        """Write it; durable when the future resolves."""
+        ...
+
+    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
+        """Rows of a query over projections, as of the last commit."""
+        ...
+
+    def secret(self) -> bytes:
+        """The log's own key."""
         ...

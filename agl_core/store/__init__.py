@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agl_core.store._adding import added as spans_added
 from agl_core.store._pages import PaginatedResult
 from agl_core.store._queries import REWARD, Queries
 from agl_core.store._span import Span, TraceStatus, from_otel
@@ -43,4 +44,5 @@ __all__ = [
     "Worker",
     "WorkerStatus",
     "from_otel",
+    "spans_added",
 ]
