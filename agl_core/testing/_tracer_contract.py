@@ -126,14 +126,14 @@ class TracerContract:
         assert _are_same(marks(), before)
 
     def test_it_says_what_it_is_attached_to(self, install: Install, act: Act, attempts: Attempts) -> None:
-        """The handshake names package and version, once."""
+        """The handshake names each package and its version, once."""
         with install(attempts.recorder):
             _acted(act, "one", attempts.begun())
 
-        (attached,) = [fact for fact in attempts.facts() if isinstance(fact, TracerAttached)]
-        assert attached.name
-        assert attached.package
-        assert attached.version
+        attached = [fact for fact in attempts.facts() if isinstance(fact, TracerAttached)]
+        assert attached
+        assert len({fact.package for fact in attached}) == len(attached)
+        assert all(fact.name and fact.package and fact.version for fact in attached)
 
     # --- what it sees
 
