@@ -52,6 +52,10 @@ class Scope:
     """The call that the agent around this one had made when this one began: it is what this one works for."""
     asked: list[str] = field(default_factory=list)
     """The last call that this agent made, once it has made one."""
+    gateway: str | None = None
+    """Base URL of the gateway that its programs may tell things, if there is one."""
+    key: str | None = field(default=None, repr=False)
+    """The attempt's own token, which they show there."""
     pending: list[Future[Sequence[Record]]] = field(default_factory=list)
     """Writes that have not landed, or failed; the runner waits for them before the attempt is settled."""
 

@@ -135,6 +135,8 @@ class Runner(Generic[T]):
             run_id=rollout.run_id,
             rollout_id=rollout.rollout_id,
             attempt_id=rollout.attempt_id,
+            gateway=self.gateway,
+            key=self.store.ask.attempt_key(rollout.attempt_id),
         )
         try:
             ended = await self._attempt(rollout, scope)
