@@ -170,13 +170,11 @@ def _rewards(item: Mapping[str, Any], admission: Admission) -> list[RewardGiven]
         except msgspec.ValidationError:
             why = "it is an object of `kind` (rollout, call, span or agent) and `id`"
             raise BadValue("target", target, why=why) from None
-    return rewards_of(
-        item["reward"],
-        admission,
-        primary_key=_text(item, "primary_key"),
-        target=target,
-        evidence=_attributes(item),
-    )
+    named, evidence = _text(item, "primary_key"), _attributes(item)
+    try:
+        return rewards_of(item["reward"], admission, primary_key=named, target=target, evidence=evidence)
+    except OverflowError:
+        raise BadValue("reward", item["reward"], why="a reward is a finite number") from None
 
 
 def _said(kind: str, item: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
