@@ -18,13 +18,15 @@ from agl_core.errors import AglError, BadValue, NotImportable, RunNotImportable
 
 if TYPE_CHECKING:
     from agl_core.cli.progress import Progress
-    from agl_core.trainer import RunSummary
+    from agl_core.run import Kept
+    from agl_core.trainer import RunSummary, Trainer
 
 __all__ = [
     "build",
     "drive",
     "driving",
     "find_code",
+    "made",
     "named_models",
     "named_roles",
     "sampling_by_mode",
@@ -107,43 +109,49 @@ def drive(
     train: Sequence[Any] | None,
     val: Sequence[Any] | None = None,
     test: Sequence[Any] | None = None,
-    models: Sequence[str],
-    roles: Sequence[str],
-    sampling: Sequence[str],
-    n_runners: int,
-    seed: int,
-    deterministic: bool,
-    timeout: float | None,
-    max_attempts: int,
+    select: Sequence[str],
     log_path: str | None,
     quiet: bool,
     as_json: bool,
-    preflight: bool | None = None,
+    **options: Any,
 ) -> RunSummary:
     """Run to the end, showing progress; print the summary and return it."""
     from agl_core.cli._logs import store_url
+    from agl_core.cli._selecting import kept_of, named_selection, refuse_nothing
     from agl_core.cli.progress import Progress
+
+    store, progress = store_url(log_path), Progress(quiet=quiet)
+    trainer = made(algorithm, store=store, select=named_selection(select), on_records=progress.heard, **options)
+    with driving(progress, store):
+        summary = trainer.fit(agent, train, val_dataset=val, test_dataset=test)
+    kept = kept_of(summary.log, select, run_id=summary.run_id) if select else []
+    summarise(summary, as_json=as_json, kept=kept[1:])
+    refuse_nothing(kept)
+    return summary
+
+
+def made(
+    algorithm: Any,
+    *,
+    models: Sequence[str],
+    roles: Sequence[str],
+    sampling: Sequence[str],
+    timeout: float | None,
+    max_attempts: int,
+    **more: Any,
+) -> Trainer:
+    """The trainer that the options of a command mean."""
     from agl_core.events import RolloutConfig
     from agl_core.trainer import Trainer
 
-    store, progress = store_url(log_path), Progress(quiet=quiet)
-    trainer = Trainer(
+    return Trainer(
         algorithm=algorithm,
         models=named_models(models),
         roles=named_roles(roles),
         sampling=sampling_by_mode(sampling),
-        store=store,
-        n_runners=n_runners,
-        seed=seed,
-        deterministic=deterministic,
         rollout_config=RolloutConfig(timeout_seconds=timeout, max_attempts=max_attempts),
-        on_records=progress.heard,
-        preflight=preflight,
+        **more,
     )
-    with driving(progress, store):
-        summary = trainer.fit(agent, train, val_dataset=val, test_dataset=test)
-    summarise(summary, as_json=as_json)
-    return summary
 
 
 @contextmanager
@@ -162,10 +170,11 @@ def driving(progress: Progress, log: str) -> Iterator[None]:
         raise
 
 
-def summarise(summary: RunSummary, *, as_json: bool) -> None:
-    """Say how a run ended, and what to look at next."""
+def summarise(summary: RunSummary, *, as_json: bool, kept: Sequence[Kept] = ()) -> None:
+    """Say how a run ended, what its selectors kept, and what to look at next."""
     if as_json:
-        print_json({**asdict(summary), "seconds": round(summary.seconds, 3)})
+        selected = {"selected": {one.predicate: {"keeps": one.keeps, "of": one.of} for one in kept}} if kept else {}
+        print_json({**asdict(summary), "seconds": round(summary.seconds, 3), **selected})
         return
     facts(
         [
@@ -174,6 +183,7 @@ def summarise(summary: RunSummary, *, as_json: bool) -> None:
             ("took", duration(summary.seconds)),
             ("log", summary.log),
             *((name, _result(value)) for name, value in summary.result.items()),
+            *((one.predicate, f"{one.keeps} of {one.of} policy calls") for one in kept),
         ]
     )
     click.echo(f"\nsee it: agl runs show {summary.run_id} --log {summary.log}")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from agl_core.cli._failing import JSON
 
-__all__ = ["as_json", "log_level", "log_path", "quiet", "run_options"]
+__all__ = ["as_json", "dry_run", "log_level", "log_path", "quiet", "run_options"]
 
 LEVELS = ("debug", "info", "warning", "error")
 Decorated = TypeVar("Decorated", bound=Callable[..., Any] | click.Command)
@@ -56,6 +57,18 @@ def quiet(command: Decorated) -> Decorated:
     return click.option("--quiet", "-q", is_flag=True, help="Show no progress.")(command)
 
 
+def dry_run(command: Decorated) -> Decorated:
+    """`--dry-run`, `--from-log PATH`: look at what is selected, and do nothing else."""
+    from_log = click.option(
+        "--from-log", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="PATH",
+        help="With --dry-run: look at the calls of this log instead.",
+    )  # fmt: skip
+    is_dry = click.option(
+        "--dry-run", is_flag=True, help="Run one rollout, say which of its calls --select keeps, and leave nothing."
+    )
+    return is_dry(from_log(command))
+
+
 def run_options(command: Decorated) -> Decorated:
     """What every run is told: its models, how many runners, its seed, its limits."""
     for option in reversed(_RUN):
@@ -75,6 +88,10 @@ _RUN: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "--sampling", multiple=True, metavar="MODE.FIELD=VALUE",
         help="Sampling of train, val or test, whatever the agent asks for: val.temperature=0.",
+    ),
+    click.option(
+        "--select", multiple=True, metavar="COLUMN=VALUE",
+        help="Learn from these calls alone: agent=NAME or model=NAME; of one column any value will do.",
     ),
     click.option("--n-runners", default=8, show_default=True, type=click.IntRange(min=1), help="Rollouts at once."),
     click.option("--seed", default=0, show_default=True, help="Draws the same tasks, weights and samples again."),

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from agl_core.cli._options import as_json, log_level, log_path, quiet, run_options
+from agl_core.cli._options import as_json, dry_run, log_level, log_path, quiet, run_options
 
 __all__ = ["run"]
 
@@ -25,12 +25,22 @@ PARTIAL = 3
 )
 @click.option("--repeat", default=1, show_default=True, type=click.IntRange(min=1), help="Times over all tasks.")
 @run_options
+@dry_run
 @log_path
 @quiet
 @as_json
 @log_level
 def run(
-    *, agent: str, tasks: Path, repeat: int, log_path: str | None, quiet: bool, as_json: bool, **options: Any
+    *,
+    agent: str,
+    tasks: Path,
+    repeat: int,
+    dry_run: bool,
+    from_log: Path | None,
+    log_path: str | None,
+    quiet: bool,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Run an agent over tasks and score it; nothing is learned.
 
@@ -39,15 +49,19 @@ def run(
     from agl_core.algorithm import Baseline
     from agl_core.cli._datasets import read_tasks
     from agl_core.cli._driving import drive, find_code
+    from agl_core.cli._selecting import look
 
+    if dry_run or from_log:
+        look(agent, tasks, is_dry=dry_run, from_log=from_log, as_json=as_json, **options)
+        return
     code, given = find_code(agent), read_tasks(tasks)
     summary = drive(
         code, Baseline(n_epochs=repeat), train=given, log_path=log_path, quiet=quiet, as_json=as_json, **options
     )
     failed, total = _failures(summary.log, summary.run_id)
     if failed:
-        look = f"agl rollouts list --status failed --run {summary.run_id} --log {summary.log}"
-        click.echo(f"{failed} of {total} rollouts failed: {look}", err=True)
+        see = f"agl rollouts list --status failed --run {summary.run_id} --log {summary.log}"
+        click.echo(f"{failed} of {total} rollouts failed: {see}", err=True)
         sys.exit(1 if failed == total else PARTIAL)
 
 

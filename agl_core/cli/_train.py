@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from agl_core.cli._failing import JSON
-from agl_core.cli._options import as_json, log_level, log_path, quiet, run_options
+from agl_core.cli._options import as_json, dry_run, log_level, log_path, quiet, run_options
 
 __all__ = ["train"]
 
@@ -99,6 +99,7 @@ def _algorithm(name: str) -> Any:
     " the algorithm says what it needs, unless AGL_PREFLIGHT is 0.",
 )
 @run_options
+@dry_run
 @log_path
 @quiet
 @as_json
@@ -115,6 +116,8 @@ def train(
     test_file: Path | None,
     config_file: Path | None,
     sets: Sequence[str],
+    dry_run: bool,
+    from_log: Path | None,
     log_path: str | None,
     quiet: bool,
     as_json: bool,
@@ -128,11 +131,16 @@ def train(
     from agl_core.cli._configs import read_config
     from agl_core.cli._datasets import read_tasks
     from agl_core.cli._driving import build, drive, find_code
+    from agl_core.cli._selecting import look
     from agl_core.errors import NoTrainingData
 
     if train_file is None:
         raise NoTrainingData("no training tasks were given")
     hyper = {option.name for option in ctx.meta.get(HYPER, ())}
+    if dry_run or from_log:
+        known = {name: value for name, value in options.items() if name not in hyper}
+        look(agent, train_file, is_dry=dry_run, from_log=from_log, as_json=as_json, **known)
+        return
     made = build(
         algorithm,
         _algorithm(algorithm),

@@ -11,7 +11,7 @@ from agl_core.adapter import Adapted, Adapter, Trace
 from agl_core.errors import CaptureNone, RewardMissing, SelectsNothing
 from agl_core.events import BatchFormed, owner
 from agl_core.ids import new_id
-from agl_core.run._selection import Selection
+from agl_core.run._selection import Selection, policy_calls
 from agl_core.store import Outcome
 
 __all__ = ["formed", "rows_of"]
@@ -40,7 +40,7 @@ def rows_of(
     if fine and not adapted.captured:
         raise CaptureNone(len(fine), example=fine[0].rollout_id)
     if others and len(others) == adapted.captured and not ever_selected():
-        there = Selection().counted(call for trace in seen for call in trace.calls)[0]
+        there = Selection().counted(policy_calls(seen))[0]
         raise SelectsNothing(str(selection), of=there.of, agents=there.told)
     return adapted
 

@@ -10,7 +10,7 @@ from agl_core.adapter import Dropped, Trace
 from agl_core.errors import BadValue
 from agl_core.events import CallRecorded
 
-__all__ = ["Kept", "Selection"]
+__all__ = ["Kept", "Selection", "policy_calls"]
 
 _COLUMNS = ("agent", "model")
 """Of the table `calls`; an `agent` that is empty is a call of no named agent."""
@@ -86,17 +86,30 @@ class Selection:
             kept.append(replace(trace, calls=tuple(call for call in trace.calls if not reasons.get(call.call_id))))
         return kept, dropped
 
-    def counted(self, calls: Iterable[CallRecorded]) -> list[Kept]:
-        """For each predicate alone, and for all together when there are several, what it keeps of the policy calls."""
-        policy = [call for call in calls if call.role == "policy"]
-        alone = [Selection({column: (value,)}) for column, values in self.wanted.items() for value in values]
-        return [one.kept(policy) for one in (alone if len(alone) == 1 else [*alone, self])]
+    def counted(self, policy: Mapping[tuple[str | None, str], int]) -> list[Kept]:
+        """For each predicate alone, and for all together when there are several, what it keeps.
 
-    def kept(self, policy: Sequence[CallRecorded]) -> Kept:
-        """What all predicates together keep of these."""
-        found = Counter(call.agent or "" for call in policy if self.why_not(call) is None)
-        agents = dict(sorted(found.items()))
-        return Kept(predicate=str(self) or "all", keeps=found.total(), of=len(policy), agents=agents)
+        `policy` is how many policy calls there are of each agent and model.
+        """
+        alone = [Selection({column: (value,)}) for column, values in self.wanted.items() for value in values]
+        return [one._kept(policy) for one in (alone if len(alone) == 1 else [*alone, self])]  # noqa: SLF001 - its kind
+
+    def _kept(self, policy: Mapping[tuple[str | None, str], int]) -> Kept:
+        agents: Counter[str] = Counter()
+        for (agent, model), count in policy.items():
+            if self.fits(agent, model):
+                agents[agent or ""] += count
+        return Kept(
+            predicate=str(self) or "all",
+            keeps=agents.total(),
+            of=sum(policy.values()),
+            agents=dict(sorted(agents.items())),
+        )
+
+
+def policy_calls(traces: Iterable[Trace]) -> Counter[tuple[str | None, str]]:
+    """How many there are of each agent and model."""
+    return Counter((call.agent, call.call.model) for trace in traces for call in trace.calls if call.role == "policy")
 
 
 def _told(column: str, values: Sequence[str]) -> str:

@@ -58,7 +58,9 @@ def test_what_is_left_out_says_why_and_nothing_is_lost():
 
 def test_each_predicate_is_counted_alone_and_then_together():
     """Of the policy calls, with the agents it finds."""
-    counted = Selection.of({"agent": ["writer", "nobody"], "model": "small"}).counted(CALLS)
+    policy = {("writer", "policy"): 1, ("critic", "policy"): 1, (None, "policy"): 1, ("writer", "small"): 1}
+
+    counted = Selection.of({"agent": ["writer", "nobody"], "model": "small"}).counted(policy)
 
     assert [(one.predicate, one.keeps, one.of, one.agents) for one in counted] == [
         ("agent=writer", 2, 4, {"writer": 2}),
@@ -66,7 +68,7 @@ def test_each_predicate_is_counted_alone_and_then_together():
         ("model=small", 1, 4, {"writer": 1}),
         ("agent=writer or nobody and model=small", 1, 4, {"writer": 1}),
     ]
-    assert [(one.predicate, one.told) for one in Selection().counted(CALLS)] == [
+    assert [(one.predicate, one.told) for one in Selection().counted(policy)] == [
         ("all", ["no named agent (1)", "critic (1)", "writer (2)"])
     ]
 
