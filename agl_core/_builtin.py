@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from agl_core.engine import Engine
     from agl_core.executors import InProcess
     from agl_core.export import Log
+    from agl_core.preflight import Check
     from agl_core.record import Draft
     from agl_core.recorder import Recorder
     from agl_core.spans import SpanDialect
@@ -97,6 +98,14 @@ def agl_register_dialects() -> Sequence[SpanDialect]:
     from agl_core.spans import DIALECTS
 
     return DIALECTS
+
+
+@hookimpl
+def agl_register_checks() -> Sequence[Check]:
+    """What a doctor looks at everywhere."""
+    from agl_core.preflight import CHECKS
+
+    return CHECKS
 
 
 @hookimpl

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from agl_core.events import Event, Upcast
     from agl_core.executors import Executor
     from agl_core.log import EventLog
+    from agl_core.preflight import Check
     from agl_core.record import Draft, Record
     from agl_core.recorder import Recorder
     from agl_core.run import Run
@@ -68,6 +69,13 @@ def agl_register_dialects() -> Iterable[SpanDialect]:
 @hookspec
 def agl_register_commands(cli: click.Group) -> None:
     """Add commands to `agl`. Called once, before the command line is read; import heavy things inside commands."""
+
+
+@hookspec
+def agl_register_checks() -> Iterable[Check]:
+    """What `agl doctor` looks at beside the core's own checks. A check changes nothing; one that raises, or does not
+    end, is a failed check that names the plugin, and the others go on."""  # noqa: D205, D209 - one paragraph
+    raise AssertionError
 
 
 @hookspec
