@@ -38,8 +38,9 @@ class PluginBroken(PluginError):
 
     def __init__(self, plugin: str, *, why: str, hook: str = "", argument: str = "", cure: str = "") -> None:
         cure = cure or f"Mend it, or go on without it: AGL_DISABLE_PLUGINS={plugin}"
+        stop = "" if why.endswith((".", "?", "!")) else "."
         super().__init__(
-            f"plugin {plugin!r} is broken: {why.rstrip('.?!')}. {cure}. `agl plugins why {plugin}` tells more",
+            f"plugin {plugin!r} is broken: {why}{stop} {cure}. `agl plugins why {plugin}` tells more",
             plugin=plugin,
             why=why,
             hook=hook,

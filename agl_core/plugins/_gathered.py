@@ -35,7 +35,8 @@ class Gathered:
         """Name to plugin."""
         if hook == "agl_register_dialects":
             return {dialect.NAME: plugin for plugin, dialects in self._dialects(failed) for dialect in dialects}
-        return {name: owner for name, (owner, _) in self._owned(hook, failed).items()}
+        owned = self._commands(failed) if hook == "agl_register_commands" else self._owned(hook, failed)
+        return {name: owner for name, (owner, _) in owned.items()}
 
     def vocabulary(self, failed: Failed | None = None) -> Vocabulary:
         """Events and upcasts of the core and of plugins. Of a plugin all are taken, or none."""
@@ -65,6 +66,10 @@ class Gathered:
         return (*guests, *(dialect for plugin, dialect in owned if plugin == BUILTIN))
 
     def commands(self, failed: Failed) -> dict[str, click.Command]:
+        """Name to command."""
+        return {name: command for name, (_, command) in self._commands(failed).items()}
+
+    def _commands(self, failed: Failed) -> dict[str, tuple[str, click.Command]]:
         """Each plugin is handed a group of its own, so that one that raises leaves nothing behind."""
         import click
 
@@ -82,7 +87,7 @@ class Gathered:
                 if owner != impl.plugin_name:
                     why = f"its {name!r} is left out: plugin {owner!r} has a command of that name"
                     failed(PluginFailed(name=impl.plugin_name, hook=hook, why=why))
-        return {name: command for name, (_, command) in found.items()}
+        return found
 
     def _owned(self, hook: str, failed: Failed | None) -> dict[str, tuple[str, Any]]:
         found: dict[str, tuple[str, Any]] = {}
