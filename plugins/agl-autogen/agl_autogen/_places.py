@@ -1,0 +1,45 @@
+"""Where AutoGen does things: each place is put back as it was found."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["Place"]
+
+_log = logging.getLogger(__name__)
+Wrap = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+class Place:
+    """A method of a class, which `wrap` is put around."""
+
+    def __init__(self, owner: type, name: str, wrap: Wrap, *, takes: str) -> None:
+        """`takes` are the arguments by name, as they must be: another shape is another AutoGen, and is refused."""
+        self._owner, self._name = owner, name
+        self._original = vars(owner)[name]
+        self._replacement = functools.wraps(self._original)(wrap(self._original))
+        asked, given = set(takes.split()), set(inspect.signature(self._original).parameters)
+        shapes = [
+            (inspect.iscoroutinefunction(one), inspect.isasyncgenfunction(one))
+            for one in (self._original, self._replacement)
+        ]
+        if not asked <= given or shapes[0] != shapes[1]:
+            raise TypeError(f"{owner.__qualname__}.{name} is not what it was: {inspect.signature(self._original)}")
+
+    def put(self) -> None:
+        """Put it around."""
+        setattr(self._owner, self._name, self._replacement)
+        if vars(self._owner)[self._name] is not self._replacement:
+            raise TypeError(f"{self._owner.__qualname__}.{self._name} cannot be replaced")
+
+    def back(self) -> None:
+        """Put the very object back, unless somebody else has put theirs around ours."""
+        if vars(self._owner).get(self._name) is self._replacement:
+            setattr(self._owner, self._name, self._original)
+        else:
+            # Theirs calls ours; taking ours out would take theirs out too. Ours does nothing from here on.
+            _log.warning("%s.%s was replaced since, and is left alone", self._owner.__qualname__, self._name)
