@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 from agl_core.errors import UnknownId
 from agl_core.gateway._ports import Admissions, Facts
-from agl_core.spans.context import ATTEMPT, ROLLOUT, attempt_of, root_of, said_attempt
+from agl_core.spans.context import ROLLOUT, attempt_of, root_of, said_attempt
 
 __all__ = ["Attribution", "Place", "Stray"]
 
@@ -102,16 +102,15 @@ class Attribution:
         return found
 
     def _read(self, rollout_id: str | None, attempt_id: str | None) -> Place | Stray:
+        named = attempt_id or rollout_id
         if attempt_id is None:
             rows = self._facts.rows("select attempt_id from rollouts where rollout_id = ?", (rollout_id,))
-            if not rows:
-                return Stray(f"{ROLLOUT} is {rollout_id}, and this log has no such rollout")
-            attempt_id = rows[0][0]
+            attempt_id = rows[0][0] if rows else None
         rows = self._facts.rows(
             "select rollout_id, fence is not null from attempts where attempt_id = ?", (attempt_id,)
         )
         if not rows or rollout_id not in (None, rows[0][0]):
-            return Stray(f"{ATTEMPT} is {attempt_id}, and {rollout_id or 'this log'} has no such attempt")
+            return Stray(f"it names {named}, of which this log has no attempt")
         try:
             admission = self._admissions.admission(rows[0][0], str(attempt_id))
         except UnknownId as error:

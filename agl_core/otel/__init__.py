@@ -1,7 +1,7 @@
 """The OpenTelemetry bridge: spans of a host's own provider, kept with the attempt under way.
 
-The host adds `Processor()` to its TracerProvider, or exports through `Exporter()`; we never set the global provider,
-and spans outside an attempt are left to the host's other processors.
+The host adds `Processor()` to its TracerProvider, or exports through `Exporter(log)`; we never set the global provider,
+and spans that are no attempt's are left to the host's other processors.
 """
 
 from __future__ import annotations
@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any
 from agl_core.otel._token import token
 
 if TYPE_CHECKING:
+    from agl_core.otel._exporter import Exporter
     from agl_core.otel._processor import Processor, recorded
 
-__all__ = ["Processor", "recorded", "token"]
+__all__ = ["Exporter", "Processor", "recorded", "token"]
 
 
 def __getattr__(name: str) -> Any:
     """What needs OpenTelemetry's SDK is imported when it is asked for: the gateway reads OTLP without it."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from agl_core.otel import _processor
+    from agl_core.otel import _exporter, _processor
 
-    return getattr(_processor, name)
+    return getattr(_exporter if name == "Exporter" else _processor, name)

@@ -94,7 +94,26 @@ def from_otel(
         sequence_id=sequence_id,
         started_at=span.start_time or 0,
         ended_at=span.end_time or 0,
+        trace_state=context.trace_state.to_header() or None,
+        links=tuple(
+            {
+                "trace_id": f"{link.context.trace_id:032x}",
+                "span_id": f"{link.context.span_id:016x}",
+                "attributes": plain(link.attributes or {}),
+            }
+            for link in span.links
+        ),
+        resource=plain(span.resource.attributes),
+        scope=_scope(span),
     )
+
+
+def _scope(span: ReadableSpan) -> dict[str, Any]:
+    scope = span.instrumentation_scope
+    if scope is None:
+        return {}
+    said = {"name": scope.name, "version": scope.version, "attributes": plain(scope.attributes or {})}
+    return {name: value for name, value in said.items() if value}
 
 
 def _nanoseconds(what: str, seconds: float) -> int:
