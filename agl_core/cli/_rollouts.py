@@ -11,6 +11,7 @@ import click
 from agl_core.cli._logs import find, open_log
 from agl_core.cli._options import as_json, log_level, log_path
 from agl_core.cli._tables import facts, print_json, print_table
+from agl_core.cli._tree import branches, drawn
 from agl_core.cli._words import duration, here, iso
 
 if TYPE_CHECKING:
@@ -109,11 +110,13 @@ def _timed(rollout: dict[str, Any]) -> dict[str, Any]:
 
 @rollouts.command("show")
 @click.argument("rollout_id", metavar="ROLLOUT")
+@click.option("--tree", "as_tree", is_flag=True, help="Show what was done in what: agents, tools, model calls.")
 @log_path
 @as_json
 @log_level
-def show_rollout(*, rollout_id: str, log_path: str | None, as_json: bool) -> None:
+def show_rollout(*, rollout_id: str, as_tree: bool, log_path: str | None, as_json: bool) -> None:
     """One rollout: what was said, done and earned. ROLLOUT may be the start of an id."""
+    from agl_core.projections import tree
     from agl_core.store import Queries
 
     with open_log(log_path) as log:
@@ -124,7 +127,12 @@ def show_rollout(*, rollout_id: str, log_path: str | None, as_json: bool) -> Non
         reward = ask.outcomes([rollout.rollout_id], {rollout.rollout_id: None})[0].reward
     told = _told(rollout, attempts, trace, reward)
     if as_json:
-        print_json(told)
+        print_json({**told, "tree": branches(tree(trace))})
+    elif as_tree:
+        _show_facts(told)
+        click.echo()
+        for line in drawn(tree(trace)):
+            click.echo(line)
     else:
         _show(told)
 
@@ -175,7 +183,7 @@ def _told(rollout: Rollout, attempts: Sequence[Attempt], trace: Trace, reward: f
     }
 
 
-def _show(told: Mapping[str, Any]) -> None:
+def _show_facts(told: Mapping[str, Any]) -> None:
     calls = [call for conversation in told["conversations"] for call in conversation["calls"]]
     facts(
         [
@@ -196,6 +204,10 @@ def _show(told: Mapping[str, Any]) -> None:
             ),
         ]
     )
+
+
+def _show(told: Mapping[str, Any]) -> None:
+    _show_facts(told)
     for attempt in told["attempts"]:
         click.echo(
             f"\nattempt {attempt['sequence']}  {attempt['attempt_id']}  {attempt['exit_status'] or attempt['status']}"

@@ -9,11 +9,13 @@ from agl_core.projections._rollouts import Rollouts, exit_to_status
 from agl_core.projections._runs import Runs
 from agl_core.projections._spans import Spans
 from agl_core.projections._trace import Trace, TraceReward, traces
+from agl_core.projections._tree import Node, tree
 from agl_core.projections._workers import Workers
 
 __all__ = [
     "CORE",
     "Calls",
+    "Node",
     "Resources",
     "Rewards",
     "Rollouts",
@@ -24,6 +26,7 @@ __all__ = [
     "Workers",
     "exit_to_status",
     "traces",
+    "tree",
 ]
 
 CORE = (Rollouts(), Calls(), Rewards(), Resources(), Runs(), Workers(), Spans())

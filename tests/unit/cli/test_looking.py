@@ -182,3 +182,13 @@ def test_a_long_curve_keeps_its_ends():
     drawn = curve([0.0] * 100 + [1.0] * 100, width=10)
 
     assert drawn == "▁▁▁▁▁█████"
+
+
+def test_a_rollout_is_a_tree(story, ask):
+    """For people in a hundred columns; for programs the same in the document."""
+    drawn = ask("rollouts", "show", story.good, "--tree", "--log", story.path)
+    told = json.loads(ask("rollouts", "show", story.good, "--tree", "--json", "--log", story.path).output)
+
+    assert '├─ call policy  0.2 s  10+3 tokens  -> calculator({"expression": "6*7"})' in drawn.output
+    assert "└─ reward primary  = 0.875 by agent" in drawn.output
+    assert [(one["kind"], one.get("value")) for one in told["tree"]] == [("call", None), ("call", None), ("reward", 0.875)]
