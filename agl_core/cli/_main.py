@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
@@ -20,7 +21,9 @@ COMMANDS = {
     "resume": Later("agl_core.cli._resume:resume", "Go on with a run where its log ends."),
     "runs": Later("agl_core.cli._runs:runs", "Runs: what was tried, and how it went."),
     "rollouts": Later("agl_core.cli._rollouts:rollouts", "Rollouts: tasks that were handed out, and what agents did."),
+    "export": Later("agl_core.cli._export:export", "Export: what a log holds, for other tools."),
     "log": Later("agl_core.cli._log:log", "The log: ask it, check it, fold it again."),
+    "doctor": Later("agl_core.cli._doctor:doctor", "Say what is wrong here, and how to mend it."),
     "plugins": Later("agl_core.cli._plugins:plugins", "Plugins: which are installed, and which are broken."),
 }
 PLUGINS = "agl_core.cli.plugins"
@@ -84,6 +87,16 @@ def _version(ctx: click.Context, _option: click.Parameter, value: bool) -> None:
         ctx.exit()
 
 
+def _only(_ctx: click.Context, _option: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        os.environ["AGL_LOAD_PLUGINS"] = "" if value == "none" else value
+
+
+def _without(_ctx: click.Context, _option: click.Parameter, value: tuple[str, ...]) -> None:
+    if value:
+        os.environ["AGL_DISABLE_PLUGINS"] = ",".join(filter(None, [os.environ.get("AGL_DISABLE_PLUGINS"), *value]))
+
+
 agl = Root(
     "agl",
     later=COMMANDS,
@@ -98,6 +111,24 @@ agl = Root(
             expose_value=False,
             callback=_version,
             help="Say the version, and leave.",
+        ),
+        # Both go by the environment: processes that a command starts load the same plugins.
+        click.Option(
+            ["--plugins"],
+            metavar="A,B|none",
+            is_eager=True,
+            expose_value=False,
+            callback=_only,
+            help="Load these plugins only.",
+        ),
+        click.Option(
+            ["--no-plugin"],
+            metavar="NAME",
+            multiple=True,
+            is_eager=True,
+            expose_value=False,
+            callback=_without,
+            help="Go on without a plugin.",
         ),
     ],
 )

@@ -11,6 +11,7 @@ WITH_FRAMEWORKS: set[str] = set()
 WITH_MORE = {"docs/how-to/query-a-log.md", "docs/how-to/point-an-agent-at-agl.md", "docs/reference/wire.md"}
 """Pages that need polars and pyarrow, or OpenAI's library, which the core alone goes without."""
 WITH_FRAMEWORK = {
+    "docs/how-to/export-traces.md": "openai",
     "docs/how-to/trace-anthropic.md": "anthropic",
     "docs/how-to/trace-dspy.md": "openinference.instrumentation.dspy",
     "docs/how-to/trace-google-adk.md": "google.adk",

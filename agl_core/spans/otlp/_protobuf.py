@@ -42,7 +42,7 @@ def protobuf_logs(raw: bytes) -> Sent[SentLog]:
 
 
 def _parsed(request: Any, raw: bytes) -> Any:
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # its stubs are a package apart
+    from google.protobuf.message import DecodeError
 
     try:
         request.ParseFromString(raw)

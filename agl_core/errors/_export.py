@@ -1,0 +1,21 @@
+"""What goes wrong when rows or traces leave for somewhere else."""
+
+from __future__ import annotations
+
+from agl_core.errors._base import AglError
+
+__all__ = ["ExportFailed"]
+
+
+class ExportFailed(AglError):
+    """The receiver is not there, or will not take it."""
+
+    code = "EXPORT_FAILED"
+
+    def __init__(self, to: str, *, why: str) -> None:
+        super().__init__(
+            f"{to} does not take it: {why}. Check the address, --preset and the key; sending again is harmless, what "
+            "was taken before is known by its ids",
+            to=to,
+            why=why,
+        )
