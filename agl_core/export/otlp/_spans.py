@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from agl_core.events import CallRecorded, RewardGiven, SpanRecorded
+from agl_core.events import CallRecorded, SpanRecorded
 from agl_core.export.otlp._words import call_attributes, call_name, evaluation, evaluations
-from agl_core.spans import meaning, plain
+from agl_core.projections import Node, Trace, tree
+from agl_core.spans import plain
 from agl_core.spans.context import root_of, traceparent
-
-if TYPE_CHECKING:
-    from agl_core.projections import Trace
 
 __all__ = ["Told", "told"]
 
 _SECOND = 1_000_000_000
 _STATUS = {"unset": 0, "ok": 1, "error": 2}
+_ENDS = {"succeeded": "ok", "failed": "error"}
 _KIND = {"internal": 1, "server": 2, "client": 3, "producer": 4, "consumer": 5}
 
 
@@ -55,22 +54,15 @@ def told(
     `at` is when the attempt began and ended, in nanoseconds. A span that stands for a call on the wire is told once, as
     the call. Without `content`, nothing that a model, a tool or a task said goes along; token ids do when asked for.
     """
-    return list(_Telling(trace, run_id, dict(resource or {}), content=content, token_ids=token_ids, at=at).spans())
+    said = _Telling(trace, run_id, dict(resource or {}), content=content, token_ids=token_ids)
+    return said.spans(*at)
 
 
 class _Telling:
     def __init__(
-        self,
-        trace: Trace,
-        run_id: str | None,
-        resource: dict[str, Any],
-        *,
-        content: bool,
-        token_ids: bool,
-        at: tuple[int, int],
+        self, trace: Trace, run_id: str | None, resource: dict[str, Any], *, content: bool, token_ids: bool
     ) -> None:
-        self._trace, self._run_id, self._at = trace, run_id, at
-        self._content, self._token_ids = content, token_ids
+        self._trace, self._content, self._token_ids = trace, content, token_ids
         named = traceparent(trace.attempt_id)
         self._trace_id = named.split("-")[1] if named else _hex(trace.attempt_id, 16)
         self._root = root_of(trace.attempt_id) or _hex(trace.attempt_id, 8)
@@ -81,35 +73,35 @@ class _Telling:
             "agentlightning.attempt_id": trace.attempt_id,
             **resource,
         }
-        seen = {call.call.response_id for call in trace.calls if call.call.response_id}
-        meanings = {span.span_id: meaning(span) for span in trace.spans}
-        self._as_call = {
-            span.span_id: said.response_id
-            for span in trace.spans
-            if (said := meanings[span.span_id]).kind == "model_call" and said.response_id in seen
-        }
-        """Spans that stand for a call that the wire saw too."""
         self._spans = {span.span_id: span for span in trace.spans}
-        self._around = [span for span in trace.spans if meanings[span.span_id].kind != "model_call"]
-        self._rewards: dict[str, list[RewardGiven]] = {}
-        of = self._spans.keys() - self._as_call.keys() | {call.call_id for call in trace.calls}
-        for reward in trace.rewards:
-            target = reward.given.target.id
-            self._rewards.setdefault(target if target in of else "", []).append(reward.given)
 
-    def spans(self) -> Iterator[Told]:
+    def spans(self, began: int, ended: int) -> list[Told]:
         """The attempt, then what is in it."""
-        inside = [
-            *(self._call(call) for call in self._trace.calls),
-            *(self._span(span) for span in self._trace.spans if span.span_id not in self._as_call),
-        ]
-        inside.sort(key=lambda one: (one.started_at, one.ended_at, one.span_id))
-        began, ended = self._at
+        nodes = tree(self._trace)
+        inside = sorted(self._below(nodes, self._root), key=lambda one: (one.started_at, -one.ended_at, one.span_id))
         times = [moment for one in inside for moment in (one.started_at, one.ended_at)]
-        yield self._attempt(began or min(times, default=0), max([ended, *times]))
-        yield from inside
+        attempt = self._attempt(nodes, began or min(times, default=0), max([ended, *times]))
+        return [attempt, *inside]
 
-    def _attempt(self, began: int, ended: int) -> Told:
+    def _below(self, nodes: Iterable[Node], above: str) -> Iterator[Told]:
+        for node in nodes:
+            if node.reward is None:  # a reward is told with what earned it
+                one = self._told(node, above)
+                yield one
+                yield from self._below(node.below, one.span_id)
+
+    def _told(self, node: Node, above: str) -> Told:
+        if node.call is not None:
+            return self._call(node.call, node, above)
+        if node.id is not None:
+            return self._span(self._spans[node.id], node, above)
+        # An agent that no span tells of, and only its calls.
+        attributes = {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": node.name}
+        span_id = _hex(f"{above}/{node.name}/{node.started_at}", 8)
+        times = node.started_at or 0, node.ended_at or 0
+        return self._made(span_id, above, f"invoke_agent {node.name}", times, attributes, node.below)
+
+    def _attempt(self, nodes: Iterable[Node], began: int, ended: int) -> Told:
         trace = self._trace
         attributes = {
             "agl.span.kind": "task",
@@ -122,110 +114,61 @@ class _Telling:
         if self._content:
             attributes["input.value"] = json.dumps(plain(trace.input), ensure_ascii=False)
             attributes["input.mime_type"] = "application/json"
-        return self._made(
-            self._root,
-            None,
-            f"rollout {trace.rollout_id}",
-            began,
-            ended,
-            attributes,
-            rewards=self._rewards.get("", []),
-            status=_STATUS["ok" if trace.status == "succeeded" else "error" if trace.status == "failed" else "unset"],
-        )
+        told = self._made(self._root, None, f"rollout {trace.rollout_id}", (began, ended), attributes, nodes)
+        return replace(told, status=_STATUS[_ENDS.get(trace.status, "unset")])
 
-    def _call(self, recorded: CallRecorded) -> Told:
-        is_ok = recorded.status == "ok"
-        return self._made(
-            _hex(recorded.call_id, 8),
-            self._above_call(recorded),
-            call_name(recorded),
-            recorded.started_at,
-            recorded.started_at + round(recorded.latency * _SECOND),
-            call_attributes(recorded, content=self._content, token_ids=self._token_ids),
-            kind=_KIND["client"],
-            rewards=self._rewards.get(recorded.call_id, []),
-            status=_STATUS["unset" if is_ok else "error"],
-            status_message="" if is_ok else recorded.error or recorded.status,
-        )
+    def _call(self, recorded: CallRecorded, node: Node, above: str) -> Told:
+        attributes = call_attributes(recorded, content=self._content, token_ids=self._token_ids)
+        times = recorded.started_at, recorded.started_at + round(recorded.latency * _SECOND)
+        told = self._made(_hex(recorded.call_id, 8), above, call_name(recorded), times, attributes, node.below)
+        told = replace(told, kind=_KIND["client"])
+        if recorded.status == "ok":
+            return told
+        return replace(told, status=_STATUS["error"], status_message=recorded.error or recorded.status)
 
-    def _span(self, span: SpanRecorded) -> Told:
+    def _span(self, span: SpanRecorded, node: Node, above: str) -> Told:
         attributes = plain(span.attributes)
         events = tuple(
             (str(event.get("name", "")), _moment(event, span), plain(event.get("attributes") or {}))
             for event in span.events
         )
         if not self._content:
-            said = meaning(span)
             attributes = {name: value for name, value in attributes.items() if not _is_said(name)}
-            attributes |= {"gen_ai.tool.name": said.tool, "gen_ai.agent.name": said.agent}
+            attributes["gen_ai.tool.name"] = node.meaning.tool if node.meaning is not None else None
             events = tuple((name, at, {}) for name, at, _ in events)
-        if span.agent is not None:
-            attributes.setdefault("gen_ai.agent.name", span.agent)
-        return self._made(
-            self._id(span),
-            self._above(span.parent_id),
-            span.name,
-            span.started_at,
-            span.ended_at,
-            attributes,
+        if node.agent is not None:
+            attributes.setdefault("gen_ai.agent.name", node.agent)
+        span_id = span.span_id if _is_hex(span.span_id) else _hex(span.span_id, 8)
+        told = self._made(span_id, above, span.name, (span.started_at, span.ended_at), attributes, node.below)
+        return replace(
+            told,
             kind=_KIND.get(span.kind, 1),
-            events=events,
-            rewards=self._rewards.get(span.span_id, []),
+            events=(*events, *told.events),
             status=_STATUS.get(span.status, 0),
             status_message=(span.status_message or "") if self._content else "",
         )
-
-    def _above_call(self, recorded: CallRecorded) -> str:
-        """Under the span that told of it too, or else in the innermost one that was under way, and of its agent."""
-        witness = next((span for span, seen in self._as_call.items() if seen == recorded.call.response_id), None)
-        if witness is not None:
-            return self._above(self._spans[witness].parent_id)
-        here = [
-            span
-            for span in self._around
-            if span.started_at <= recorded.started_at <= span.ended_at and span.agent == recorded.agent
-        ]
-        return self._id(max(here, key=lambda span: span.started_at)) if here else self._root
-
-    def _above(self, parent_id: str | None) -> str:
-        """The nearest of its parents that is told, else the attempt."""
-        passed: set[str] = set()
-        while parent_id in self._as_call and parent_id not in passed:
-            passed.add(parent_id)
-            parent_id = self._spans[parent_id].parent_id
-        return self._id(self._spans[parent_id]) if parent_id in self._spans else self._root
-
-    def _id(self, span: SpanRecorded) -> str:
-        return span.span_id if _is_hex(span.span_id) else _hex(span.span_id, 8)
 
     def _made(
         self,
         span_id: str,
         parent_id: str | None,
         name: str,
-        began: int,
-        ended: int,
+        times: tuple[int, int],
         attributes: Mapping[str, Any],
-        *,
-        kind: int = 1,
-        events: tuple[tuple[str, int, Mapping[str, Any]], ...] = (),
-        rewards: list[RewardGiven],
-        status: int,
-        status_message: str = "",
+        below: Iterable[Node],
     ) -> Told:
-        judged = tuple(("gen_ai.evaluation.result", max(ended, began), evaluation(given)) for given in rewards)
+        began, ended = times[0], max(times)
+        rewards = [node.reward.given for node in below if node.reward is not None]
         return Told(
             trace_id=self._trace_id,
             span_id=span_id,
             parent_id=parent_id,
             name=name,
-            kind=kind,
+            kind=_KIND["internal"],
             started_at=began,
-            ended_at=max(ended, began),
+            ended_at=ended,
             attributes={**attributes, **evaluations(rewards)},
-            events=(*events, *judged),
-            status=status,
-            status_message=status_message,
+            events=tuple(("gen_ai.evaluation.result", ended, evaluation(given)) for given in rewards),
             resource=self._resource,
         )
 
