@@ -17,7 +17,8 @@ import agl_core as agl
 from agl_core.events import BatchFormed, CallRecorded, MetricsLogged, PolicyUpdated, RewardGiven, SpanRecorded, ToolCall
 from agl_core.testing import Answer, Asked, ScriptedModel
 
-pytestmark = pytest.mark.slow
+# What frameworks warn of is theirs to mend: it is shown, and fails nothing.
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
 
 PROGRAMS = Path(__file__).parents[2] / "examples" / "frameworks"
 QUIET = {
