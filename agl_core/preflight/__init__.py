@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agl_core.preflight._check import Check, Finding, Given, examined, told
+from agl_core.preflight._check import Check, Finding, Given, examined, looked, told
 from agl_core.preflight._codes import DOCTOR, page_of
 from agl_core.preflight._evidence import Evidence, compared, faults, gathered
 from agl_core.preflight._needs import Learns, Need, foreseen, needs_of, overlaps
@@ -27,6 +27,7 @@ __all__ = [
     "foreseen",
     "gathered",
     "judge",
+    "looked",
     "needs_of",
     "overlaps",
     "page_of",

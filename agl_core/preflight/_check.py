@@ -15,7 +15,7 @@ from agl_core.preflight._codes import page_of
 if TYPE_CHECKING:
     from agl_core.plugins import Plugins
 
-__all__ = ["Check", "Finding", "Given", "Status", "examined", "told"]
+__all__ = ["Check", "Finding", "Given", "Status", "examined", "looked", "told"]
 
 Status = Literal["ok", "warn", "fail", "skipped"]
 
@@ -72,8 +72,8 @@ class Check:
 
 def examined(given: Given) -> Iterator[Finding]:
     """What every check of every plugin finds, those of the core first, then A to Z."""
-    impls = reversed(given.plugins.hook.agl_register_checks.get_hookimpls())
-    for impl in sorted(impls, key=lambda impl: impl.plugin_name != "builtin"):
+    impls = given.plugins.hook.agl_register_checks.get_hookimpls()
+    for impl in sorted(impls, key=lambda impl: (impl.plugin_name != "builtin", impl.plugin_name)):
         plugin, register = impl.plugin_name, cast("Callable[[], Iterable[Check]]", impl.function)
         try:
             checks = list(register())
@@ -81,7 +81,7 @@ def examined(given: Given) -> Iterator[Finding]:
             yield _raised(error, check="agl_register_checks", plugin=plugin)
             continue
         for check in checks:
-            yield from _looked(check, given, plugin)
+            yield from looked(check, given, plugin)
 
 
 def told(error: AglError, *, check: str, plugin: str = "", status: Status = "fail") -> Finding:
@@ -89,7 +89,8 @@ def told(error: AglError, *, check: str, plugin: str = "", status: Status = "fai
     return Finding(status=status, what=str(error), code=error.code, check=check, plugin=plugin)
 
 
-def _looked(check: Any, given: Given, plugin: str) -> list[Finding]:
+def looked(check: Check, given: Given, plugin: str = "builtin") -> list[Finding]:
+    """What one check finds; a check that raises finds that."""
     name = str(getattr(check, "name", check))
     ended: Future[list[Finding]] = Future()
 

@@ -24,20 +24,24 @@ def _packages(_given: Given) -> Iterator[Finding]:
     installed = _installed()
     ours = {name: found for name, found in installed.items() if name.startswith(_OURS)}
     yield Finding(status="ok", what=", ".join(f"{name} {found.version}" for name, found in sorted(ours.items())))
+    tested: dict[str, list[str]] = {}
     for plugin, found in sorted(ours.items()):
-        for wanted in _requirements(found):
+        for wanted in _frameworks(found):
             framework = installed.get(_name(wanted.name))
-            is_extra = wanted.marker is not None and "extra" in str(wanted.marker)
-            if framework is None or not is_extra or _name(wanted.name).startswith(_OURS):
+            if framework is None:
                 continue
-            if wanted.specifier.contains(framework.version, prereleases=True):
-                yield Finding(status="ok", what=f"{wanted.name} {framework.version}, which {plugin} was tested with")
-            else:
-                yield Finding(
-                    status="warn", code="UNTESTED_VERSION",
-                    what=f"{wanted.name} {framework.version}; {plugin} was tested with {wanted.specifier}",
-                    cure=f"pip install '{wanted.name}{wanted.specifier}'",
-                )  # fmt: skip
+            version = framework.version
+            if wanted.specifier.contains(version, prereleases=True):
+                tested.setdefault(f"{wanted.name} {version}", []).append(plugin)
+                continue
+            yield Finding(
+                status="warn", code="UNTESTED_VERSION",
+                what=f"{wanted.name} {version}; {plugin} was tested with {wanted.specifier}",
+                cure=f"pip install '{wanted.name}{wanted.specifier}'",
+            )  # fmt: skip
+    if tested:
+        shown = (f"{framework} ({', '.join(plugins)})" for framework, plugins in sorted(tested.items()))
+        yield Finding(status="ok", what=f"of versions that were tested: {', '.join(shown)}")
 
 
 def _dependencies(_given: Given) -> Iterator[Finding]:
@@ -55,7 +59,8 @@ def _dependencies(_given: Given) -> Iterator[Finding]:
                 continue
             conflicts += 1
             yield Finding(
-                status="fail", code="DEPENDENCY_CONFLICT",
+                # What is missing may be left out on purpose (`--no-deps`); what is wrong is wrong for all.
+                status="fail" if there else "warn", code="DEPENDENCY_CONFLICT",
                 what=f"{name} {found.version} wants {wanted.name}{wanted.specifier}, and "
                 + (f"{there.version} is installed" if there else "it is not installed"),
                 cure=f"pip install '{wanted.name}{wanted.specifier}', or give what conflicts an environment of its own",
@@ -73,6 +78,13 @@ def _plugins(given: Given) -> Iterator[Finding]:
         )  # fmt: skip
     good = sorted(plugin.name for plugin in given.plugins.loaded if not plugin.error)
     yield Finding(status="ok", what=f"{len(good)} loaded: {', '.join(good)}")
+
+
+def _frameworks(plugin: Distribution) -> Iterator[Any]:
+    """What a plugin's extras ask for: versions it was tested with."""
+    for wanted in _requirements(plugin):
+        if wanted.marker is not None and "extra" in str(wanted.marker) and not wanted.name.startswith(_OURS):
+            yield wanted
 
 
 def _installed() -> dict[str, Distribution]:
