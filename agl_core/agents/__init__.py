@@ -4,5 +4,17 @@ from __future__ import annotations
 
 from agl_core.agents._decorators import FunctionalLitAgent, llm_rollout, prompt_rollout, rollout
 from agl_core.agents._litagent import LitAgent, Result
+from agl_core.agents._types import Dataset, RolloutMode, RolloutRawResult, TaskInput
 
-__all__ = ["FunctionalLitAgent", "LitAgent", "Result", "llm_rollout", "prompt_rollout", "rollout"]
+__all__ = [
+    "Dataset",
+    "FunctionalLitAgent",
+    "LitAgent",
+    "Result",
+    "RolloutMode",
+    "RolloutRawResult",
+    "TaskInput",
+    "llm_rollout",
+    "prompt_rollout",
+    "rollout",
+]

@@ -2,26 +2,47 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping, Sequence
-from typing import Generic, TypeVar
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from agl_core.emit import SpanCoreFields
+from agl_core.errors import BadValue
 from agl_core.events import SpanRecorded
 from agl_core.resources import NamedResources
-from agl_core.store import Rollout
+from agl_core.store import Rollout, Span
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import ReadableSpan
 
 __all__ = ["LitAgent", "Result"]
 
 T = TypeVar("T")
 
-Result = None | float | Mapping[str, float] | Sequence[SpanRecorded]
+Result = (
+    None
+    | float
+    | Mapping[str, float]
+    | Sequence[SpanRecorded]
+    | Sequence[Span]
+    | Sequence[SpanCoreFields]
+    | Sequence["ReadableSpan"]
+)
 """What an agent may return: nothing, a reward, named rewards, or spans of its own."""
+
+_here: ContextVar[tuple[weakref.ref[Any], weakref.ref[Any]] | None] = ContextVar("agl_running", default=None)
+"""Which agent runs in this context, and under which runner: many runners may run one agent."""
 
 
 class LitAgent(Generic[T]):
     """Write `rollout` or `rollout_async`; the training and validation variants call it unless you write them too.
 
-    Mode `train` runs the training variant, every other mode the validation variant.
+    Mode `train` runs the training variant, every other mode, `test` among them, the validation variant.
     """
+
+    _trainer: weakref.ref[Any] | None = None
+    _runner: weakref.ref[Any] | None = None
 
     def is_async(self) -> bool:
         """Whether any of the `_async` methods is written."""
@@ -51,3 +72,50 @@ class LitAgent(Generic[T]):
     async def validation_rollout_async(self, task: T, resources: NamedResources, rollout: Rollout) -> Result:
         """`rollout_async`, when not."""
         return await self.rollout_async(task, resources, rollout)
+
+    # --- who runs it; held weakly, because they hold the agent
+
+    def set_trainer(self, trainer: Any) -> None:
+        """Called by the trainer, before it starts."""
+        self._trainer = weakref.ref(trainer)
+
+    def get_trainer(self) -> Any:
+        """The trainer that runs this agent; `BadValue` when none does."""
+        return _alive(self._trainer, "trainer", "it is set by `Trainer.fit`, and a runner alone has none")
+
+    def set_runner(self, runner: Any) -> None:
+        """Called by each runner that runs this agent, in its own context."""
+        self._runner = weakref.ref(runner)
+        _here.set((weakref.ref(self), self._runner))
+
+    def get_runner(self) -> Any:
+        """The runner of the rollout under way here, else the last that took this agent; `BadValue` when none did."""
+        here = _here.get()
+        runner = here[1] if here is not None and here[0]() is self else self._runner
+        return _alive(runner, "runner", "a runner sets itself when it takes the agent")
+
+    def get_tracer(self) -> Any:
+        """What the runner of this agent records with."""
+        return self.get_runner().tracer
+
+    @property
+    def trainer(self) -> Any:
+        """As `get_trainer`."""
+        return self.get_trainer()
+
+    @property
+    def runner(self) -> Any:
+        """As `get_runner`."""
+        return self.get_runner()
+
+    @property
+    def tracer(self) -> Any:
+        """As `get_tracer`."""
+        return self.get_tracer()
+
+
+def _alive(reference: weakref.ref[Any] | None, what: str, why: str) -> Any:
+    found = reference() if reference is not None else None
+    if found is None:
+        raise BadValue(f"the agent's {what}", None, why=why)
+    return found

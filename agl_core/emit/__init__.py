@@ -2,24 +2,70 @@
 
 from __future__ import annotations
 
-from agl_core.emit._emitters import (
-    emit_annotation,
-    emit_exception,
-    emit_message,
-    emit_object,
-    emit_reward,
-    operation,
-    rewards_of,
+from agl_core.emit._attributes import (
+    Link,
+    check_attributes_sanity,
+    extract_links_from_attributes,
+    extract_tags_from_attributes,
+    filter_and_unflatten_attributes,
+    filter_attributes,
+    flatten_attributes,
+    make_link_attributes,
+    make_tag_attributes,
+    query_linked_spans,
+    sanitize_attribute_value,
+    sanitize_attributes,
+    unflatten_attributes,
 )
+from agl_core.emit._core_fields import SpanCoreFields, recorded
+from agl_core.emit._emitters import emit_annotation, emit_exception, emit_message, emit_object
 from agl_core.emit._environment import environment
+from agl_core.emit._exceptions import format_exception_attributes
+from agl_core.emit._operation import OperationContext, operation
+from agl_core.emit._readers import (
+    find_final_reward,
+    find_reward_spans,
+    get_message_value,
+    get_object_value,
+    get_reward_value,
+    get_rewards_from_span,
+    is_reward_span,
+)
+from agl_core.emit._returned import returned
+from agl_core.emit._rewards import emit_reward, rewards_of
 
 __all__ = [
+    "Link",
+    "OperationContext",
+    "SpanCoreFields",
+    "check_attributes_sanity",
     "emit_annotation",
     "emit_exception",
     "emit_message",
     "emit_object",
     "emit_reward",
     "environment",
+    "extract_links_from_attributes",
+    "extract_tags_from_attributes",
+    "filter_and_unflatten_attributes",
+    "filter_attributes",
+    "find_final_reward",
+    "find_reward_spans",
+    "flatten_attributes",
+    "format_exception_attributes",
+    "get_message_value",
+    "get_object_value",
+    "get_reward_value",
+    "get_rewards_from_span",
+    "is_reward_span",
+    "make_link_attributes",
+    "make_tag_attributes",
     "operation",
+    "query_linked_spans",
+    "recorded",
+    "returned",
     "rewards_of",
+    "sanitize_attribute_value",
+    "sanitize_attributes",
+    "unflatten_attributes",
 ]

@@ -14,11 +14,12 @@ from typing import Any
 
 from agl_core.clock import Clock, System
 from agl_core.errors import AglError, LogError
-from agl_core.events import CallRecorded, Event, ModelCall
+from agl_core.events import CallRecorded, Event, ModelCall, RewardGiven, SpanRecorded
 from agl_core.log import Decide, Owner, SqliteLog, View
 from agl_core.record import Draft, Record
 from agl_core.recorder._forked import Of, Said, What, family
 from agl_core.recorder._scope import Attributed
+from agl_core.spans import rewards
 
 __all__ = ["LoopRecorder", "Recorder"]
 
@@ -60,6 +61,8 @@ class Recorder:
         """Keep an event of an attempt."""
         if self._is_forked():
             return self._say("record", of, event=event, key=key)
+        if isinstance(event, SpanRecorded) and (stated := rewards.stated(event)):
+            return self._log.submit(self._rewarding(event, stated, of, key))
         return self._log.submit([self._draft(event, of, key)])
 
     def begin_call(self, call_id: str, of: Attributed, *, model: str) -> Future[Sequence[Record]]:
@@ -165,6 +168,18 @@ class Recorder:
             return [draft]
 
         return ended
+
+    def _rewarding(self, span: SpanRecorded, stated: Sequence[RewardGiven], of: Attributed, key: str | None) -> Decide:
+        """The span and its rewards together, unless the span was there before, through whichever door it came."""
+
+        def decide(view: View) -> list[Draft]:
+            ids = (span.rollout_id, span.attempt_id, span.span_id)
+            if view.rows("select 1 from spans where rollout_id = ? and attempt_id = ? and span_id = ?", ids):
+                return []
+            given = (self._draft(reward, of, rewards.key(span, reward)) for reward in stated)
+            return [self._draft(span, of, key), *given]
+
+        return decide
 
     def _is_forked(self) -> bool:
         return os.getpid() != self._owner.pid

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Generic, Protocol, TypeVar
 
 from agl_core.agents import LitAgent
-from agl_core.emit import rewards_of
-from agl_core.errors import AglError, BadValue, EngineFailed
-from agl_core.events import AttemptStarted, ExitStatus, SpanRecorded
+from agl_core.emit import returned
+from agl_core.errors import AglError, BadValue, EngineFailed, UnknownId
+from agl_core.events import AttemptStarted, ExitStatus, RewardGiven
 from agl_core.ids import new_id
 from agl_core.recorder import Recorder, Scope, attributed
 from agl_core.resources import LLM, NamedResources, ProxyLLM, Resource
 from agl_core.runner import _hooks
 from agl_core.runner._attempt import Ended, run_agent
 from agl_core.runner._hooks import Hook
-from agl_core.store import AttemptedRollout, Rollout, Store
+from agl_core.store import AttemptedRollout, Rollout, Span, Store
 
 __all__ = ["GATEWAY", "LitAgentRunner", "Runner"]
 
@@ -62,6 +62,7 @@ class Runner(Generic[T]):
     def init(self, agent: LitAgent[T], hooks: Sequence[Hook] | Hook | None = None) -> None:
         """Say which agent to run."""
         self._agent = agent
+        agent.set_runner(self)
         self._hooks = [hooks] if isinstance(hooks, Hook) else list(hooks or ())
 
     def init_worker(self, worker_id: int | str, store: Store) -> None:
@@ -147,6 +148,7 @@ class Runner(Generic[T]):
         return ended
 
     async def _attempt(self, rollout: AttemptedRollout, scope: Scope) -> Ended:
+        self.agent.set_runner(self)  # in this context: other runners may run the same agent
         arguments = {"agent": self.agent, "runner": self, "rollout": rollout}
         try:
             resources = await self._resources(rollout)
@@ -159,8 +161,11 @@ class Runner(Generic[T]):
                 ended = await run_agent(self.agent, rollout, resources)
                 await _hooks.call(self._hooks, "on_trace_end", tracer=self.tracer, **arguments)
         ended = await self._keep(ended, rollout, scope)
-        spans = self.store.ask.traces([rollout.rollout_id])[0].spans if self._hooks else ()
-        await _hooks.call(self._hooks, "on_rollout_end", spans=spans, **arguments)
+        if self._hooks:
+            spans: Sequence[Span] = ()
+            with suppress(UnknownId):  # it was deleted meanwhile
+                spans = await self.store.query_spans(rollout.rollout_id, rollout.attempt_id)
+            await _hooks.call(self._hooks, "on_rollout_end", spans=spans, **arguments)
         finished = await self.store.finish_attempt(rollout.attempt, self._explained(ended, rollout), error=ended.error)
         _log.log(
             logging.WARNING if ended.error else logging.DEBUG,
@@ -177,18 +182,10 @@ class Runner(Generic[T]):
         """Write the result down, and wait until everything the attempt emitted has landed."""
         assert self.tracer is not None
         try:
-            match ended.result:
-                case None:
-                    pass
-                case bool() | int() | float() | Mapping():
-                    for event in rewards_of(ended.result, scope):
-                        _log.debug("%s: reward %s of %s recorded", self.worker_id, event.value, rollout.rollout_id)
-                        scope.expect(self.tracer.record(event, scope))
-                case [*spans] if all(isinstance(span, SpanRecorded) for span in spans):
-                    for span in spans:
-                        scope.expect(self.tracer.record(span, scope))
-                case other:
-                    raise BadValue("result", other, why="an agent returns None, a number, a dict of rewards, or spans")
+            for event in returned(ended.result, scope):
+                scope.expect(self.tracer.record(event, scope))
+                if isinstance(event, RewardGiven):
+                    _log.debug("%s: reward %s of %s recorded", self.worker_id, event.value, rollout.rollout_id)
         except AglError as error:
             ended = replace(ended, exit_status="agent_raised", error=f"[{error.code}] {error}", raised=error)
         lost = await self._landed(scope)

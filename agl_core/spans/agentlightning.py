@@ -12,7 +12,7 @@ from agl_core.spans._attributes import at, decoded, flag, gathered, number, rows
 from agl_core.spans._messages import messages
 from agl_core.spans.meaning import Kind, Score, SpanMeaning
 
-__all__ = ["NAME", "read"]
+__all__ = ["NAME", "read", "scores"]
 
 NAME = "agentlightning"
 
@@ -29,13 +29,13 @@ _LEGACY = ("agentops.task.output", "agentops.entity.output")
 def read(span: SpanRecorded) -> SpanMeaning | None:
     """A span with one of the names of v0.3, or with what only such a span says."""
     found = span.attributes
-    scores = tuple(_scores(found))
-    if not scores and span.name not in _SPANS and not flag(found, *_SAID):
+    said = tuple(scores(found))
+    if not said and span.name not in _SPANS and not flag(found, *_SAID):
         return None
     base = replace(
-        gen_ai.said(span), dialect=NAME, error=gen_ai.error(span) or text(found, "exception.type"), scores=scores
+        gen_ai.said(span), dialect=NAME, error=gen_ai.error(span) or text(found, "exception.type"), scores=said
     )
-    if scores:
+    if said:
         return replace(base, kind="reward")
     if span.name == "agentlightning.operation" or flag(found, "agentlightning.operation."):
         return _operation(base, found)
@@ -63,7 +63,8 @@ def _operation(base: SpanMeaning, found: Mapping[str, Any]) -> SpanMeaning:
     )
 
 
-def _scores(found: Mapping[str, Any]) -> Iterator[Score]:
+def scores(found: Mapping[str, Any]) -> Iterator[Score]:
+    """The rewards that attributes state, the one that trains first."""
     for row in rows(found, "agentlightning.reward"):
         if (value := number(row.get("value"))) is not None:
             yield Score(name=text(row, "name") or "primary", value=value)

@@ -9,13 +9,17 @@ from agl_core.errors import BadValue
 from agl_core.events import SpanRecorded
 from agl_core.log import Owner, View
 from agl_core.record import Draft
+from agl_core.spans import rewards
 from agl_core.store import _decisions as decide
 
 __all__ = ["added", "numbered"]
 
 
 def added(view: View, spans: Sequence[SpanRecorded], me: Owner) -> list[Draft]:
-    """Spans that are new, numbered. One is known by its rollout, attempt and span id, whatever else it says."""
+    """Spans that are new, numbered, each with the rewards it states.
+
+    One is known by its rollout, attempt and span id, whatever else it says.
+    """
     standing = {ids: decide.find(view, *ids) for ids in {(span.rollout_id, span.attempt_id) for span in spans}}
     fresh: dict[tuple[str, str, str], SpanRecorded] = {}
     counters: dict[str, int] = {}
@@ -33,10 +37,12 @@ def added(view: View, spans: Sequence[SpanRecorded], me: Owner) -> list[Draft]:
     for rollout_id, last in counters.items():
         if view.in_flight.get("sequence", rollout_id):
             view.in_flight.put("sequence", rollout_id, owner=me, data={"last": last})
-    return [
-        standing[rollout_id, attempt_id].draft(span, key=f"span/{attempt_id}/{span_id}")
-        for (rollout_id, attempt_id, span_id), span in fresh.items()
-    ]
+    drafts = []
+    for (rollout_id, attempt_id, span_id), span in fresh.items():
+        rollout = standing[rollout_id, attempt_id]
+        drafts.append(rollout.draft(span, key=f"span/{attempt_id}/{span_id}"))
+        drafts += [rollout.draft(reward, key=rewards.key(span, reward)) for reward in rewards.stated(span)]
+    return drafts
 
 
 def numbered(view: View, attempts: Sequence[tuple[str, str]], me: Owner) -> list[int]:

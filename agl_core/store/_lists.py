@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from agl_core.events import SpanRecorded
+from agl_core.events import RewardGiven, SpanRecorded
 from agl_core.log import SqliteLog
+from agl_core.record import Record
 from agl_core.resources import ResourcesUpdate
 from agl_core.store._pages import FilterLogic, Page, PaginatedResult, holds
 from agl_core.store._rows import (
@@ -22,6 +23,7 @@ from agl_core.store._rows import (
     rollout,
     worker,
 )
+from agl_core.store._said import BESIDE, REWARDS, SAID, rewarded
 from agl_core.store._span import Span
 from agl_core.store._types import Attempt, AttemptedRollout, Rollout, Worker
 
@@ -145,18 +147,31 @@ class Lists:
         """Spans of a rollout, or of one attempt at it, that pass the filters."""
         must, fixed = holds([("rollout_id = ?", rollout_id), ("attempt_id = ?", attempt_id)], "and")
         where, given = holds(filters, logic)
+        has_rewards = self.log.rows(f"select 1 from ({REWARDS}) where {must} limit 1", fixed)  # noqa: S608 - our own names
+        table = f"({SAID})" if has_rewards else "spans"
         sql = (
-            f"select position, sequence_id from spans where {must} and {where} "  # noqa: S608 - our own names
+            f"select position, sequence_id from {table} where {must} and {where} "  # noqa: S608 - our own names
             f"order by {page.order} limit ? offset ?"
         )
         rows = self.log.rows(sql, [*fixed, *given, page.limit, page.offset])
-        return page.of(self.spans_at(rows), self._count("spans", f"{must} and {where}", [*fixed, *given]))
+        return page.of(self.spans_at(rows), self._count(table, f"{must} and {where}", [*fixed, *given]))
 
     def spans_at(self, rows: Sequence[tuple[int, int]]) -> list[Span]:
         """The spans at those positions, with those sequence ids."""
-        events = {position: record.event for position, record in self.log.at([row[0] for row in rows]).items()}
-        found = ((events.get(position), sequence_id) for position, sequence_id in rows)
-        return [Span.of(event, sequence_id) for event, sequence_id in found if isinstance(event, SpanRecorded)]
+        records = self.log.at([row[0] for row in rows])
+        found = ((records.get(position), sequence_id) for position, sequence_id in rows)
+        made = (self._span(record, sequence_id) for record, sequence_id in found if record is not None)
+        return [span for span in made if span is not None]
+
+    def _span(self, record: Record, sequence_id: int) -> Span | None:
+        match record.event:
+            case SpanRecorded() as event:
+                return Span.of(event, sequence_id)
+            case RewardGiven() as event:
+                beside = self.log.rows(BESIDE, (record.position,))
+                others = self.log.at([position for (position,) in beside]).values()
+                return rewarded(record, event, [other.event for other in others], sequence_id)
+        return None
 
     # --- resources and workers
 

@@ -197,7 +197,7 @@ def test_named_rewards_say_which_of_them_trains(store):
         with pytest.raises(BadValue, match="a, b"):
             agl.emit_reward({"a": 1.0, "b": 2.0})
         agl.emit_annotation({"agentlightning.reward_model": "not a reward"})
-        seen.append(agl.emit_reward({"a": 1.0, "b": 2.0}, primary_key="b").name)
+        seen.append(agl.get_reward_value(agl.emit_reward({"a": 1.0, "b": 2.0}, primary_key="b")))
 
     async def story():
         with Runner().run_context(agent=judged, store=store) as runner:
@@ -206,7 +206,7 @@ def test_named_rewards_say_which_of_them_trains(store):
     rollout = asyncio.run(story())
 
     assert store.ask.outcomes([rollout.rollout_id])[0].reward == 2.0
-    assert seen == ["primary"]
+    assert seen == [2.0]
 
 
 def test_a_trainer_ends_when_its_algorithm_does(tmp_path):

@@ -173,7 +173,7 @@ def test_operations_tell_arguments_results_and_exceptions(store):
 
     (trace,) = store.ask.traces([rollout.rollout_id])
     assert [span.status for span in trace.spans] == ["ok", "error", "ok"]
-    assert trace.spans[0].attributes["agentlightning.operation.output"] == "42"
+    assert trace.spans[0].attributes["agentlightning.operation.output"] == 42
     assert trace.spans[1].attributes["exception.type"] == "KeyError"
 
 
@@ -182,7 +182,7 @@ def test_emitting_outside_an_attempt_is_an_error_of_ours():
     with pytest.raises(OutsideAttempt):
         agl.emit_reward(1.0)
 
-    assert agl.emit_reward(1.0, propagate=False).value == 1.0
+    assert agl.get_reward_value(agl.emit_reward(1.0, propagate=False)) == 1.0
     with pytest.raises(BadValue):
         agl.emit_reward({"a": 1.0, "b": 2.0}, propagate=False)
 
@@ -320,7 +320,7 @@ def test_hooks_are_guests(store):
 
     asyncio.run(story())
 
-    assert heard == ["start", "trace-start", "trace-end", "end-1"]
+    assert heard == ["start", "trace-start", "trace-end", "end-2"]
     assert store.ask.rollouts()[0].exit_status == "completed"
 
 

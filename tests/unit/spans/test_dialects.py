@@ -252,8 +252,10 @@ class TestAgentLightning:
 
     def test_what_our_emitters_write_is_understood(self):
         """By the same words."""
-        annotation = meaning(emit_annotation({"agentlightning.reward": [{"name": "x", "value": 1}]}, propagate=False))
-        thing = meaning(emit_object([1, 2], propagate=False))
+        reward = emit_annotation({"agentlightning.reward": [{"name": "x", "value": 1}]}, propagate=False)
+        value = emit_object([1, 2], propagate=False)
+
+        annotation, thing = told(reward.attributes, name=reward.name), told(value.attributes, name=value.name)
 
         assert (annotation.kind, annotation.scores) == ("reward", (Score(name="x", value=1.0),))
         assert (thing.kind, thing.dialect, thing.result) == ("other", "agentlightning", [1, 2])

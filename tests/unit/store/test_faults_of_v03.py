@@ -194,9 +194,11 @@ async def test_what_begins_like_a_reward_is_none(store):
     rollout = await run(store, annotates)
 
     (outcome,) = store.ask.outcomes([rollout.rollout_id])
-    (seen,) = await store.query_spans(rollout.rollout_id)
+    seen, rewarded = await store.query_spans(rollout.rollout_id)
     assert outcome.reward == 0.5
     assert seen.attributes["agentlightning.reward_model"] == "m"
+    assert agl.get_reward_value(seen) is None
+    assert agl.get_reward_value(rewarded) == 0.5
 
 
 @pytest.mark.parametrize(

@@ -258,6 +258,6 @@ def test_plugins_hear_of_rollouts_too(log):
 
     Trainer(store=log, plugins=plugins).fit(agent, TASKS[:1])
 
-    assert heard == [("start", 0), ("trace", "Recorder"), ("end", 0)]
+    assert heard == [("start", 0), ("trace", "Recorder"), ("end", 1)]
     with agl.open_log(log, readonly=True) as found:
         assert found.rows("select count(*) from events where type = 'plugin.failed'") == [(1,)]
