@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -249,6 +250,23 @@ class Plugins:
             except GUILTY as error:  # a guest: what it raises becomes an event
                 failed(PluginFailed(name=impl.plugin_name, hook=hook, why=told(error) + self._count(impl.plugin_name)))
         return answers
+
+    async def tell(
+        self,
+        hook: str,
+        failed: Callable[[PluginFailed], None],
+        arguments: Mapping[str, Any],
+        heard: Callable[[Any], None],
+    ) -> None:
+        """`notify`, one guest after the other: each is awaited, and its answer heard, before the next reads `arguments`."""
+        for impl in self._asking.each(hook):
+            if self._failures.get(impl.plugin_name, 0) >= _PATIENCE:
+                continue
+            try:
+                answer = self._asking.raw(hook, impl, arguments)
+                heard(await answer if inspect.isawaitable(answer) else answer)
+            except GUILTY as error:  # a guest: what it raises becomes an event
+                failed(PluginFailed(name=impl.plugin_name, hook=hook, why=told(error) + self._count(impl.plugin_name)))
 
     def _count(self, name: str) -> str:
         self._failures[name] = self._failures.get(name, 0) + 1
