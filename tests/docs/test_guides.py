@@ -1,5 +1,6 @@
 """What a page says works: its files, its commands and what they print."""
 
+import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -21,6 +22,8 @@ WITH_FRAMEWORK = {
     "docs/how-to/trace-smolagents.md": "openinference.instrumentation.smolagents",
 }
 """Pages that need a framework, by a module it brings."""
+WITH_PROGRAMS = {"docs/how-to/agents-in-other-languages.md": ("curl", "node")}
+"""Pages that run programs which need not be on every machine."""
 PAGES = sorted(path for path in ROOT.glob("docs/**/*.md") if path.relative_to(ROOT).as_posix() not in WITH_FRAMEWORKS)
 
 
@@ -40,4 +43,7 @@ def test_a_page_can_be_followed(guide, path):
     module = WITH_FRAMEWORK.get(path.relative_to(ROOT).as_posix())
     if module is not None and not is_installed(module):
         pytest.skip(f"{module} is not installed here")
+    for program in WITH_PROGRAMS.get(path.relative_to(ROOT).as_posix(), ()):
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed here")
     guide.follow(path)
