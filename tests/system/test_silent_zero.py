@@ -6,9 +6,14 @@ Each fault is a real agent's, against a real gateway and a scripted model; the s
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
+import textwrap
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -308,3 +313,56 @@ def test_a_reward_that_is_no_number_fails_the_rollout(fit):
 
     assert error.code == "AGENT_FAILED"
     assert "a_grader_that_is_not_installed" in str(error)
+
+
+ORDERS = {
+    "openai": """
+        client = {module}.OpenAI(base_url=url, api_key="key")
+        client.chat.completions.create(model="policy", messages=[{{"role": "user", "content": "?"}}])
+    """,
+    "httpx": """
+        body = {{"model": "policy", "messages": [{{"role": "user", "content": "?"}}]}}
+        {module}.post(f"{{url}}/chat/completions", json=body, headers={{"authorization": "Bearer key"}})
+    """,
+    "litellm": """
+        messages = [{{"role": "user", "content": "?"}}]
+        {module}.completion("openai/policy", messages=messages, base_url=url, api_key="key")
+    """,
+    "langchain_openai": """
+        {module}.ChatOpenAI(model="policy", base_url=url, api_key="key").invoke("?")
+    """,
+}
+"""Library to a model call of a provider, past the gateway."""
+
+
+@pytest.mark.parametrize("order", ["before", "after"])
+@pytest.mark.parametrize("library", ORDERS)
+def test_whenever_a_library_is_imported_its_calls_are_captured(tmp_path, library, order):
+    """Before the trainer begins, or in the middle of the agent."""
+    if find_spec(library) is None:
+        pytest.skip(f"{library} is not installed")
+    call = textwrap.indent(textwrap.dedent(ORDERS[library].format(module=library)), "    ")
+    imported = f"import {library}\n"
+    program = (
+        f"{imported if order == 'before' else ''}"
+        "import sys\n"
+        "import agl_core as agl\n"
+        "url = sys.argv[1]\n"
+        "@agl.rollout\n"
+        "def agent(task):\n"
+        f"    {imported if order == 'after' else 'pass'}\n"
+        f"{call}\n"
+        "    return float(task)\n"
+        "agl.Trainer(store='log.db').fit(agent, [1, 2])\n"
+    )
+    (tmp_path / "program.py").write_text(program)
+    environment = {**os.environ, "AGL_LOAD_PLUGINS": ""}
+
+    with ScriptedModel("4") as model:
+        command = [sys.executable, "program.py", model.url]
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False
+        )
+
+    assert done.returncode == 0, done.stderr
+    assert rows(str(tmp_path / "log.db"), "select count(*), min(status) from calls") == [(2, "ok")]
