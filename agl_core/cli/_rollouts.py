@@ -15,6 +15,7 @@ from agl_core.cli._tree import branches, drawn
 from agl_core.cli._words import duration, here, iso
 
 if TYPE_CHECKING:
+    from agl_core.events import RewardGiven
     from agl_core.log import SqliteLog
     from agl_core.projections import Trace
     from agl_core.store import Attempt, Rollout
@@ -125,7 +126,8 @@ def show_rollout(*, rollout_id: str, as_tree: bool, log_path: str | None, as_jso
         attempts = ask.attempts(rollout.rollout_id)
         trace = ask.traces([rollout.rollout_id])[0]
         reward = ask.outcomes([rollout.rollout_id], {rollout.rollout_id: None})[0].reward
-    told = _told(rollout, attempts, trace, reward)
+        withdrawn = _withdrawn(log, rollout.rollout_id)
+    told = {**_told(rollout, attempts, trace, reward), "withdrawn": withdrawn}
     if as_json:
         print_json({**told, "tree": branches(tree(trace))})
     elif as_tree:
@@ -169,18 +171,34 @@ def _told(rollout: Rollout, attempts: Sequence[Attempt], trace: Trace, reward: f
             }
             for attempt in attempts
         ],
-        "rewards": [
-            {
-                "reward_id": reward.id,
-                "name": reward.given.name,
-                "value": reward.given.value,
-                "judge": reward.given.judge,
-                "target": {"kind": reward.given.target.kind, "id": reward.given.target.id},
-            }
-            for reward in trace.rewards
-        ],
+        "rewards": [_reward(reward.id, reward.given) for reward in trace.rewards],
         "conversations": [conversation(calls) for calls in conversations(trace.calls)],
     }
+
+
+def _reward(reward_id: str, given: RewardGiven) -> dict[str, Any]:
+    return {
+        "reward_id": reward_id,
+        "name": given.name,
+        "value": given.value,
+        "judge": given.judge,
+        "target": {"kind": given.target.kind, "id": given.target.id},
+    }
+
+
+def _withdrawn(log: SqliteLog, rollout_id: str) -> list[dict[str, Any]]:
+    """Rewards that count no more, with the reason."""
+    from agl_core.events import RewardGiven, RewardWithdrawn
+
+    given: dict[str, RewardGiven] = {}
+    withdrawn: dict[str, str] = {}
+    for record in log.read(stream=f"rollout/{rollout_id}", types=[RewardGiven.type, RewardWithdrawn.type]):
+        match record.event:
+            case RewardGiven() as event:
+                given[record.id] = event
+            case RewardWithdrawn() as event:
+                withdrawn.setdefault(event.reward, event.why)
+    return [{**_reward(id_, given[id_]), "why": why} for id_, why in withdrawn.items() if id_ in given]
 
 
 def _show_facts(told: Mapping[str, Any]) -> None:
@@ -218,18 +236,16 @@ def _show(told: Mapping[str, Any]) -> None:
         _show_conversation(conversation, title=f"conversation {number} of {len(told['conversations'])}")
     if told["rewards"]:
         click.echo()
-        print_table(
-            ("reward", "value", "judge", "of"),
-            [
-                (
-                    reward["name"],
-                    reward["value"],
-                    reward["judge"],
-                    f"{reward['target']['kind']} {reward['target']['id']}",
-                )
-                for reward in told["rewards"]
-            ],
-        )
+        print_table(("reward", "value", "judge", "of"), [_cells(reward) for reward in told["rewards"]])
+    if told["withdrawn"]:
+        click.echo()
+        rows = [(*_cells(reward), reward["why"]) for reward in told["withdrawn"]]
+        print_table(("withdrawn", "value", "judge", "of", "why"), rows)
+
+
+def _cells(reward: Mapping[str, Any]) -> tuple[Any, ...]:
+    target = reward["target"]
+    return reward["name"], reward["value"], reward["judge"], f"{target['kind']} {target['id']}"
 
 
 def _show_conversation(conversation: Mapping[str, Any], *, title: str) -> None:

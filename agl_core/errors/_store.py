@@ -29,7 +29,7 @@ class UnknownId(StoreError):
     code = "UNKNOWN_ID"
 
     def __init__(self, kind: str, id_: str) -> None:
-        lists = "rollouts" if kind == "attempt" else f"{kind.removesuffix('s')}s"  # attempts are shown with theirs
+        lists = "rollouts" if kind in {"attempt", "reward"} else f"{kind.removesuffix('s')}s"  # shown with theirs
         shows = '`agl log query "from workers"`' if kind == "worker" else f"`agl {lists} list`"
         super().__init__(f"no {kind} {id_!r} in this log: {shows} shows what there is", kind=kind, id=id_)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from agl_core.errors import BadValue
-from agl_core.events import RewardGiven, SpanRecorded, Target
+from agl_core.errors import BadValue, UnknownId
+from agl_core.events import RewardGiven, RewardWithdrawn, SpanRecorded, Target
 from agl_core.log import View
 from agl_core.record import Draft, Record
 from agl_core.store import _adding as adding
@@ -34,8 +34,13 @@ class Capturing(Base):
         name: str = "primary",
         judge: str = "agent",
         target: Target | None = None,
+        evidence: Mapping[str, Any] | None = None,
     ) -> Record:
-        """Put a number on a rollout, or on what `target` names."""
+        """Put a number on a rollout, or on what `target` names, whenever it is known: days later, too.
+
+        Without an `attempt_id` it is of the attempt that counts, whichever that is. `withdraw_reward` takes the
+        record's `id`.
+        """
         event = RewardGiven(
             rollout_id=rollout_id,
             attempt_id=attempt_id,
@@ -43,8 +48,22 @@ class Capturing(Base):
             value=_number(value),
             name=name,
             judge=judge,
+            evidence=evidence or {},
         )
         return (await self._decided(lambda view: [decide.find(view, rollout_id, attempt_id).draft(event)]))[0]
+
+    async def withdraw_reward(self, rollout_id: str, reward_id: str, why: str) -> Record | None:
+        """Let a reward count no more; it stays in the log, with the reason. None when it was withdrawn before."""
+
+        def withdrawn(view: View) -> list[Draft]:
+            rollout = decide.find(view, rollout_id)
+            found = view.rows("select withdrawn from rewards where id = ? and rollout_id = ?", (reward_id, rollout_id))
+            if not found:
+                raise UnknownId("reward", reward_id)
+            event = RewardWithdrawn(rollout_id=rollout_id, reward=reward_id, why=why)
+            return [] if found[0][0] else [rollout.draft(event)]
+
+        return next(iter(await self._decided(withdrawn)), None)
 
     # --- spans
 
