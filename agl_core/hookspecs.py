@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from agl_core.run import Run
     from agl_core.runner import Runner
     from agl_core.spans import SpanDialect
-    from agl_core.store import AttemptedRollout
+    from agl_core.store import AttemptedRollout, EnqueueRolloutRequest, Rollout, Store
 
 __all__ = ["hookimpl", "hookspec"]
 
@@ -120,6 +120,18 @@ def agl_redact(draft: Draft) -> Draft | None:
     """The draft without what must not be kept, or None when it is fine. Pure; runs before anything is hashed."""
 
 
+@hookspec
+def on_enqueue(
+    request: EnqueueRolloutRequest, store: Store
+) -> EnqueueRolloutRequest | Awaitable[EnqueueRolloutRequest | None] | None:
+    """Before a task is handed out, and before anything is written: the request changed, or None to leave it.
+
+    Its input, config, metadata and resources may change; mode, run, group and keys say which rollout it is. May return
+    an awaitable. Asked once for each rollout: what came of it is recorded, and a run that is resumed gets that. What
+    it raises becomes `plugin.failed`, and the request goes on as it was.
+    """
+
+
 # --- notify
 
 
@@ -165,3 +177,18 @@ def on_rollout_end(
     agent: LitAgent[Any], runner: Runner[Any], rollout: AttemptedRollout, spans: Iterable[Any]
 ) -> Awaitable[None] | None:
     """After the result was recorded and before the attempt is settled."""
+
+
+@hookspec
+def on_succeeded(rollout: Rollout, events: Mapping[str, Sequence[Event]], store: Store) -> Awaitable[None] | None:
+    """A rollout came to a good end; `events` is what each attempt left, by its id.
+
+    Called where rollouts are waited for, before whoever waits goes on: a reward given here, with
+    `await store.add_reward(rollout.rollout_id, 0.5, judge="name")`, is in the batch. Once for each rollout; again only
+    when the process dies in it.
+    """
+
+
+@hookspec
+def on_failed(rollout: Rollout, events: Mapping[str, Sequence[Event]], store: Store) -> Awaitable[None] | None:
+    """A rollout failed, and is tried no more; otherwise as `on_succeeded`."""

@@ -17,8 +17,8 @@ only the arguments it uses, by name. One that misspells a hook or an argument is
 listed by `agl plugins` with its error; the rest works on. `AGL_LOAD_PLUGINS` names the only plugins to load,
 `AGL_DISABLE_PLUGINS` those not to load, `AGL_REQUIRED_PLUGINS` those without which nothing starts.
 
-Declared, and not called by anything yet: `agl_register_projections`, and the four `on_*` hooks of plugins. A `Hook`
-that is given to `Trainer(hooks=...)` is told of those four today.
+The `on_*` hooks may be async: each is awaited before the next plugin is asked. A `Hook` that is given to
+`Trainer(hooks=...)` has the same as methods, with their arguments by keyword, and goes before the plugins.
 """
 KINDS = {
     "gather": "Gather: all plugins answer",

@@ -258,7 +258,7 @@ class Plugins:
         arguments: Mapping[str, Any],
         heard: Callable[[Any], None],
     ) -> None:
-        """`notify`, one guest after the other: each is awaited, and its answer heard, before the next reads `arguments`."""
+        """`notify`, each guest awaited and its answer heard before the next one is handed `arguments`."""
         for impl in self._asking.each(hook):
             if self._failures.get(impl.plugin_name, 0) >= _PATIENCE:
                 continue

@@ -198,7 +198,9 @@ class Run:
     def _check(self, key: str, requests: Sequence[EnqueueRolloutRequest]) -> None:
         """What was enqueued under this name must be what is asked for now."""
         rows = self.store.log.rows(
-            "select task_id, repeat, mode from rollouts where run_id = ? and grp = ? order by position", (self.id, key)
+            "select coalesce(json_extract(metadata, '$.on_enqueue.task_id'), task_id), repeat, mode "
+            "from rollouts where run_id = ? and grp = ? order by position",
+            (self.id, key),
         )
         if rows:
             asked = [(task_id(request.input), request.repeat, request.mode) for request in requests]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from agl_core.store._adding import added as spans_added
+from agl_core.store._hooked import Hooks, changed
 from agl_core.store._pages import PaginatedResult
 from agl_core.store._queries import REWARD, Queries
 from agl_core.store._span import Span, TraceStatus, from_otel
@@ -32,6 +33,7 @@ __all__ = [
     "AttemptStatus",
     "AttemptedRollout",
     "EnqueueRolloutRequest",
+    "Hooks",
     "Outcome",
     "PaginatedResult",
     "Queries",
@@ -43,6 +45,7 @@ __all__ = [
     "Unset",
     "Worker",
     "WorkerStatus",
+    "changed",
     "from_otel",
     "spans_added",
 ]

@@ -8,6 +8,7 @@ from agl_core.clock import Clock, System
 from agl_core.log import Decide, Owner, SqliteLog
 from agl_core.record import Record
 from agl_core.store._decisions import Leases
+from agl_core.store._hooked import Hooks
 from agl_core.store._queries import Queries
 
 __all__ = ["Base"]
@@ -15,6 +16,9 @@ __all__ = ["Base"]
 
 class Base:
     """`log`, `ask`, and the leases of this process."""
+
+    hooks: Hooks | None = None
+    """Who has a say in what is handed out here, and hears how what is waited for here has ended."""
 
     def __init__(self, log: SqliteLog, *, clock: Clock | None = None, lease_seconds: float = 30.0) -> None:
         self.log = log

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from agl_core.clock import Clock
 from agl_core.errors import AlreadySettled, BadValue, LogError
@@ -17,10 +17,14 @@ from agl_core.store import _decisions as decide
 from agl_core.store import _enqueuing as enqueuing
 from agl_core.store import _updating as updating
 from agl_core.store._base import Base
+from agl_core.store._hooked import agreed
 from agl_core.store._rows import handed_out
 from agl_core.store._taking import Claim, Taken
 from agl_core.store._types import FINISHED, AttemptedRollout, EnqueueRolloutRequest, Rollout
 from agl_core.store._waiting import Claims
+
+if TYPE_CHECKING:
+    from agl_core.store._store import Store
 
 __all__ = ["Claiming"]
 
@@ -70,7 +74,8 @@ class Claiming(Base):
     async def _enqueue(self, rollouts: Sequence[EnqueueRolloutRequest]) -> Sequence[Record]:
         for request in rollouts:
             enqueuing.check(request)
-        return await self._decided(lambda view: enqueuing.enqueued(view, rollouts))
+        requests = await agreed(cast("Store", self), self.hooks, rollouts)
+        return await self._decided(lambda view: enqueuing.enqueued(view, requests))
 
     # --- taking
 
@@ -122,6 +127,7 @@ class Claiming(Base):
             rollout_id=rollout_id or new_id("ro"),
         )  # fmt: skip
         enqueuing.check(request)
+        (request,) = await agreed(cast("Store", self), self.hooks, [request])
         worker_id = self._worker(worker_id)
 
         def started(view: View) -> list[Draft]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from agl_core.clock import Clock
 from agl_core.errors import LeaseLost
@@ -13,8 +13,12 @@ from agl_core.log import SqliteLog
 from agl_core.store import _decisions as decide
 from agl_core.store import _updating as updating
 from agl_core.store._base import Base
+from agl_core.store._hooked import told
 from agl_core.store._types import UNSET, Attempt, AttemptStatus, Rollout, RolloutStatus, Unset
 from agl_core.store._waiting import Ends
+
+if TYPE_CHECKING:
+    from agl_core.store._store import Store
 
 __all__ = ["Settling"]
 
@@ -118,11 +122,14 @@ class Settling(Base):
     async def _wait(
         self, rollout_ids: Sequence[str], timeout: float | None, progress: Callable[[int], None] | None = None
     ) -> bool:
+        is_over = True
         try:
             async with asyncio.timeout(timeout):  # to ask how ten thousand stand is part of the wait
                 ends = self._ends.wait(rollout_ids, progress)
                 if not ends.done():
                     await asyncio.wrap_future(ends)
         except TimeoutError:
-            return False
-        return True
+            is_over = False
+        if self.hooks is not None and self.hooks.hear_ends:
+            await told(cast("Store", self), self.hooks, rollout_ids)
+        return is_over

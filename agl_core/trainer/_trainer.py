@@ -39,7 +39,7 @@ from agl_core.record import Draft, Record
 from agl_core.recorder import Recorder, machinery
 from agl_core.resources import NamedResources, dump
 from agl_core.run import Run, Selection
-from agl_core.runner import Hook
+from agl_core.runner import Hook, QueueHooks
 from agl_core.store import Store
 from agl_core.trainer._components import agent_component, algorithm_component, build_component, find_agent
 from agl_core.trainer._given import foreign, known_roles, plain_tasks, sampling_by_mode
@@ -178,6 +178,8 @@ class Trainer:
         began = time.monotonic()
         async with AsyncExitStack() as closing:
             store = self._open_store(closing)
+            store.hooks = QueueHooks(self.hooks) or None
+            closing.callback(setattr, store, "hooks", None)  # the store may be lent
             log = store.log
             closing.callback(self.plugins.follow(log))
             if self._on_records is not None:
