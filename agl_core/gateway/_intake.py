@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from agl_core.errors import AglError, CodecError
@@ -108,6 +108,10 @@ def _reward(record: SentLog, place: Place) -> Draft:
     )
     # A log record has no id of its own: the same words at the same nanosecond are the same record.
     key = f"evaluation/{place.attempt_id}/{record.trace_id}/{record.span_id}/{record.at}/{name}"
+    return _draft(event, place, key)
+
+
+def _draft(event: RewardGiven, place: Place, key: str) -> Draft:
     return Draft(
         stream=f"rollout/{place.rollout_id}",
         event=event,
@@ -148,10 +152,31 @@ class Intake:
 
     def _decided(self, batch: Batch) -> Decide:
         def decide(view: View) -> Sequence[Draft]:
-            spans = [replace(draft, actor=_ACTOR) for draft in spans_added(view, batch.spans, self._owner)]
-            return [*spans, *_new(view, (*map(_apart, batch.strays), *batch.rewards))]
+            fresh = spans_added(view, batch.spans, self._owner)
+            strays = [*batch.strays, *_namesakes(view, batch.spans, fresh)]
+            spans = [replace(draft, actor=_ACTOR) for draft in fresh]
+            return [*spans, *_new(view, (*map(_apart, strays), *batch.rewards))]
 
         return decide
+
+
+def _namesakes(view: View, spans: Sequence[SpanRecorded], fresh: Sequence[Draft]) -> Iterator[SpanUnassigned]:
+    """Spans of other traces whose ids are taken: an attempt has one span of an id, and nothing is thrown away."""
+    taken = {_id(draft.event): draft.event for draft in fresh if isinstance(draft.event, SpanRecorded)}
+    for span in spans:
+        first = taken.get(_id(span))
+        known = first.trace_id if first else view.rows(_TRACE, _id(span))[0][0]
+        if known != span.trace_id:
+            why = f"attempt {span.attempt_id} has a span of that id already, in another trace"
+            yield SpanUnassigned(why=why, **{name: getattr(span, name) for name in _SHARED})
+
+
+def _id(span: SpanRecorded) -> tuple[str, str, str]:
+    return span.rollout_id, span.attempt_id, span.span_id
+
+
+_TRACE = "select trace_id from spans where rollout_id = ? and attempt_id = ? and span_id = ?"
+_SHARED = tuple(one.name for one in fields(SpanUnassigned) if one.name != "why")
 
 
 def _apart(stray: SpanUnassigned) -> Draft:

@@ -98,6 +98,38 @@ async def test_a_span_is_kept_once_however_often_it_is_sent(scene: Scene):
     assert len(scene.facts("span.recorded")) == 2
 
 
+async def test_a_span_of_another_trace_that_has_the_same_id_is_not_lost(scene: Scene):
+    """Ids are random only where somebody takes care; in one request, and in two."""
+    other = "ab" * 16
+    await scene.post(f"{scene.url}/traces", body(span(), span(traceId=other)), headers=JSON)
+    await scene.post(f"{scene.url}/traces", body(span(traceId="cd" * 16), span(traceId=other), span()), headers=JSON)
+
+    assert [one.trace_id for one in scene.facts("span.recorded")] == [TRACE]
+    assert [one.trace_id for one in scene.facts("span.unassigned")] == [other, "cd" * 16]
+
+
+async def test_rewards_that_travel_as_spans_are_rewards(scene: Scene):
+    """As Agent Lightning's own emitters send them: the first one trains, and each is given once."""
+    said = [
+        {"key": "agentlightning.reward.0.name", "value": {"stringValue": "correct"}},
+        {"key": "agentlightning.reward.0.value", "value": {"doubleValue": 0.5}},
+        {"key": "agentlightning.reward.1.name", "value": {"stringValue": "style"}},
+        {"key": "agentlightning.reward.1.value", "value": {"intValue": "1"}},
+        {"key": "why", "value": {"stringValue": "close"}},
+    ]
+    for _ in range(2):
+        await scene.post(
+            f"{scene.url}/traces", body(span(name="agentlightning.annotation", attributes=said)), headers=JSON
+        )
+
+    rewards = scene.facts("reward.given")
+    assert [(reward.name, reward.value, reward.evidence) for reward in rewards] == [
+        ("primary", 0.5, {"why": "close", "agentlightning.reward.0.name": "correct"}),
+        ("style", 1.0, {"why": "close"}),
+    ]
+    assert scene.store.ask.outcomes([scene.first.rollout_id])[0].reward == 0.5
+
+
 async def test_a_request_is_one_transaction(scene: Scene):
     """Its spans have one seal."""
     await scene.post(
