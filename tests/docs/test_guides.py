@@ -14,8 +14,11 @@ WITH_MORE = {"docs/how-to/query-a-log.md", "docs/how-to/point-an-agent-at-agl.md
 WITH_FRAMEWORK = {
     "docs/how-to/export-traces.md": "openai",
     "docs/how-to/trace-anthropic.md": "anthropic",
+    "docs/how-to/trace-crewai.md": "crewai",
+    "docs/how-to/trace-autogen.md": "autogen_ext",
     "docs/how-to/trace-dspy.md": "openinference.instrumentation.dspy",
     "docs/how-to/trace-google-adk.md": "google.adk",
+    "docs/how-to/trace-langchain.md": "langchain_openai",
     "docs/how-to/trace-litellm.md": "litellm",
     "docs/how-to/trace-openai-agents.md": "agents",
     "docs/how-to/trace-pydantic-ai.md": "pydantic_ai",

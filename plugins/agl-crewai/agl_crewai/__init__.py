@@ -1,0 +1,23 @@
+"""CrewAI: what its crews, agents and tools do around their model calls, and which agent makes each call."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from importlib.metadata import PackageNotFoundError, version
+
+from agl_core.hookspecs import hookimpl
+from agl_core.recorder import Recorder
+
+__all__ = ["agl_install_tracer"]
+
+
+@hookimpl
+def agl_install_tracer(recorder: Recorder) -> AbstractContextManager[None] | None:
+    """Record what crews and agents of CrewAI do as spans; nothing to do where it is not installed."""
+    try:
+        version("crewai")  # not by importing it, which takes seconds
+    except PackageNotFoundError:
+        return None
+    from agl_crewai._tracing import tracing
+
+    return tracing(recorder)
