@@ -26,7 +26,7 @@ from agl_core.tap import Importing
 
 __all__ = ["TESTED", "tracing"]
 
-TESTED = ("0.7.5",)
+TESTED = ("0.7.1", "0.7.2", "0.7.3", "0.7.4", "0.7.5")
 """Of AutoGen's packages, which are released together; the plugin's README names them too."""
 _NAME, _CORE = "autogen", "autogen_core"
 _PACKAGES = ("autogen-core", "autogen-agentchat", "autogen-ext")
