@@ -22,7 +22,7 @@ from agl_core.tap import STRAYS
 
 __all__ = ["Preflight", "judge"]
 
-_PATIENCE = 3
+_IN_A_ROW = 3
 """So many failed attempts in a row stop a run: one may be bad luck."""
 _A_FEW = 8
 """So many more of the same runner, and rewards are compared."""
@@ -36,8 +36,12 @@ class Preflight:
     run, labelled `preflight`; a run that has one is not looked at again.
     """
 
-    def __init__(self, store: Store, run_id: str, needs: Iterable[Need], *, only_warns: bool = False) -> None:
+    def __init__(
+        self, store: Store, run_id: str, needs: Iterable[Need], *, only_warns: bool = False, patience: float = 60.0
+    ) -> None:
         self._store, self._run_id, self._needs, self._only_warns = store, run_id, frozenset(needs), only_warns
+        self._patience = patience
+        """Seconds after which it is said that the first rollout keeps the others waiting."""
         self._cleared: Future[None] = Future()
         self._warned: list[str] = []
 
@@ -59,6 +63,20 @@ class Preflight:
 
         Afterwards `runner` goes on as any other, with what is left of its share.
         """
+        slow = asyncio.get_running_loop().call_later(self._patience, self._say_slow, runner.worker_id)
+        try:
+            stop = await self._first(runner)
+        finally:
+            slow.cancel()
+        if stop is not None:
+            return stop
+        if not self._cleared.done():
+            self._cleared.set_result(None)
+        if await _take(runner, _A_FEW):
+            self._compare()
+        return None
+
+    async def _first(self, runner: Runner[Any]) -> AglError | None:
         failures = 0
         while not self._is_done(runner):
             await _take(runner, 1)
@@ -67,17 +85,13 @@ class Preflight:
                 continue
             found = faults(seen, self._needs)
             failures = failures + 1 if not seen.ended else 0
-            if found and failures and failures < _PATIENCE and not isinstance(found[0], PlaceholderMissing):
+            if found and failures and failures < _IN_A_ROW and not isinstance(found[0], PlaceholderMissing):
                 _log.warning("%s failed before anything could be told of it: %s", seen.rollout_id, seen.error)
                 continue
             if (stop := self._judged(found, seen, failures)) is not None:
                 return stop
             await self._record(rollout_id=seen.rollout_id)
             break
-        if not self._cleared.done():
-            self._cleared.set_result(None)
-        if await _take(runner, _A_FEW):
-            self._compare()
         return None
 
     def _judged(self, found: list[AglError], seen: Evidence, failures: int) -> AglError | None:
@@ -95,6 +109,15 @@ class Preflight:
             (worker_id, self._run_id),
         )
         return gathered(self._store, rows[0][0], strays=STRAYS.count) if rows else None
+
+    def _say_slow(self, worker_id: str) -> None:
+        sql = "select rollout_id from attempts where worker_id = ? and exit_status is null"
+        for (rollout_id,) in self._store.log.rows(sql, (worker_id,)):
+            _log.warning(
+                "%s has not ended after %g s, and the others wait for it: a time-out (`--timeout`) would stop it",
+                rollout_id,
+                self._patience,
+            )
 
     def _compare(self) -> None:
         rows = self._store.log.rows(
