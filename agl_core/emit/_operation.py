@@ -63,7 +63,8 @@ class OperationContext:
 
     def set_input(self, *args: Any, **kwargs: Any) -> None:
         """What it works on."""
-        self._under_way().given({**({"args": list(args)} if args else {}), **kwargs})
+        numbered = {str(number): value for number, value in enumerate(args)}
+        self._under_way().given({"args": numbered, **kwargs} if args else kwargs)
 
     def set_output(self, output: Any) -> None:
         """What came of it."""

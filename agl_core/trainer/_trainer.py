@@ -176,6 +176,7 @@ class Trainer:
         self, agent: LitAgent[Any], algorithm: Any, tasks: list[tuple[Any, ...]], resume: str | None, run_id: str
     ) -> RunSummary:
         began = time.monotonic()
+        agent.set_trainer(self)
         async with AsyncExitStack() as closing:
             store = self._open_store(closing)
             store.hooks = QueueHooks(self.hooks) or None
