@@ -35,6 +35,21 @@ def test_the_sdk_is_the_very_object_it_was_after_exit(log):
     assert all(a is not b for a, b in zip(before, during, strict=True))
 
 
+def test_the_first_in_may_leave_first(log):
+    """Two runs of one process end in the order in which they began, and the SDK is what it was."""
+    before = [vars(client).get("_prepare_request") for client in (openai.OpenAI, openai.AsyncOpenAI)]
+    first, second = naming(Recorder(log)), naming(Recorder(log))
+
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    between = [vars(client).get("_prepare_request") for client in (openai.OpenAI, openai.AsyncOpenAI)]
+    second.__exit__(None, None, None)
+
+    assert all(a is not b for a, b in zip(before, between, strict=True))
+    assert [vars(client).get("_prepare_request") for client in (openai.OpenAI, openai.AsyncOpenAI)] == before
+
+
 def test_the_tracer_says_what_it_is_attached_to(log):
     """The handshake names package and version."""
     with naming(Recorder(log)):
