@@ -104,10 +104,11 @@ def kept_of(batch, facts) -> set[str]:
 
 
 def trees(facts) -> list[list[str]]:
-    """Of each rollout, the way from the root to each span, sorted."""
+    """Of each rollout, the way from the root to each span, sorted. The oldest versions have chains beside."""
     found = {}
     for span in (fact for fact in facts if isinstance(fact, SpanRecorded)):
-        found.setdefault(span.rollout_id, {})[span.span_id] = span
+        if span.attributes["langchain.type"] != "chain":
+            found.setdefault(span.rollout_id, {})[span.span_id] = span
 
     def way(spans, span) -> str:
         above = f"{way(spans, spans[span.parent_id])} > " if span.parent_id else ""
