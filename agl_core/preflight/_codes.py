@@ -20,6 +20,7 @@ DOCTOR: Mapping[str, str] = MappingProxyType(
         "LOGPROBS_MISSING": "A model answers without the log-probabilities it was asked for.",
         "LOG_EXPOSED": "Others on this machine may read the log.",
         "MCP_FAILED": "An MCP server does not start, or does not say which tools it has.",
+        "PROXY_IN_THE_WAY": "An agent's calls to the gateway would be sent to a proxy.",
         "RAY_UNREACHABLE": "Ray is installed, and no cluster answers.",
         "TASKS_REPEATED": "A data set has the same task more than once.",
         "TOOL_CALLS_MISSING": "A model that was offered a tool did not call it.",

@@ -22,7 +22,7 @@ def _keys(given: Given) -> Iterator[Finding]:
 
 
 def _base_urls(given: Given) -> Iterator[Finding]:
-    findings = [*_openai(given.environment), *_anthropic(given.environment)]
+    findings = [*_openai(given.environment), *_anthropic(given.environment), *_proxy(given.environment)]
     yield from findings
     names = [name for name in ("OPENAI_BASE_URL", "ANTHROPIC_BASE_URL") if given.environment.get(name)]
     if not findings:
@@ -53,6 +53,19 @@ def _anthropic(environment: Mapping[str, str]) -> Iterator[Finding]:
             status="fail", code="BASE_URL_SUFFIX",
             what=f"ANTHROPIC_BASE_URL is {_without_secrets(given)}: Anthropic's library puts /v1 behind it by itself",
             cure=f"export ANTHROPIC_BASE_URL={_without_secrets(given).removesuffix('/v1')}",
+        )  # fmt: skip
+
+
+def _proxy(environment: Mapping[str, str]) -> Iterator[Finding]:
+    """The gateway is at 127.0.0.1, over HTTP: most clients send that to a proxy too, unless they are told not to."""
+    lower = {name.lower(): value for name, value in environment.items() if value}
+    proxy = lower.get("http_proxy") or lower.get("all_proxy")
+    spared = {name.strip() for name in lower.get("no_proxy", "").split(",")}
+    if proxy and not spared & {"*", "127.0.0.1"}:
+        yield Finding(
+            status="warn", code="PROXY_IN_THE_WAY",
+            what=f"requests to 127.0.0.1 go to the proxy {_without_secrets(proxy)}: the gateway is not behind it",
+            cure="export NO_PROXY=127.0.0.1,localhost",
         )  # fmt: skip
 
 

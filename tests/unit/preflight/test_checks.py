@@ -195,6 +195,10 @@ def test_of_a_key_only_its_end_is_shown(look):
         ({"OPENAI_BASE_URL": "http://a"}, ("warn", "BASE_URL_SUFFIX")),
         ({"ANTHROPIC_BASE_URL": "http://a/v1/"}, ("fail", "BASE_URL_SUFFIX")),
         ({"ANTHROPIC_BASE_URL": "http://a"}, ("ok", "")),
+        ({"HTTP_PROXY": "http://me:hush@proxy:3128"}, ("warn", "PROXY_IN_THE_WAY")),
+        ({"all_proxy": "socks5://proxy:1080", "no_proxy": "localhost"}, ("warn", "PROXY_IN_THE_WAY")),
+        ({"HTTP_PROXY": "http://proxy:3128", "NO_PROXY": "localhost, 127.0.0.1"}, ("ok", "")),
+        ({"HTTPS_PROXY": "http://proxy:3128"}, ("ok", "")),
     ],
 )
 def test_base_urls_that_cannot_work_are_told(look, environment: Mapping[str, str], wanted):
