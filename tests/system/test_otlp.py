@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
+import time
+import urllib.request
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -55,6 +58,22 @@ for name, score in (("primary", 0.75), ("style", 1)):
     logger.emit(LogRecord(event_name="gen_ai.evaluation.result", timestamp=1, attributes=attributes))
 logger.emit(LogRecord(body="a line of a log", timestamp=2))
 provider.shutdown()
+"""
+GATEWAY = """
+import asyncio, sys
+import agl_core as agl
+from agl_core.gateway import Gateway
+from agl_core.otel import token
+from agl_core.recorder import Recorder
+
+async def serve(path):
+    store = agl.open_store(path)
+    attempt = store.ask.rollouts()[0] if "--again" in sys.argv else await store.start_rollout({"q": 1})
+    base = await Gateway(Recorder(store.log), store.ask, log=store.log).start()
+    print(base, attempt.rollout_id, token(store.log), flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(serve(sys.argv[1]))
 """
 METRICS = """
 import os
@@ -143,3 +162,38 @@ def test_evaluations_become_rewards(exporter: None, tmp_path: Path):
 def test_a_program_is_spared_metrics_that_nobody_keeps(tmp_path: Path):
     """It is told not to send them."""
     run(tmp_path, METRICS)
+
+
+def exported(gateway: subprocess.Popen[str], body: bytes) -> Any:
+    """The answer of a gateway, which does not outlive it."""
+    assert gateway.stdout is not None
+    with gateway.stdout:
+        try:
+            base, rollout, key = gateway.stdout.readline().split()
+            headers = {
+                "authorization": f"Bearer {key}",
+                "x-agl-rollout-id": rollout,
+                "content-type": "application/json",
+            }
+            request = urllib.request.Request(f"{base}/v1/traces", data=body, headers=headers)  # noqa: S310 - loopback
+            with urllib.request.urlopen(request, timeout=PATIENCE) as reply:  # noqa: S310 - the same
+                return json.load(reply)
+        finally:
+            gateway.kill()
+            gateway.wait(PATIENCE)
+
+
+def test_what_was_answered_survives_a_kill_and_is_not_kept_twice(tmp_path: Path):
+    """The answer comes when the span is durable; a client that did not hear it sends the span again."""
+    path = str(tmp_path / "log.db")
+    now = str(time.time_ns())
+    span = {"traceId": "5b" * 16, "spanId": "ee" * 8, "name": "work", "startTimeUnixNano": now, "endTimeUnixNano": now}
+    body = json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}).encode()
+
+    for again in ((), ("--again",)):
+        command = [sys.executable, "-c", GATEWAY, path, *again]
+        answer = exported(subprocess.Popen(command, stdout=subprocess.PIPE, text=True), body)
+        assert answer.get("partialSuccess", {}).get("rejectedSpans", "0") == "0"
+
+        with agl.open_log(path, readonly=True) as log:
+            assert [record.event.name for record in log.read(types=["span.recorded"])] == ["work"]
