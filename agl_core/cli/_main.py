@@ -16,6 +16,7 @@ from agl_core.errors import AglError
 __all__ = ["agl", "main"]
 
 COMMANDS = {
+    "init": Later("agl_core.cli._init:init", "Begin a project that runs, offline."),
     "train": Later("agl_core.cli._train:train", "Improve an agent with an algorithm."),
     "run": Later("agl_core.cli._run:run", "Run an agent over tasks and score it; nothing is learned."),
     "resume": Later("agl_core.cli._resume:resume", "Go on with a run where its log ends."),

@@ -13,6 +13,7 @@ WITH_MORE = {"docs/how-to/query-a-log.md", "docs/how-to/point-an-agent-at-agl.md
 """Pages that need polars and pyarrow, or OpenAI's library, which the core alone goes without."""
 WITH_FRAMEWORK = {
     "docs/how-to/export-traces.md": "openai",
+    "docs/how-to/select-an-agent.md": "agl_triplets",
     "docs/how-to/trace-anthropic.md": "anthropic",
     "docs/how-to/trace-crewai.md": "crewai",
     "docs/how-to/trace-autogen.md": "autogen_ext",
