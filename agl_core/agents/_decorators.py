@@ -18,44 +18,44 @@ __all__ = ["FunctionalLitAgent", "llm_rollout", "prompt_rollout", "rollout"]
 T = TypeVar("T")
 
 
-def rollout(fn: Callable[..., Any]) -> FunctionalLitAgent[Any]:
-    """Make an agent of `fn(task, ...)`, sync or async: a function, a bound method, a partial, a callable object.
+def rollout(func: Callable[..., Any]) -> FunctionalLitAgent[Any]:
+    """Make an agent of `func(task, ...)`, sync or async: a function, a bound method, a partial, a callable object.
 
     Beside `task` it may name `llm`, `prompt_template`, `rollout`, or any resource. A resource is found by that
     name, else by its type when only one has it; one that is not there leaves a parameter its default. The result is
     still callable as the function it was.
     """
-    return FunctionalLitAgent(fn)
+    return FunctionalLitAgent(func)
 
 
 @overload
-def llm_rollout(fn: Callable[..., Any], *, strip_proxy: bool = True) -> FunctionalLitAgent[Any]: ...
+def llm_rollout(func: Callable[..., Any], *, strip_proxy: bool = True) -> FunctionalLitAgent[Any]: ...
 
 
 @overload
 def llm_rollout(
-    fn: None = None, *, strip_proxy: bool = True
+    func: None = None, *, strip_proxy: bool = True
 ) -> Callable[[Callable[..., Any]], FunctionalLitAgent[Any]]: ...
 
 
-def llm_rollout(fn: Callable[..., Any] | None = None, *, strip_proxy: bool = True) -> Any:  # noqa: ARG001 - v0.3 has it
+def llm_rollout(func: Callable[..., Any] | None = None, *, strip_proxy: bool = True) -> Any:  # noqa: ARG001 - v0.3 has it
     """`rollout` for a function that takes `llm`; `strip_proxy` is always so here: agents get their own URL."""
     made = functools.partial(FunctionalLitAgent, needs="llm")
-    return made(fn) if fn is not None else made
+    return made(func) if func is not None else made
 
 
 @overload
-def prompt_rollout(fn: Callable[..., Any]) -> FunctionalLitAgent[Any]: ...
+def prompt_rollout(func: Callable[..., Any]) -> FunctionalLitAgent[Any]: ...
 
 
 @overload
-def prompt_rollout(fn: None = None) -> Callable[[Callable[..., Any]], FunctionalLitAgent[Any]]: ...
+def prompt_rollout(func: None = None) -> Callable[[Callable[..., Any]], FunctionalLitAgent[Any]]: ...
 
 
-def prompt_rollout(fn: Callable[..., Any] | None = None) -> Any:
+def prompt_rollout(func: Callable[..., Any] | None = None) -> Any:
     """`rollout` for a function that takes `prompt_template`."""
     made = functools.partial(FunctionalLitAgent, needs="prompt_template")
-    return made(fn) if fn is not None else made
+    return made(func) if func is not None else made
 
 
 class FunctionalLitAgent(LitAgent[T], Generic[T]):

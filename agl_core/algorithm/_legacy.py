@@ -18,10 +18,10 @@ _log = logging.getLogger(__name__)
 _INJECTED = ("store", "train_dataset", "val_dataset", "llm_proxy", "adapter", "initial_resources")
 
 
-def algo(fn: Callable[..., Any]) -> FunctionalAlgorithm:
+def algo(func: Callable[..., Any]) -> FunctionalAlgorithm:
     """Make an algorithm of a function that names what it wants: `store`, `train_dataset`, `val_dataset`,
     `adapter`, `llm_proxy`, `initial_resources`. A function that names `run` gets the durable handle instead."""  # noqa: D205, D209 - one sentence
-    return FunctionalAlgorithm(fn)
+    return FunctionalAlgorithm(func)
 
 
 class FunctionalAlgorithm:

@@ -1,9 +1,11 @@
 """What docs/how-to/coming-from-agent-lightning.md claims, claim by claim."""
 
 import asyncio
+import inspect
 import math
 import re
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -28,11 +30,162 @@ def store():
         store.close()
 
 
+V03 = {
+    # Agents
+    "LitAgent": "*, trained_agents=None",
+    "rollout": "func",
+    "llm_rollout": "func=None, *, strip_proxy=True",
+    "prompt_rollout": "func=None",
+    # Training
+    "Trainer": "*, dev=False, n_runners=None, max_rollouts=None, initial_resources=None, tracer=None, adapter=None, "
+    "store=None, runner=None, strategy=None, port=None, algorithm=None, llm_proxy=None, n_workers=None, "
+    "max_tasks=None, daemon=True, triplet_exporter=None, hooks=None",
+    "build_component": "spec, *, expected_type, spec_name, default_factory=None, allow_none=False, "
+    "optional_defaults=None, dict_requires_type=True, dict_default_cls=None, type_error_fmt=None",
+    "Algorithm": None,
+    "algo": "func",
+    "FastAlgorithm": "",
+    "Baseline": "*, n_epochs=1, train_split=0.5, polling_interval=5.0, max_queue_length=4, span_verbosity='keys'",
+    "APO": None,
+    "VERL": None,
+    # Runners
+    "Runner": "",
+    "LitAgentRunner": "tracer, max_rollouts=None, poll_interval=5.0, heartbeat_interval=10.0, interval_jitter=0.5, "
+    "heartbeat_launch_mode='thread', heartbeat_include_gpu=False",
+    "LegacyAgentRunner": None,
+    "Hook": "",
+    "ParallelWorkerBase": "",
+    # Emitters
+    "emit_reward": "reward, *, primary_key=None, attributes=None, propagate=True",
+    "emit_annotation": "annotation, propagate=True",
+    "emit_message": "message, attributes=None, propagate=True",
+    "emit_object": "object, attributes=None, propagate=True",
+    "emit_exception": "exception, attributes=None, propagate=True",
+    "operation": "fn=None, *, propagate=True, name=None, **additional_attributes",
+    "reward": None,
+    "find_final_reward": "spans",
+    "find_reward_spans": "spans",
+    "is_reward_span": "span",
+    "get_reward_value": "span",
+    "get_rewards_from_span": "span",
+    "get_message_value": "span",
+    "get_object_value": "span",
+    # Tracers, adapters, store, execution, proxy
+    **dict.fromkeys(
+        [
+            "Tracer", "AgentOpsTracer", "OtelTracer", "DummyTracer", "get_active_tracer", "set_active_tracer",
+            "clear_active_tracer", "OtelTraceAdapter", "TraceAdapter", "TraceToTripletBase", "TracerTraceToTriplet",
+            "LlmProxyTraceToTriplet", "TraceToMessages", "LightningStore", "LightningStoreCapabilities",
+            "LightningStoreStatistics", "CollectionBasedLightningStore", "InMemoryLightningStore",
+            "LightningStoreThreaded", "LightningStoreServer", "LightningStoreClient", "ExecutionStrategy",
+            "SharedMemoryExecutionStrategy", "ClientServerExecutionStrategy", "ExecutionEvent", "ThreadingEvent",
+            "MultiprocessingEvent", "LLMProxy",
+        ]
+    ),
+    "Adapter": "",
+    # Types
+    "Rollout": "*, rollout_id, input, start_time, end_time=None, mode=None, resources_id=None, status='queuing', "
+    "config=RolloutConfig(), metadata=None",
+    "AttemptedRollout": "*, rollout_id, input, start_time, end_time=None, mode=None, resources_id=None, "
+    "status='queuing', config=RolloutConfig(), metadata=None, attempt",
+    "Attempt": "*, rollout_id, attempt_id, sequence_id, start_time, end_time=None, status='preparing', worker_id=None, "
+    "last_heartbeat_time=None, metadata=None",
+    "RolloutConfig": "*, timeout_seconds=None, unresponsive_seconds=None, max_attempts=1, retry_condition=()",
+    "EnqueueRolloutRequest": "*, input, mode=None, resources_id=None, config=None, metadata=None",
+    "Worker": "*, worker_id, status='unknown', heartbeat_stats=None, last_heartbeat_time=None, last_dequeue_time=None, "
+    "last_busy_time=None, last_idle_time=None, current_rollout_id=None, current_attempt_id=None",
+    "Span": "*, rollout_id, attempt_id, sequence_id, trace_id, span_id, parent_id, name, status, attributes, events, "
+    "links, start_time, end_time, context, parent, resource",
+    "SpanCoreFields": "*, name, status, attributes, start_time, end_time",
+    "TraceStatus": "*, status_code, description=None",
+    "LLM": "*, endpoint, model, api_key=None, sampling_parameters={}",
+    "ProxyLLM": "*, endpoint, model, api_key=None, sampling_parameters={}",
+    "PromptTemplate": "*, template, engine",
+    "ResourcesUpdate": "*, resources_id, create_time, update_time, version, resources",
+    "PaginatedResult": "*, items, limit, offset, total",
+    **dict.fromkeys(
+        [
+            "AttemptStatus", "RolloutStatus", "RolloutMode", "RolloutRawResult", "WorkerStatus", "Triplet", "Task",
+            "TaskInput", "Dataset", "SpanLike", "SpanNames", "SpanAttributeNames", "SpanContext",
+            "SpanRecordingContext", "Event", "Link", "TraceState", "StatusCode", "Attributes", "AttributeValue",
+            "OtelResource", "Resource", "ResourceUnion", "NamedResources", "FilterField", "FilterOptions",
+            "SortOptions",
+        ]
+    ),
+    # Environment, logging, command line
+    "setup_logging": "level='INFO', *, console=True, color=True, propagate=False, disable_existing_loggers=False, "
+    "capture_warnings=False, submodule_levels=None, extra_handlers=None, formatter=None, apply_to=None",
+    "setup_module_logging": "level='INFO', *, name='agentlightning', console=True, color=True, propagate=False, "
+    "disable_existing_loggers=False",
+    **dict.fromkeys(
+        [
+            "LightningEnvVar", "resolve_bool_env_var", "resolve_int_env_var", "resolve_str_env_var", "configure_logger",
+            "lightning_cli",
+        ]
+    ),
+}  # fmt: skip
+"""Every public name of v0.3 but those of v0.1, with what it takes; None for what nobody calls, or what is not here."""
+
+
+V01 = {
+    "AgentLightningClient", "AgentLightningServer", "DevTaskLoader", "RolloutLegacy", "TaskIfAny", "GenericResponse",
+}  # fmt: skip
+"""What v0.3 still had of v0.1."""
+HEADINGS = ("The same", "The same, with other arguments", "Under another name", "Absent, yet or for good")
+METHODS = {
+    "is_async": "(self)",
+    **dict.fromkeys(
+        [f"{prefix}rollout{suffix}" for prefix in ("", "training_", "validation_") for suffix in ("", "_async")],
+        "(self, task: T, resources: NamedResources, rollout: Rollout)",
+    ),
+    **dict.fromkeys(["get_runner", "get_tracer", "get_trainer"], "(self)"),
+    "set_runner": "(self, runner: Any)",
+    "set_trainer": "(self, trainer: Any)",
+}
+
+
+def taken(arguments: str) -> list[inspect.Parameter]:
+    """The parameters of a function with those arguments."""
+    made = eval(f"lambda {arguments}: None", {"RolloutConfig": agl.RolloutConfig})  # noqa: S307 - our own text
+    return list(inspect.signature(made).parameters.values())
+
+
+def differences(theirs: str, ours: Callable[..., object]) -> list[str]:
+    """What of v0.3's arguments cannot be given to ours, or means something else when it is left out."""
+    found = inspect.signature(ours).parameters
+    places = [name for name, one in found.items() if one.kind is one.POSITIONAL_OR_KEYWORD]
+    differing = []
+    for place, one in enumerate(wanted := taken(theirs)):
+        if one.kind is one.VAR_KEYWORD:
+            differing += [] if any(other.kind is one.kind for other in found.values()) else [str(one)]
+            continue
+        other = found.get(one.name)
+        if other is None or (one.kind is one.POSITIONAL_OR_KEYWORD and places[place : place + 1] != [one.name]):
+            differing.append(one.name)
+        elif one.default is not one.empty and not same(one.default, other.default):
+            differing.append(f"{one.name}={other.default}")
+    named = {one.name for one in wanted}
+    extra = [
+        one
+        for one in found.values()
+        if one.name not in named and one.kind in {one.KEYWORD_ONLY, one.POSITIONAL_OR_KEYWORD}
+    ]
+    return differing + [one.name for one in extra if one.default is one.empty]
+
+
+def same(theirs: object, ours: object) -> bool:
+    """None, and what is empty, are the same: nothing; so is what a factory makes."""
+    return theirs == ours or (not theirs and theirs is not False and (not ours or repr(ours) == "<factory>"))
+
+
 def names(heading: str) -> set[str]:
     """What stands in backquotes in the first column, or the paragraph, under a heading of the page."""
     section = PAGE.read_text().partition(f"### {heading}\n")[2].partition("\n#")[0]
-    firsts = [line.split("|")[1] if line.startswith("| `") else line for line in section.splitlines()]
-    return {name for line in firsts if not line.startswith("|") for name in re.findall(r"`(\w+)`", line)}
+    lines = section.splitlines()
+    if rows := [line.split("|")[1] for line in lines if line.startswith("| `")]:
+        return {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    lists = re.findall(r"^\w+: (`.*?)(?:\n\n|\Z)", section, re.MULTILINE | re.DOTALL)
+    return {name for one in lists for name in re.findall(r"`(\w+)`", one)}
 
 
 def test_the_tests_that_the_page_names_are_there():
@@ -42,20 +195,46 @@ def test_the_tests_that_the_page_names_are_there():
     assert [name for name in re.findall(r"\(`(test_\w+)`\)", PAGE.read_text()) if f"def {name}(" not in tests] == []
 
 
-def test_names_that_are_said_to_be_the_same_are_there():
-    """`agl.` and the name."""
-    same = names("The same")
+@pytest.mark.parametrize("name", V03)
+def test_every_name_of_v03_is_there_or_has_its_replacement(name):
+    """In exactly one list of the page, and here with v0.3's arguments where the page says so."""
+    where = [heading for heading in HEADINGS if name in names(heading)]
 
-    assert len(same) > 25
-    assert same <= set(agl.__all__)
+    assert len(where) == 1, where
+    is_here = name in agl.__all__ and hasattr(agl, name)
+    assert is_here == (where[0] in HEADINGS[:2])
+    if where == [HEADINGS[0]] and V03[name] is not None:
+        assert differences(V03[name], getattr(agl, name)) == []
+
+
+@pytest.mark.parametrize("name", sorted(name for name in V03 if V03[name] is not None and hasattr(agl, name)))
+def test_arguments_that_are_said_to_differ_do(name):
+    """The page is wrong as soon as they do not."""
+    has_other_arguments = name in names(HEADINGS[1])
+
+    # What `Adapter` differs in is no argument of its own: it is a protocol.
+    assert bool(differences(V03[name], getattr(agl, name))) == has_other_arguments or name == "Adapter"
+
+
+def test_the_page_has_no_name_that_is_neither_there_nor_here():
+    """In its lists of v0.3's names."""
+    known = {*V03, *V01}
+
+    assert {heading: names(heading) - known for heading in HEADINGS} == {heading: set() for heading in HEADINGS}
 
 
 def test_names_that_are_said_to_be_absent_are_not_there():
     """The page is wrong as soon as one of them comes."""
     absent = names("Absent, yet or for good")
 
-    assert len(absent) > 20
+    assert len(absent) > 10
     assert not absent & set(agl.__all__)
+
+
+@pytest.mark.parametrize(("name", "wanted"), sorted(METHODS.items()))
+def test_methods_of_agents_take_what_they_took(name, wanted):
+    """A subclass of v0.3's overrides them as it did."""
+    assert str(inspect.signature(getattr(agl.LitAgent, name))).partition(" ->")[0].replace("'", "") == wanted
 
 
 @pytest.mark.parametrize("is_async", [True, False], ids=["async", "sync"])
