@@ -16,7 +16,12 @@ JSON = "agl_core.cli.json"
 
 def report(error: AglError, *, as_json: bool) -> None:
     """Say what went wrong, why, and the cure."""
+    from agl_core.preflight import page_of
+
     hints = list(getattr(error, "__notes__", ()))
+    page = page_of(error.code)
+    if page and not any(page in said for said in (str(error), *hints)):
+        hints.append(f"see {page}")
     if as_json:
         shown = {"code": error.code, "message": str(error), **({"hints": hints} if hints else {})}
         click.echo(json.dumps({"error": shown}, ensure_ascii=False), err=True)

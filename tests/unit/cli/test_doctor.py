@@ -161,6 +161,14 @@ def test_an_agent_without_tasks_is_wrong_usage(ask):
     assert "--tasks" in done.stderr
 
 
+def test_every_command_names_the_page_of_its_error(ask):
+    """The doctor is not the only one who says a code."""
+    done = ask("run", "no_such_module:agent", "--tasks", "tasks.jsonl")
+
+    assert "error[NOT_IMPORTABLE]" in done.stderr
+    assert done.stderr.count("docs/how-to/cures/not-importable.md") == 1
+
+
 def test_a_check_that_could_not_be_made_is_done_in_part(ask, monkeypatch):
     """When nothing else is wrong: warnings are not."""
 
