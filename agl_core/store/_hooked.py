@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from contextvars import ContextVar
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -18,7 +20,7 @@ from agl_core.store._types import EnqueueRolloutRequest, Rollout
 if TYPE_CHECKING:
     from agl_core.store._store import Store
 
-__all__ = ["Hooks", "agreed", "changed", "told"]
+__all__ = ["Hooks", "Telling", "agreed", "changed"]
 
 _MARK = "on_enqueue"
 """Name in a rollout's metadata of what was asked for, where a hook made something else of it."""
@@ -77,20 +79,54 @@ async def agreed(
     return found
 
 
-async def told(store: Store, hooks: Hooks, rollout_ids: Sequence[str]) -> None:
-    """Tell of each that has come to its end, and was not told of before, by this process or another."""
+class Telling:
+    """Tells hooks of ends, each once: who waits for one that is being told waits for that too."""
+
+    def __init__(self) -> None:
+        self._under_way: dict[str, Future[None]] = {}
+
+    async def of(self, rollout_ids: Sequence[str], store: Store, hooks: Hooks) -> None:
+        """Those of them that have come to their end, and were not told of before, by this process or another."""
+        new = [rollout_id for rollout_id in _untold(store, rollout_ids) if rollout_id not in _told_here.get()]
+        mine: list[str] = []
+        others: list[Future[None]] = []
+        for rollout_id in new:
+            ours: Future[None] = Future()
+            telling = self._under_way.setdefault(rollout_id, ours)
+            if telling is ours:
+                mine.append(rollout_id)
+            else:
+                others.append(telling)
+        await asyncio.gather(*(self._tell(rollout_id, store, hooks) for rollout_id in mine))
+        await asyncio.gather(*map(asyncio.wrap_future, others))
+
+    async def _tell(self, rollout_id: str, store: Store, hooks: Hooks) -> None:
+        # A hook may itself wait for the rollout that it is told of.
+        _told_here.set(_told_here.get() | {rollout_id})
+        try:
+            # Asked again: somebody else may have told it since.
+            for rollout in store.ask.rollouts(ids=_untold(store, [rollout_id])):
+                if rollout.status != "cancelled":
+                    await hooks.settled(rollout, _left(store.log, rollout_id), store)
+                note = NoteTaken(text="hooks were told of its end", data={"rollout_id": rollout_id})
+                await store.log.soon([Draft(stream="log", event=note, key=_note(rollout_id))])
+        finally:
+            self._under_way.pop(rollout_id).set_result(None)
+
+
+_told_here: ContextVar[frozenset[str]] = ContextVar("agl_told_here", default=frozenset())
+"""Rollouts whose ends are being told where this runs."""
+
+
+def _untold(store: Store, rollout_ids: Sequence[str]) -> list[str]:
     done = store.ask.finished(rollout_ids)
+    known = _known(store.log, [_note(rollout_id) for rollout_id in done])
     ids = [rollout_id for rollout_id in dict.fromkeys(rollout_ids) if rollout_id in done]
-    known = _known(store.log, [f"hooks/{rollout_id}" for rollout_id in ids])
-    new = store.ask.rollouts(ids=[rollout_id for rollout_id in ids if f"hooks/{rollout_id}" not in known])
+    return [rollout_id for rollout_id in ids if _note(rollout_id) not in known]
 
-    async def tell(rollout: Rollout) -> None:
-        if rollout.status != "cancelled":
-            await hooks.settled(rollout, _left(store.log, rollout.rollout_id), store)
-        note = NoteTaken(text="hooks were told of its end", data={"rollout_id": rollout.rollout_id})
-        await store.log.soon([Draft(stream="log", event=note, key=f"hooks/{rollout.rollout_id}")])
 
-    await asyncio.gather(*(tell(rollout) for rollout in new))
+def _note(rollout_id: str) -> str:
+    return f"hooks/{rollout_id}"
 
 
 def _left(log: SqliteLog, rollout_id: str) -> dict[str, tuple[Event, ...]]:

@@ -13,7 +13,7 @@ from agl_core.log import SqliteLog
 from agl_core.store import _decisions as decide
 from agl_core.store import _updating as updating
 from agl_core.store._base import Base
-from agl_core.store._hooked import told
+from agl_core.store._hooked import Telling
 from agl_core.store._types import UNSET, Attempt, AttemptStatus, Rollout, RolloutStatus, Unset
 from agl_core.store._waiting import Ends
 
@@ -29,6 +29,7 @@ class Settling(Base):
     def __init__(self, log: SqliteLog, *, clock: Clock | None = None, lease_seconds: float = 30.0) -> None:
         super().__init__(log, clock=clock, lease_seconds=lease_seconds)
         self._ends = Ends(log, self.ask.finished)
+        self._telling = Telling()
 
     async def finish_attempt(
         self, attempt: Attempt, exit_status: ExitStatus, *, error: str | None = None
@@ -131,5 +132,5 @@ class Settling(Base):
         except TimeoutError:
             is_over = False
         if self.hooks is not None and self.hooks.hear_ends:
-            await told(cast("Store", self), self.hooks, rollout_ids)
+            await self._telling.of(rollout_ids, cast("Store", self), self.hooks)
         return is_over

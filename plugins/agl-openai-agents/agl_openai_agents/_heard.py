@@ -84,7 +84,7 @@ class Heard:
                 return
             self._current = _here.set(self)
             data = self.span.span_data
-            if data.type == "agent" and isinstance(data.name, str):
+            if data.type == "agent" and isinstance(data.name, str) and data.name:
                 self._agent = data.name
                 named = agent(data.name)
                 named.__enter__()

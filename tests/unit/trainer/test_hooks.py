@@ -208,6 +208,50 @@ def test_an_end_is_told_once(log):
     assert [outcome.reward for outcome in algorithm.outcomes] == [0.5, 0.5]
 
 
+class Waits(agl.Hook):
+    """Asks the store for what it is told of, and takes its time."""
+
+    def __init__(self) -> None:
+        self.told = 0
+
+    async def on_succeeded(self, *, rollout, events, store):
+        """Wait for what is over, while others wait for this."""
+        self.told += 1
+        await store.wait([rollout.rollout_id])
+        await asyncio.sleep(0)
+        await store.add_reward(rollout.rollout_id, 7.0, judge="late")
+
+
+class Twice:
+    """Waits for the same rollouts in two places at once."""
+
+    name = "twice"
+
+    def __init__(self) -> None:
+        self.rewards: list[list[float | None]] = []
+
+    async def run(self, run: agl.Run) -> None:
+        """Both see what the hook left."""
+        ids = await run.store.enqueue([EnqueueRolloutRequest(input={"n": n}, run_id=run.id) for n in (1, 2)])
+        await run._weights.admit()
+
+        async def waited() -> None:
+            await run.store.wait(ids)
+            self.rewards.append([outcome.reward for outcome in run.store.ask.outcomes(ids)])
+
+        await asyncio.gather(waited(), waited())
+
+
+def test_who_waits_at_once_waits_for_the_hook_too_and_it_may_wait_itself(log):
+    """It is called once for each rollout, and everybody sees the reward it gave."""
+    hook, algorithm = Waits(), Twice()
+
+    agl.Trainer(algorithm=algorithm, store=log, hooks=hook).fit(agent, [{"n": 1}])
+
+    assert hook.told == 2
+    assert algorithm.rewards == [[7.0, 7.0]] * 2
+
+
 class First:
     """A plugin whose hooks raise, each in its way."""
 

@@ -33,12 +33,15 @@ class Looks:
 
     def __init__(self) -> None:
         self.batches: list[Adapted[str]] = []
+        self.dies_after: int | None = None
 
     async def run(self, run: agl.Run) -> None:
         """A round for each task."""
         for number, task in enumerate(run.train):
             outcomes = await run.rollouts([task], label=f"round-{number}")
             self.batches.append(run.adapt(outcomes, Ids()))
+            if len(self.batches) == self.dies_after:
+                raise RuntimeError("killed")
 
 
 @agl.rollout
@@ -95,6 +98,22 @@ def test_a_batch_may_be_without_the_agent_that_others_had(tmp_path, model):
     batches, _ = fit(tmp_path, model, [["critic"], []], select={"agent": "critic"})
 
     assert [(batch.kept, batch.captured) for batch in batches] == [(1, 2), (0, 1)]
+
+
+def test_a_run_that_is_resumed_selects_the_same(tmp_path, model):
+    """Whatever it is told then: its batches must be what they were."""
+    store, first, again = str(tmp_path / "run.db"), Looks(), Looks()
+    options = {"models": {"policy": f"{model.url}#policy"}, "store": store}
+    tasks = [{"agents": ["writer"]}, {"agents": ["writer", "critic"]}]
+    first.dies_after = 1
+
+    with pytest.raises(RuntimeError, match="killed"):
+        agl.Trainer(algorithm=first, select={"agent": "writer"}, **options).fit(team, tasks)
+    with agl.open_log(store, readonly=True) as log:
+        (run_id,) = [record.event.run_id for record in log.read(types=["run.started"])]
+    agl.Trainer(algorithm=again, **options).fit(team, resume=run_id)
+
+    assert [(batch.kept, batch.captured) for batch in again.batches] == [(1, 2), (1, 3)]
 
 
 def test_an_algorithm_that_would_not_keep_to_it_is_refused(tmp_path):
