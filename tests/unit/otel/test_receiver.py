@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import tracemalloc
-import zlib
 from typing import Any
 
 import pytest
@@ -153,8 +152,7 @@ async def test_gzip_is_inflated_also_in_several_members(scene: Scene):
 
 async def test_a_bomb_is_refused_before_it_goes_off(scene: Scene):
     """A gigabyte of nothing, of which 64 MiB are looked at, and less than 100 MB are ever held."""
-    deflate = zlib.compressobj(wbits=31)
-    bomb = b"".join(deflate.compress(bytes(1 << 20)) for _ in range(1024)) + deflate.flush()
+    bomb = gzip.compress(bytes(10_000_000)) * 100  # a member after the other, which takes no time to make
     tracemalloc.start()
 
     answer = await scene.post(f"{scene.url}/traces", bomb, headers=GZIP)
