@@ -35,7 +35,8 @@ def _tasks(given: Given) -> Iterator[Finding]:
             )  # fmt: skip
     if len(splits) > 1:
         shared = [told(error, check="data") for error in overlaps(splits)]
-        yield from shared or [Finding(status="ok", what=f"{' and '.join(splits)} share no task")]
+        first, *others = splits
+        yield from shared or [Finding(status="ok", what=f"{first} shares no task with {' or '.join(others)}")]
 
 
 CHECKS = (Check(name="data", look=_tasks),)
