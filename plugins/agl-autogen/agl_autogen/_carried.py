@@ -21,6 +21,10 @@ class Carried(str):
     heard: Heard | None
     scope: Scope
 
+    def __reduce__(self) -> tuple[type[str], tuple[str]]:
+        """Whoever copies it, or sends it elsewhere, has the id and no more."""
+        return str, (str(self),)
+
 
 def carried(message_id: str, *, is_published: bool) -> str:
     """The id with what is under way here, if it is an attempt's.

@@ -21,14 +21,18 @@ class Place:
         """`takes` are the arguments by name, as they must be: another shape is another AutoGen, and is refused."""
         self._owner, self._name = owner, name
         self._original = vars(owner)[name]
-        self._replacement = functools.wraps(self._original)(wrap(self._original))
-        asked, given = set(takes.split()), set(inspect.signature(self._original).parameters)
-        shapes = [
-            (inspect.iscoroutinefunction(one), inspect.isasyncgenfunction(one))
-            for one in (self._original, self._replacement)
-        ]
+        ours = wrap(self._called)
+        self._replacement = functools.wraps(self._original)(ours)
+        # A host's own instrumentation may have been put around it, in whichever form.
+        native = inspect.unwrap(self._original)
+        asked, given = set(takes.split()), set(inspect.signature(native).parameters)
+        shapes = [(inspect.iscoroutinefunction(one), inspect.isasyncgenfunction(one)) for one in (native, ours)]
         if not asked <= given or shapes[0] != shapes[1]:
-            raise TypeError(f"{owner.__qualname__}.{name} is not what it was: {inspect.signature(self._original)}")
+            raise TypeError(f"{owner.__qualname__}.{name} is not what it was: {inspect.signature(native)}")
+
+    def _called(self, instance: object, *args: Any, **kwargs: Any) -> Any:
+        # As `instance.method(...)` would: what a host's own instrumentation has put there may tell the two apart.
+        return self._original.__get__(instance, type(instance))(*args, **kwargs)
 
     def put(self) -> None:
         """Put it around."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import json
 import logging
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -164,6 +166,31 @@ def test_teams_in_a_runtime_of_somebody_elses(world):
         calls = world.facts(CallRecorded, scope)
         assert [call.agent for call in calls] == ["SelectorGroupChatManager", "critic"]
         assert all(scope.attempt_id in str(call.call.messages) for call in calls)
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
+def test_the_id_of_a_message_is_a_text_to_everybody_else(world, copied):
+    """A handler may compare, write and copy it; a copy is the text alone."""
+    ids = []
+
+    class Reader(RoutedAgent):
+        @message_handler
+        async def read(self, message: Question, ctx: MessageContext) -> None:
+            ids.append(ctx.message_id)
+
+    async def story():
+        with world.attempt(await world.scope()):
+            runtime = SingleThreadedAgentRuntime()
+            await Reader.register(runtime, "reader", lambda: Reader("A reader."))
+            runtime.start()
+            await runtime.send_message(Question("?"), AgentId("reader", "default"), message_id="given")
+            await runtime.stop_when_idle()
+
+    asyncio.run(story())
+
+    assert ids == ["given"]
+    assert json.dumps(ids) == '["given"]'
+    assert type(copied(ids[0])) is str
 
 
 def test_what_a_handler_fails_at_is_raised_as_ever(world):

@@ -157,9 +157,9 @@ def test_the_version_here_is_tested(world, caplog):
     assert caplog.records == []
 
 
-def test_what_somebody_else_puts_over_it_stays(tracer, world, caplog):
+def test_what_somebody_else_puts_over_it_stays(tracer, monkeypatch, world, caplog):
     """Taking ours out would take theirs out; ours does nothing from then on."""
-    original = vars(BaseTool)["run_json"]
+    monkeypatch.setattr(BaseTool, "run_json", vars(BaseTool)["run_json"])  # so that it is put back in the end
     calls = []
 
     async def story():
@@ -178,12 +178,47 @@ def test_what_somebody_else_puts_over_it_stays(tracer, world, caplog):
         return scope, theirs
 
     scope, theirs = asyncio.run(story())
-    found, BaseTool.run_json = vars(BaseTool)["run_json"], original
 
-    assert found is theirs
+    assert vars(BaseTool)["run_json"] is theirs
     assert calls == ["theirs"]
     assert world.facts(SpanRecorded, scope) == []
     assert "BaseTool.run_json was replaced since" in caplog.text
+
+
+def test_what_a_host_has_put_there_before_is_called_as_it_would_be(tracer, monkeypatch, world):
+    """A wrapper that is no coroutine function, and one that wants to know its agent, work on."""
+    seen, original = [], vars(BaseTool)["run_json"]
+
+    class Bound:
+        """A host's instrumentation: it tells a call of a method from a call of a function."""
+
+        def __init__(self) -> None:
+            functools.update_wrapper(self, original)
+
+        def __get__(self, instance, owner):
+            def called(*args, **kwargs):
+                seen.append(instance.name)
+                return original(instance, *args, **kwargs)
+
+            return called
+
+        def __call__(self, *args, **kwargs):
+            raise AssertionError(args)
+
+    host = Bound()
+    monkeypatch.setattr(BaseTool, "run_json", host)
+
+    async def story():
+        scope = await world.scope()
+        with world.attempt(scope):
+            await FunctionTool(_worked, "Work.", name="work").run_json({}, autogen_core.CancellationToken())
+        return scope
+
+    scope = asyncio.run(story())
+
+    assert vars(BaseTool)["run_json"] is host
+    assert seen == ["work"]
+    assert [span.name for span in world.facts(SpanRecorded, scope)] == ["execute_tool work"]
 
 
 async def _worked() -> str:
