@@ -17,7 +17,7 @@ _GZIP = 31
 """zlib's word for a gzip header before the window."""
 _STEP = 1 << 20
 _DRAINED = 8
-"""Bodies of that many times the limit are read to their end, so that who is still sending hears that it is too much."""
+"""Bodies of that many times the limit are read to their end; of bigger ones the sender hears nothing."""
 
 
 class ClientGone(Exception):
@@ -45,13 +45,15 @@ class Bodies:
                 chunk = message.get("body", b"")
                 sent += len(chunk)
                 more = message.get("more_body", False) and sent < _DRAINED * self._limit
+                if refused is not None:
+                    continue  # read on, and keep nothing: who is still sending does not hear that it is too much
                 for piece in inflated.pieces(chunk) if inflated else [chunk]:
-                    if refused is not None:
-                        break
                     size += len(piece)
                     self._held += len(piece)
                     pieces.append(piece)
-                    refused = self._refusal(size)
+                    if (refused := self._refusal(size)) is not None:
+                        pieces.clear()
+                        break
                     if inflated:
                         await asyncio.sleep(0)  # others have their turn: a small body may inflate to a big one
             if refused is not None:

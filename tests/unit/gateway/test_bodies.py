@@ -50,6 +50,15 @@ def test_what_is_no_gzip_is_refused(raw: bytes, places: list[int]):
             asyncio.run(Bodies(limit=10_000).read(sender(cut(raw, places)), encoding="gzip"))
 
 
+@given(st.lists(st.integers(min_value=0), max_size=6))
+def test_a_body_that_is_too_big_is_that_however_it_is_cut(places: list[int]):
+    """Nothing of it is looked at any more once that is known."""
+    raw = gzip.compress(bytes(range(256)) * 20) * 3
+
+    with pytest.raises(Refused, match="at most"):
+        asyncio.run(Bodies(limit=5000).read(sender(cut(raw, places)), encoding="gzip"))
+
+
 @pytest.mark.parametrize("encoding", ["", "gzip"])
 def test_a_body_is_measured_when_it_is_inflated(encoding: str):
     """One byte decides."""
