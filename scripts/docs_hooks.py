@@ -16,6 +16,7 @@ A plugin is a module behind an entry point of the group `agl`. It implements hoo
 only the arguments it uses, by name. One that misspells a hook or an argument is refused when it is loaded, and
 listed by `agl plugins` with its error; the rest works on. `AGL_LOAD_PLUGINS` names the only plugins to load,
 `AGL_DISABLE_PLUGINS` those not to load, `AGL_REQUIRED_PLUGINS` those without which nothing starts.
+[Write a plugin](../how-to/write-a-plugin.md) begins one, and says what happens when one fails.
 
 The `on_*` hooks may be async: each is awaited before the next plugin is asked. A `Hook` that is given to
 `Trainer(hooks=...)` has the same as methods, with their arguments by keyword, and goes before the plugins.
