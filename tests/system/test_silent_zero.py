@@ -336,7 +336,10 @@ ORDERS = {
 
 
 @pytest.mark.parametrize("order", ["before", "after"])
-@pytest.mark.parametrize("library", ORDERS)
+@pytest.mark.parametrize(
+    "library",
+    ["httpx", "openai", *(pytest.param(name, marks=pytest.mark.slow) for name in ("litellm", "langchain_openai"))],
+)
 def test_whenever_a_library_is_imported_its_calls_are_captured(tmp_path, library, order):
     """Before the trainer begins, or in the middle of the agent."""
     if find_spec(library) is None:
