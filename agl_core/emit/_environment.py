@@ -38,6 +38,7 @@ def environment(llm: LLM | None, task: Any = None) -> dict[str, str]:
             "OPENAI_API_KEY": key,
             "ANTHROPIC_BASE_URL": base.removesuffix("/v1"),
             "ANTHROPIC_API_KEY": key,
+            "AGL_OPENAI_BASE_URL": base,  # Agent Lightning 1.0's own name for it
         }
     if scope.run_id is not None:
         variables["AGL_RUN_ID"] = scope.run_id

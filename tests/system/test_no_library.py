@@ -19,6 +19,12 @@ from agl_core.testing import ScriptedModel
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "agents-in-other-languages.md"
 SCRIPTS = dict(re.findall(r'```\w+ title="([^"]+)"\n(.*?)```', PAGE.read_text(), re.DOTALL))
 SHELL, NODE = ["sh", "solve.sh"], ["node", "solve.mjs"]
+VERSION_1 = """set -eu
+body='{"model": "policy", "messages": [{"role": "user", "content": "6 * 7?"}]}'
+post() { curl -sSf "$1" -H "authorization: Bearer $AGL_KEY" -H "content-type: application/json" -d "$2"; }
+post "$AGL_OPENAI_BASE_URL/chat/completions" "$body"
+post "$AGL_EVENT_URL" '{"event_type": "reward", "data": {"value": 0.5, "message": "close"}}'
+"""
 PATIENCE = 60
 
 
@@ -82,6 +88,18 @@ def test_a_reward_of_nothing_is_a_reward(folder: Path):
     (reward,) = of(run(folder, SHELL, script="It is 41."), RewardGiven)
 
     assert reward.value == 0.0
+
+
+@needs("sh", "curl")
+def test_a_program_for_agent_lightning_1_is_an_agent(folder: Path):
+    """By the variables that it reads, and the events that it posts."""
+    (folder / "one.sh").write_text(VERSION_1)
+
+    facts = run(folder, ["sh", "one.sh"])
+
+    (call,), (reward,) = of(facts, CallRecorded), of(facts, RewardGiven)
+    assert call.status == "ok"
+    assert (reward.value, reward.evidence) == (0.5, {"message": "close"})
 
 
 @needs("node")
