@@ -35,12 +35,12 @@ class Callbacks:
         handler = type("AglCallbackHandler", (_Told, base), {"hearing": self._hearing})()
         # Each run asks the variable in its own context: a default is there in all of them, threads too.
         variable: ContextVar[Any] = ContextVar("agl_langchain", default=handler)
-        register, hooks = self._module.register_configure_hook, self._hooks()
+        register = self._module.register_configure_hook
         signature(register).bind(variable, inheritable=True)
         register(variable, inheritable=True)
-        if not hooks or hooks[-1][0] is not variable:
+        self._hook = next((hook for hook in self._hooks() if hook[0] is variable), None)
+        if self._hook is None:
             raise TypeError("it takes no handler for every run")
-        self._hook = hooks[-1]
 
     def stop(self) -> None:
         """Take it out, for which LangChain has no word of its own."""

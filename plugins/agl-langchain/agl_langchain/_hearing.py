@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -27,11 +28,12 @@ class Hearing:
 
     def __init__(self) -> None:
         self.is_on = False
-        self._runs: dict[UUID, Run] = {}
+        self._runs: dict[tuple[str, UUID], Run] = {}
+        """By attempt too: whoever gives ids of their own to runs gives each try of a task the same."""
 
-    def find(self, run_id: UUID | None) -> Run | None:
-        """The run of that id, if it is heard and under way."""
-        return self._runs.get(run_id) if run_id is not None else None
+    def find(self, run_id: UUID | None, scope: Scope) -> Run | None:
+        """The run of that id in the attempt of `scope`, if it is heard and under way."""
+        return self._runs.get((scope.attempt_id, run_id)) if run_id is not None else None
 
     def begin(self, what: What, serialized: Any, said: Mapping[str, Any], *, inputs: Any = None) -> None:
         """A run begins, in the context of whoever says so; `said` is what LangChain says of it by name."""
@@ -43,7 +45,7 @@ class Hearing:
             return
         try:
             place = HERE.get()
-            parent = self.find(said.get("parent_run_id"))
+            parent = self.find(said.get("parent_run_id"), scope)
             if parent is None and place is not None:
                 # What it runs in is not said: somebody has set other callbacks, or traces in a way of their own.
                 parent = place.node or place.above
@@ -58,7 +60,7 @@ class Hearing:
                 tool_call_id=said.get("tool_call_id"),
                 agent=scope.agent,
             )
-            self._runs[run.run_id] = run
+            self._runs[scope.attempt_id, run.run_id] = run
             if place is not None and (run.parent, run.name, run.what) == (place.above, place.name, "chain"):
                 place.node, run.what = run, "node"
         except Exception as problem:  # noqa: BLE001 - the rim: the agent works on, whatever becomes of its spans
@@ -66,14 +68,24 @@ class Hearing:
 
     def end(self, run_id: UUID, *, output: Any = None, error: BaseException | None = None) -> None:
         """It ends, well or not."""
-        run = self._runs.pop(run_id, None)
+        run = self._taken(run_id)
         if run is None:
             return
         if error is not None and not isinstance(error, Exception):
             # It was called off, and what runs in it with it: of a tool, LangChain does not say so.
             for inner in reversed([other for other in list(self._runs.values()) if run in other.above]):
-                self.end(inner.run_id, error=error)
-        if run.what == "hidden":
+                self._keep(self._runs.pop((inner.scope.attempt_id, inner.run_id), None), None, error)
+        self._keep(run, output, error)
+
+    def _taken(self, run_id: UUID) -> Run | None:
+        with suppress(OutsideAttempt):
+            return self._runs.pop((current("a run of LangChain").attempt_id, run_id), None)
+        # Its end is told in a context of nobody's.
+        key = next((key for key in list(self._runs) if key[1] == run_id), None)
+        return self._runs.pop(key, None) if key is not None else None
+
+    def _keep(self, run: Run | None, output: Any, error: BaseException | None) -> None:
+        if run is None or run.what == "hidden":
             return
         try:
             run.scope.expect(run.scope.recorder.record(told(run, output, error), run.scope))

@@ -9,7 +9,8 @@ from inspect import iscoroutinefunction, signature
 from types import ModuleType
 from typing import Any
 
-from agl_core.recorder import agent
+from agl_core.errors import OutsideAttempt
+from agl_core.recorder import agent, current
 from agl_langchain._hearing import Hearing, lost
 from agl_langchain._naming import begun
 from agl_langchain._run import HERE, Place
@@ -84,7 +85,11 @@ class Tasks:
 
     def _enter(self, task: Any) -> tuple[Callable[[], object], ...]:
         """Set the context, and say how to set it back."""
-        above = self._hearing.find(getattr(task.config.get("callbacks"), "parent_run_id", None))
+        try:
+            scope = current("a task of LangGraph")
+        except OutsideAttempt:
+            return ()
+        above = self._hearing.find(getattr(task.config.get("callbacks"), "parent_run_id", None), scope)
         if above is None:
             return ()
         try:
@@ -93,7 +98,7 @@ class Tasks:
             if name is not None:
                 naming.enter_context(agent(name))
         except Exception as problem:  # noqa: BLE001 - the rim: the agent works on, whoever it is
-            lost(above.scope, problem)
+            lost(scope, problem)
             return ()
         token = HERE.set(Place(above, str(task.name)))
         return partial(HERE.reset, token), naming.close

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from uuid import uuid4
 
 import pytest
 from langchain.agents import create_agent
@@ -94,11 +96,6 @@ def streamed_by_token(graph, asked) -> None:
 
 async def astreamed(graph, asked) -> None:
     """Piece by piece."""
-    assert {current().agent async for _ in graph.astream(asked)} == {None}
-
-
-async def astreamed_by_token(graph, asked) -> None:
-    """Sub-graphs too."""
     pieces = graph.astream(asked, stream_mode=["messages", "updates"], subgraphs=True)
     assert {current().agent async for _ in pieces} == {None}
 
@@ -108,27 +105,7 @@ async def events_streamed(graph, asked) -> None:
     assert {current().agent async for _ in graph.astream_events(asked, version="v2")} == {None}
 
 
-def batched(graph, asked) -> None:
-    """In a pool of threads."""
-    graph.batch([asked])
-
-
-async def abatched(graph, asked) -> None:
-    """In tasks."""
-    await graph.abatch([asked])
-
-
-WAYS = [
-    invoked,
-    ainvoked,
-    streamed,
-    streamed_by_token,
-    astreamed,
-    astreamed_by_token,
-    events_streamed,
-    batched,
-    abatched,
-]
+WAYS = [invoked, ainvoked, streamed, streamed_by_token, astreamed, events_streamed]
 
 
 @pytest.fixture(params=WAYS, ids=lambda way: way.__name__)
@@ -183,6 +160,23 @@ def test_an_agent_with_a_tool(world, story, way):
     assert (told.dialect, told.kind, told.tool, told.agent) == ("agl", "tool", "lookup", "forecaster")
     assert (told.arguments, told.result) == ({"city": "Kyiv"}, "Kyiv: sun")
     assert world.callers(scope) == ["forecaster", "forecaster"]
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["batch", "abatch"])
+def test_many_runs_of_one_agent_at_once(world, story, is_async):
+    """In threads or in tasks: each is a tree of its own."""
+
+    async def tell(model) -> None:
+        agent = create_agent(model, [lookup], name="forecaster")
+        if is_async:
+            await agent.abatch([ASKED] * 3)
+        else:
+            agent.batch([ASKED] * 3)
+
+    scope = story(once, tell)
+
+    assert world.tree(scope) == [FORECASTER] * 3
+    assert world.callers(scope) == ["forecaster"] * 6
 
 
 def test_two_agents_of_one_graph(world, story, way):
@@ -268,8 +262,6 @@ def test_two_branches_at_once(world, story, way):
     names = []
 
     async def tell(model) -> None:
-        import threading
-
         together = threading.Barrier(2, timeout=PATIENCE)
 
         @tool
@@ -425,6 +417,20 @@ def test_chains_and_retrievers_outside_of_graphs(world, story):
     assert world.callers(scope) == [None]
 
 
+def test_what_is_hidden_from_tracers_is_left_out(world, story):
+    """What runs in it is in what it runs in."""
+
+    async def tell(_model) -> None:
+        inner = RunnableLambda(str.upper).with_config(run_name="inner")
+        hidden = RunnableLambda(inner.invoke).with_config(run_name="hidden", tags=["langsmith:hidden"])
+        await RunnableLambda(hidden.invoke).with_config(run_name="outer").ainvoke("x")
+
+    scope = story("ok", tell)
+
+    # A tag is inherited by what runs in it.
+    assert world.tree(scope) == [("chain outer", None, [])]
+
+
 def test_calls_that_a_node_makes_at_once_are_its_own(world, story):
     """`batch` in threads, `gather` in tasks, and clients of other libraries."""
 
@@ -442,6 +448,29 @@ def test_calls_that_a_node_makes_at_once_are_its_own(world, story):
     scope = story("ok", tell)
 
     assert world.callers(scope) == ["many"] * 5
+
+
+def test_tries_of_a_task_that_have_the_same_id_stay_apart(world):
+    """A host may make the ids of runs from the task: then they are the same in each attempt."""
+
+    async def run():
+        scopes, together, run_id = [await world.scope(), await world.scope()], asyncio.Barrier(2), uuid4()
+
+        async def meet(state) -> dict:
+            await together.wait()
+            return {"messages": [("user", current().agent)]}
+
+        async def one(scope) -> None:
+            with world.attempt(scope):
+                await graph_of(("meet", meet)).ainvoke(ASKED, {"run_id": run_id})
+
+        async with asyncio.timeout(PATIENCE):
+            await asyncio.gather(*(one(scope) for scope in scopes))
+        return scopes
+
+    scopes = asyncio.run(run())
+
+    assert [world.tree(scope) for scope in scopes] == [[("graph LangGraph", None, [node("meet", "meet")])]] * 2
 
 
 def test_a_run_that_is_called_off_leaves_what_had_begun(world):
