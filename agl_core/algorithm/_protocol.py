@@ -15,7 +15,9 @@ class Algorithm(Protocol):
     """Improves an agent through the run it is handed, and through nothing else.
 
     Hyper-parameters sit in one frozen dataclass, `config`; its fields become the options of `agl train`. A class
-    is made as `Algorithm(config)` or with the fields as keywords.
+    is made as `Algorithm(config)` or with the fields as keywords. One that learns names what it cannot do without,
+    `needs = ("calls", "rewards", "token_ids", "groups", "exploration")` or some of these: the run's first rollout is
+    then looked at before the others begin.
     """
 
     name: str

@@ -10,7 +10,7 @@
     │                   NotImportable NoRunnersLeft RewardMissing CaptureNone SelectsNothing StepFailed
     ├── PreflightError  AgentFailed AgentHangs CallsFailed GroupTooSmall NoExploration PlaceholderMissing
     │                   RewardConstant SplitsOverlap UnattributedCall
-    ├── ExportFailed
+    ├── ExportError     ExportFailed
     └── EngineError     ModelNotFound PromptTooLong PolicyNotLoaded PortBusy EngineFailed TokenIdsMissing
 
 A bug raises a plain `AssertionError` or `TypeError`; those are not ours to catch.
@@ -29,7 +29,7 @@ from agl_core.errors._engine import (
     PromptTooLong,
     TokenIdsMissing,
 )
-from agl_core.errors._export import ExportFailed
+from agl_core.errors._export import ExportError, ExportFailed
 from agl_core.errors._log import (
     BadQuery,
     ContentErased,
@@ -94,6 +94,7 @@ __all__ = [
     "DiskFailed",
     "EngineError",
     "EngineFailed",
+    "ExportError",
     "ExportFailed",
     "GroupTooSmall",
     "KeyReused",

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from agl_core.errors._base import AglError
 
-__all__ = ["ExportFailed"]
+__all__ = ["ExportError", "ExportFailed"]
 
 
-class ExportFailed(AglError):
+class ExportError(AglError):
+    """What was to leave did not, or not whole."""
+
+    code = "EXPORT_ERROR"
+
+
+class ExportFailed(ExportError):
     """The receiver is not there, or will not take it."""
 
     code = "EXPORT_FAILED"

@@ -167,7 +167,10 @@ def test_plugins_are_listed_with_what_they_implement(ask):
     found = {plugin["name"]: plugin for plugin in json.loads(ask("plugins", "--json").stdout)}
 
     assert "agl_open_log" in found["builtin"]["hooks"]
-    assert set(found["builtin"]) == {"name", "version", "source", "hooks", "error"}
+    assert found["builtin"]["status"] == "ok"
+    assert set(found["builtin"]) == {
+        "name", "version", "distribution", "status", "hooks", "load_ms", "error", "disabled_by"
+    }  # fmt: skip
     assert "builtin" in ask("plugins").stdout
 
 
