@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import tracemalloc
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -138,6 +139,23 @@ async def test_a_request_is_one_transaction(scene: Scene):
     first, last = scene.store.log.rows("select min(position), max(position) from spans")[0]
     assert last - first == 99
     assert scene.store.log.rows("select count(*) from seals where position between ? and ?", (first, last)) == [(1,)]
+
+
+async def test_what_the_sdk_for_javascript_sends_is_read(scene: Scene):
+    """As it was recorded, of the release in the file's name."""
+    raw = (Path(__file__).parent / "js-sdk-2.12.json").read_bytes()
+
+    answer = await scene.post(f"{scene.url}/traces", raw, headers=JSON)
+
+    tool, agent = scene.facts("span.recorded")
+    assert (answer.status, answer.body) == (200, {})
+    assert (tool.name, tool.parent_id, tool.trace_id) == ("execute_tool add", agent.span_id, agent.trace_id)
+    assert (tool.status, tool.status_message, tool.events[0]["attributes"]) == ("error", "no", {"n": 1})
+    assert tool.links[0]["span_id"] == agent.span_id
+    assert (agent.kind, agent.scope) == ("client", {"name": "agent", "version": "2.0"})
+    assert agent.resource["telemetry.sdk.language"] == "nodejs"
+    said = {name: agent.attributes[name] for name in ("sizes", "share", "big", "is")}
+    assert said == {"sizes": [1, 2], "share": 0.5, "big": 2**53, "is": True}
 
 
 async def test_gzip_is_inflated_also_in_several_members(scene: Scene):
