@@ -167,7 +167,7 @@ def test_plugins_are_listed_with_what_they_implement(ask):
     found = {plugin["name"]: plugin for plugin in json.loads(ask("plugins", "--json").stdout)}
 
     assert "agl_open_log" in found["builtin"]["hooks"]
-    assert found["builtin"]["status"] == "ok"
+    assert found["builtin"]["status"] == "active"
     assert set(found["builtin"]) == {
         "name", "version", "distribution", "status", "hooks", "load_ms", "error", "disabled_by"
     }  # fmt: skip
