@@ -30,6 +30,10 @@ class Heard:
         self.work: Work | None = work
         self.around, self.parent = around, parent
         self.is_of_message = work.is_of_message
+        self.wish = around.asked[-1] if work.is_wished and around.asked else None
+        """The call by which a model wanted a tool: the last one of its agent, which makes none while tools run."""
+        self.is_transparent = work.agent is None
+        """Whether what is in it works for whoever it works for."""
         self.has_handed_over = False
         """Whether an agent has called a hand-off already: AutoGen takes the first, and no other."""
         self._fact = SpanRecorded(
@@ -43,13 +47,22 @@ class Heard:
             started_at=time.time_ns(),
             ended_at=0,
         )
-        self.scope = replace(around, agent=work.agent) if work.agent else around
+        self.scope = around
         """Of what is done in it."""
+        if work.agent:
+            self.scope = replace(around, agent=work.agent, parent_call=self._led_to_by(), asked=[])
 
     @property
     def id(self) -> str:
         """The span's."""
         return self._fact.span_id
+
+    def _led_to_by(self) -> str | None:
+        """The call that an agent works for: one that wanted the tool it is in, by itself or in a team."""
+        above = self.parent
+        while above is not None and above.wish is None and above.is_transparent:
+            above = above.parent
+        return (above and above.wish) or self.around.last_call()
 
     @contextmanager
     def whole(self, came_of: CameOf | None = None) -> Iterator[list[Any]]:

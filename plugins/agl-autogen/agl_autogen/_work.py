@@ -19,6 +19,8 @@ class Work:
     """The agent, team or tool that does it."""
     agent: str | None = None
     """Whose work it is from here on; null where that does not change."""
+    is_wished: bool = False
+    """Whether a model wanted it."""
     is_of_message: bool = False
     """Whether AutoGen's runtime delivered a message for it."""
     attributes: Mapping[str, Any] = field(default_factory=dict)
@@ -67,9 +69,8 @@ def by_tool(
         attributes["gen_ai.tool.call.id"] = call_id
     if handed_to:
         attributes["agl.handoff.agent.name"] = handed_to
-    return Work(
-        name=f"handoff {handed_to}" if handed_to else f"execute_tool {name}", subject=tool, attributes=attributes
-    )
+    name = f"handoff {handed_to}" if handed_to else f"execute_tool {name}"
+    return Work(name=name, subject=tool, is_wished=bool(call_id), attributes=attributes)
 
 
 def came_of_team(result: Any) -> Mapping[str, Any]:

@@ -264,11 +264,12 @@ def test_a_society_of_mind(world, played):
     turns = [("invoke_agent mind", "mind", inside), ("invoke_agent writer", "writer", [])]
     assert world.tree(scope) == [("invoke_workflow RoundRobinGroupChat", None, turns)]
     assert called(world, scope) == ["SelectorGroupChatManager", "forecaster", "forecaster", "mind", "writer"]
+    assert {call.parent_call_id for call in world.facts(CallRecorded, scope)} == {None}
 
 
 @pytest.mark.parametrize("is_streamed", [False, True], ids=["whole", "streamed"])
 def test_an_agent_that_is_a_tool_bears_its_own_name(world, played, is_streamed):
-    """It is inside the tool's span, and whoever called it has its name back afterwards."""
+    """It works for the call that wanted the tool, and whoever called it has its name back afterwards."""
 
     async def story(model) -> None:
         solver = AgentTool(AssistantAgent("solver", model, model_client_stream=is_streamed))
@@ -282,10 +283,12 @@ def test_an_agent_that_is_a_tool_bears_its_own_name(world, played, is_streamed):
     assert world.tree(scope) == [("invoke_agent boss", "boss", [tool])]
     assert meaning(spans(world, scope)["execute_tool solver"]).result == "solver: It is 42."
     assert called(world, scope) == ["boss", "solver", "boss"]
+    wished, solved, last = world.facts(CallRecorded, scope)
+    assert (wished.parent_call_id, solved.parent_call_id, last.parent_call_id) == (None, wished.call_id, None)
 
 
 def test_a_team_that_is_a_tool(world, played):
-    """Its members are inside the tool's span."""
+    """Its members are inside the tool's span, and work for the call that wanted it."""
 
     async def story(model) -> None:
         team = RoundRobinGroupChat([AssistantAgent("solver", model)], max_turns=1)
@@ -297,6 +300,8 @@ def test_a_team_that_is_a_tool(world, played):
     team = ("invoke_workflow RoundRobinGroupChat", "boss", [("invoke_agent solver", "solver", [])])
     assert world.tree(scope) == [("invoke_agent boss", "boss", [("execute_tool experts", "boss", [team])])]
     assert called(world, scope) == ["boss", "solver", "boss"]
+    wished, solved, _last = world.facts(CallRecorded, scope)
+    assert (wished.parent_call_id, solved.parent_call_id) == (None, wished.call_id)
 
 
 def test_tools_at_the_same_time(world, played):
