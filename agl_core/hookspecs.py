@@ -176,7 +176,10 @@ def on_trace_end(
 def on_rollout_end(
     agent: LitAgent[Any], runner: Runner[Any], rollout: AttemptedRollout, spans: Iterable[Any]
 ) -> Awaitable[None] | None:
-    """After the result was recorded and before the attempt is settled."""
+    """After the result was recorded and before the attempt is settled; `spans` are those of the attempt.
+
+    Rewards are among them: `agl.find_final_reward(spans)`.
+    """
 
 
 @hookspec

@@ -25,7 +25,7 @@ def rollout(func: Callable[..., Any]) -> FunctionalLitAgent[Any]:
     name, else by its type when only one has it; one that is not there leaves a parameter its default. The result is
     still callable as the function it was.
     """
-    return FunctionalLitAgent(func)
+    return func if isinstance(func, FunctionalLitAgent) else FunctionalLitAgent(func)
 
 
 @overload

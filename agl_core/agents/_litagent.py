@@ -13,23 +13,19 @@ from agl_core.events import SpanRecorded
 from agl_core.resources import NamedResources
 from agl_core.store import Rollout, Span
 
-if TYPE_CHECKING:
-    from opentelemetry.sdk.trace import ReadableSpan
-
 __all__ = ["LitAgent", "Result"]
 
 T = TypeVar("T")
 
-Result = (
-    None
-    | float
-    | Mapping[str, float]
-    | Sequence[SpanRecorded]
-    | Sequence[Span]
-    | Sequence[SpanCoreFields]
-    | Sequence["ReadableSpan"]
-)
-"""What an agent may return: nothing, a reward, named rewards, or spans of its own."""
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import ReadableSpan
+
+    _Spans = Sequence[SpanRecorded] | Sequence[Span] | Sequence[SpanCoreFields] | Sequence[ReadableSpan]
+else:
+    # Without a name that only a type checker knows: whoever asks for an agent's annotations must get them.
+    _Spans = Sequence[SpanRecorded] | Sequence[Span] | Sequence[SpanCoreFields]
+Result = None | float | Mapping[str, float] | _Spans
+"""What an agent may return: nothing, a reward, named rewards, or spans of its own, OpenTelemetry's among them."""
 
 _here: ContextVar[tuple[weakref.ref[Any], weakref.ref[Any]] | None] = ContextVar("agl_running", default=None)
 """Which agent runs in this context, and under which runner: many runners may run one agent."""

@@ -17,7 +17,7 @@ from agl_core.emit._attributes import (
     sanitize_attributes,
     unflatten_attributes,
 )
-from agl_core.emit._core_fields import SpanCoreFields, recorded
+from agl_core.emit._core_fields import SpanCoreFields
 from agl_core.emit._emitters import emit_annotation, emit_exception, emit_message, emit_object
 from agl_core.emit._environment import environment
 from agl_core.emit._exceptions import format_exception_attributes
@@ -62,7 +62,6 @@ __all__ = [
     "make_tag_attributes",
     "operation",
     "query_linked_spans",
-    "recorded",
     "returned",
     "rewards_of",
     "sanitize_attribute_value",

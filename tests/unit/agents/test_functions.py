@@ -70,6 +70,34 @@ def test_an_annotation_finds_a_resource_of_another_name():
     assert given(agent, {"main": MAIN, "prompt": PROMPT}) == (1, MAIN)
 
 
+def test_an_annotated_result_costs_no_annotation():
+    """All of them resolve, that of the result too."""
+
+    def agent(task, helper: agl.LLM) -> agl.RolloutRawResult:
+        return [task, helper]
+
+    assert given(agent, {"main": MAIN, "other": PROMPT}) == [1, MAIN]
+
+
+def test_an_agent_is_decorated_once():
+    """A second time changes nothing."""
+    agent = agl.rollout(Callable().later)
+
+    assert agl.rollout(agent) is agent
+
+
+def test_decorators_of_ours_go_beneath():
+    """What they wrap is still async, or not, and takes what it took."""
+
+    @agl.rollout
+    @agl.agent("writer")
+    @agl.operation
+    async def agent(task, llm):
+        return task, llm
+
+    assert agent.is_async()
+
+
 def test_what_a_partial_has_fixed_stays():
     """It is the user's own choice."""
 
