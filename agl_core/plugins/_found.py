@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from itertools import groupby
@@ -50,13 +51,12 @@ class Found:
     @property
     def version(self) -> str | None:
         """Of the distribution."""
-        dist = self.entries[0].dist
-        return dist.version if dist and len(self.entries) == 1 else None
+        return _told(self.entries[0])[1] if len(self.entries) == 1 else None
 
     @property
     def distribution(self) -> str:
         """Its name; all of theirs, where several claim the plugin's."""
-        return ", ".join(entry.dist.name if entry.dist else entry.value for entry in self.entries)
+        return ", ".join(_told(entry)[0] for entry in self.entries)
 
     @property
     def fault(self) -> str | None:
@@ -64,7 +64,7 @@ class Found:
         if self.name == BUILTIN:
             return f"an entry point may not be called {BUILTIN!r}: that is the core"
         if len(self.entries) > 1:
-            claims = " and ".join(_claim(entry) for entry in self.entries)
+            claims = " and ".join(f"{name} {version}" for name, version in map(_told, self.entries))
             return f"{claims} have an entry point of that name, and only one may: uninstall the other"
         return None
 
@@ -94,5 +94,9 @@ def _split(text: str) -> Iterator[str]:
     return (name for name in listed if name)
 
 
-def _claim(entry: EntryPoint) -> str:
-    return f"{entry.dist.name} {entry.dist.version}" if entry.dist else entry.value
+def _told(entry: EntryPoint) -> tuple[str, str | None]:
+    """Name and version of its distribution; metadata that cannot be read is no reason to do without the others."""
+    with suppress(AttributeError, KeyError, OSError, TypeError, ValueError):
+        if entry.dist is not None and entry.dist.name:
+            return entry.dist.name, entry.dist.version
+    return entry.value, None

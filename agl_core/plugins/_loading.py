@@ -30,9 +30,10 @@ def imported(one: Found) -> tuple[object, float | None]:
     without = f"AGL_DISABLE_PLUGINS={one.name} goes on without it"
     overdue = Timer(_LONG, _log.warning, [f"plugin {one.name!r} is still loading after {_LONG:g} s: {without}"])
     overdue.daemon = True
-    is_new, began = entry.module not in sys.modules, time.perf_counter()
+    began = time.perf_counter()
     overdue.start()
     try:
+        is_new = entry.module not in sys.modules
         plugin: object = entry.load()
     except KeyboardInterrupt as error:
         error.add_note(f"while plugin {one.name!r} was loading")

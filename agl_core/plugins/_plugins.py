@@ -6,8 +6,8 @@ import importlib
 import inspect
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ import pluggy
 
 from agl_core import hookspecs
 from agl_core.codec import Codec
-from agl_core.errors import EngineFailed, LogUnsupported, PluginBroken, TracerFailed, UnknownName
+from agl_core.errors import EngineFailed, LogUnsupported, PluginBroken, UnknownName
 from agl_core.events import PluginFailed
 from agl_core.log import SqliteLog
 from agl_core.plugins._asking import GUILTY, Asking, told
@@ -23,6 +23,7 @@ from agl_core.plugins._faults import refuse_faults
 from agl_core.plugins._found import BUILTIN, Found, Loaded, found, names, unwanted
 from agl_core.plugins._gathered import Gathered
 from agl_core.plugins._loading import broken, imported
+from agl_core.plugins._tracing import tracing
 from agl_core.record import Draft, Record
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from agl_core.adapter import Adapter
     from agl_core.engine import Engine
+    from agl_core.recorder import Recorder
     from agl_core.spans import SpanDialect
 
 __all__ = ["Plugins"]
@@ -136,7 +138,7 @@ class Plugins:
 
     def algorithm(self, name: str) -> Any:
         """The algorithm class of that name."""
-        return _the("algorithm", name, self.algorithms())
+        return self._the("algorithm", name, self.algorithms())
 
     def adapters(self) -> dict[str, type[Adapter[Any]]]:
         """Name to adapter class."""
@@ -144,7 +146,7 @@ class Plugins:
 
     def adapter(self, name: str) -> type[Adapter[Any]]:
         """The adapter class of that name."""
-        found: type[Adapter[Any]] = _the("adapter", name, self.adapters())
+        found: type[Adapter[Any]] = self._the("adapter", name, self.adapters())
         return found
 
     def dialects(self) -> tuple[SpanDialect, ...]:
@@ -168,22 +170,20 @@ class Plugins:
         """The plugins that implement the hook, in the order of asking."""
         return [impl.plugin_name for impl in self._asking.each(hook)]
 
-    @contextmanager
-    def tracing(self, recorder: Any, failed: Callable[[PluginFailed], None] | None = None) -> Iterator[None]:
+    def tracing(
+        self, recorder: Recorder, failed: Callable[[PluginFailed], None] | None = None
+    ) -> AbstractContextManager[None]:
         """Every tracer in place. The first that cannot attach is `TracerFailed`; `failed` is told of it instead."""
-        with ExitStack() as attached:
-            for impl in self._asking.each("agl_install_tracer"):
-                try:
-                    tracer = self._asking.raw("agl_install_tracer", impl, {"recorder": recorder})
-                    if tracer is not None:
-                        attached.enter_context(tracer)
-                except GUILTY as error:  # a guest, of which nobody else knows what it raises
-                    why = error.why if isinstance(error, TracerFailed) else told(error)
-                    name = error.tracer if isinstance(error, TracerFailed) else impl.plugin_name
-                    if failed is None:
-                        raise TracerFailed(name, why=why) from error
-                    failed(PluginFailed(name=name, hook="agl_install_tracer", why=why))
-            yield
+        return tracing(self._asking, recorder, failed)
+
+    def _the(self, kind: str, name: str, known: Mapping[str, Any]) -> Any:
+        if name in known:
+            return known[name]
+        error = UnknownName(kind, name, known=known)
+        for one in (*self.loaded, *self.disabled):
+            if one.name == name and (why := one.error or one.disabled_by):
+                error.add_note(f"plugin {name!r} is {one.status}: {why}")
+        raise error
 
     # --- first answer wins
 
@@ -289,9 +289,3 @@ class Plugins:
                     self.notify("agl_recorded", failed, record=record)
 
         return log.subscribe(heard)
-
-
-def _the(kind: str, name: str, known: Mapping[str, Any]) -> Any:
-    if name not in known:
-        raise UnknownName(kind, name, known=known)
-    return known[name]

@@ -1,7 +1,7 @@
 """Whose fault it is stands in what is raised; and who only listens can harm nobody."""
 
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import SimpleNamespace
 
 import click
@@ -353,6 +353,40 @@ def test_a_tracer_that_cannot_attach_is_named(plugins, where):
     with plugins.tracing(None, problems.append):
         assert inside == ["steady"]
     assert [(problem.name, problem.hook) for problem in problems] == [("b-blind", "agl_install_tracer")]
+
+
+def test_a_tracer_that_raises_on_its_way_out_changes_nothing(plugins, caplog):
+    """What was traced is done; that a mark may be left is said, also in the log."""
+    noted = []
+
+    @contextmanager
+    def clumsy():
+        yield
+        raise KeyError("where was it")
+
+    plugins.manager.unregister(name="builtin")
+    plugins.register(plugin("agl_install_tracer", clumsy), name="clumsy")
+
+    with plugins.tracing(SimpleNamespace(note=noted.append)):
+        pass
+
+    assert [(event.name, event.why) for event in noted] == [("clumsy", "on its way out: KeyError: 'where was it'")]
+    assert "tracer of plugin 'clumsy' may have left a mark" in caplog.text
+
+
+def test_a_tracer_hides_nothing_that_the_run_raises(plugins):
+    """Not even one that would swallow whatever comes."""
+
+    @contextmanager
+    def greedy():
+        with suppress(BaseException):
+            yield
+
+    plugins.manager.unregister(name="builtin")
+    plugins.register(plugin("agl_install_tracer", greedy), name="greedy")
+
+    with pytest.raises(ZeroDivisionError), plugins.tracing(None):
+        raise ZeroDivisionError
 
 
 # --- seen

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from agl_core.errors import PluginBroken
+from agl_core.errors import PluginBroken, UnknownName
 from agl_core.plugins import Plugins, _loading
 
 ADAPTER = """
@@ -175,6 +175,40 @@ def test_what_must_be_there_is_raised_when_it_is_not(install, monkeypatch, varia
 
     assert why in str(raised.value)
     assert Plugins.load(lenient=True).loaded
+
+
+@pytest.mark.parametrize("target", ["not a module!", "", "missing_module:thing", "json:no_such_thing", "json.decoder:"])
+def test_an_entry_point_that_names_nothing_is_broken(install, target):
+    """However it is written."""
+    install("odd", "", target=target or ".")
+
+    assert by_name(Plugins.load())["odd"].status == "broken"
+
+
+def test_metadata_that_is_missing_is_no_reason_to_do_without_a_plugin(install, tmp_path):
+    """Its version is not known, and it works."""
+    module = install("bare", HOOK)
+    (tmp_path / "agl_bare-1.0.dist-info" / "METADATA").unlink()
+
+    bare = by_name(Plugins.load())["bare"]
+
+    assert (bare.status, bare.version) == ("active", None)
+    assert bare.distribution == module
+
+
+def test_a_name_that_is_missing_says_which_plugin_would_have_brought_it(install, monkeypatch):
+    """It is not installed wrongly, but broken, or left out."""
+    install("gone", "raise ValueError('no')")
+    install("off", ADAPTER.format("off"))
+    monkeypatch.setenv("AGL_DISABLE_PLUGINS", "off")
+    plugins = Plugins.load()
+
+    with pytest.raises(UnknownName) as raised:
+        plugins.algorithm("gone")
+    assert raised.value.__notes__ == ["plugin 'gone' is broken: ValueError: no"]
+    with pytest.raises(UnknownName) as raised:
+        plugins.adapter("off")
+    assert raised.value.__notes__ == ["plugin 'off' is disabled: AGL_DISABLE_PLUGINS"]
 
 
 def test_loading_is_told_in_milliseconds(install):
