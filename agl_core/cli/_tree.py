@@ -112,7 +112,9 @@ def _drawn(told: Sequence[Mapping[str, Any]], before: str, width: int) -> Iterat
 def _line(told: Mapping[str, Any], before: str, width: int) -> str:
     from rich.cells import cell_len, chop_cells
 
-    parts = [f"{_WORDS.get(told['kind'], told['kind'])} {told['name']}", *_figures(told)]
+    kind = _WORDS.get(told["kind"], told["kind"])
+    # Some instrumentations begin the names of their spans with what they are.
+    parts = [f"{kind} {told['name'].removeprefix(f'{kind} ')}", *_figures(told)]
     error = f"error: {told['error']}" if "error" in told else ""
     line = "  ".join(filter(None, [*parts, error, _details(told)])).replace("\n", "\\n")
     line = "".join(letter if letter.isprintable() else " " for letter in line)

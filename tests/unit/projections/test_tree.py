@@ -243,6 +243,16 @@ def test_the_drawing_fits_a_hundred_columns_and_says_what_was_done():
     assert len(lines) == 12 + 2 + 1
 
 
+def test_a_kind_is_not_said_twice():
+    """Where the span's own name begins with it."""
+    asked = SpanRecorded(
+        rollout_id="ro-1", attempt_id="at-1", span_id="sp-1", name="task Plan", attributes={"agl.span.kind": "task"},
+        started_at=1, ended_at=2,
+    )  # fmt: skip
+
+    assert list(drawn(tree(trace(asked)))) == ["└─ task Plan  0 ms"]
+
+
 def test_the_tree_is_plain_json():
     """With what the span says, what the wire says, and nothing that is empty."""
     spans = story("latest/pydantic-ai-6")
