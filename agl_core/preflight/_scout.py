@@ -80,7 +80,7 @@ class Preflight:
         failures = 0
         while not self._is_done(runner):
             await _take(runner, 1)
-            seen = self._brought(runner.worker_id)
+            seen = await self._brought(runner.worker_id)
             if seen is None:
                 continue
             found = faults(seen, self._needs)
@@ -101,14 +101,18 @@ class Preflight:
         self._warned += [error.code for error in found]
         return stop
 
-    def _brought(self, worker_id: str) -> Evidence | None:
+    async def _brought(self, worker_id: str) -> Evidence | None:
         """What the runner's last attempt shows, when it is one at a rollout of this run."""
         rows = self._store.log.rows(
-            "select a.attempt_id from attempts a join rollouts r using (rollout_id) "
+            "select a.attempt_id, r.rollout_id from attempts a join rollouts r using (rollout_id) "
             "where a.worker_id = ? and r.run_id = ? order by a.started_at desc, a.sequence desc limit 1",
             (worker_id, self._run_id),
         )
-        return gathered(self._store, rows[0][0], strays=STRAYS.count) if rows else None
+        if not rows:
+            return None
+        attempt_id, rollout_id = rows[0]
+        await self._store.wait([rollout_id], timeout=0)  # its end is told to hooks: one of them may give its reward
+        return gathered(self._store, attempt_id, strays=STRAYS.count)
 
     def _say_slow(self, worker_id: str) -> None:
         sql = "select rollout_id from attempts where worker_id = ? and exit_status is null"

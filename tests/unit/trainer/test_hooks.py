@@ -208,6 +208,31 @@ def test_an_end_is_told_once(log):
     assert [outcome.reward for outcome in algorithm.outcomes] == [0.5, 0.5]
 
 
+class Grades(agl.Hook):
+    """Gives the only reward there is."""
+
+    async def on_succeeded(self, *, rollout, events, store):
+        """A half."""
+        await store.add_reward(rollout.rollout_id, 0.5, judge="grader")
+
+
+def test_pre_flight_waits_for_the_reward_that_a_hook_gives(log):
+    """The first rollout would look unrewarded, and the run would be stopped."""
+
+    class Needy(Once):
+        needs = frozenset({"rewards"})
+
+    @agl.rollout
+    async def unscored(task) -> None:
+        """Leaves the scoring to others."""
+
+    algorithm = Needy()
+    agl.Trainer(algorithm=algorithm, store=log, hooks=Grades(), preflight=True).fit(unscored, [{"n": 1}])
+
+    assert [outcome.reward for outcome in algorithm.outcomes] == [0.5, 0.5]
+    assert [event.judge for event in facts(log, "reward.given")] == ["grader"] * 2
+
+
 class Waits(agl.Hook):
     """Asks the store for what it is told of, and takes its time."""
 
