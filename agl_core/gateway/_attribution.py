@@ -77,6 +77,11 @@ class Attribution:
             return self._found(self._last)
         return Stray(f"neither {ROLLOUT}, nor a trace id that was issued, nor x-agl-rollout-id says whose it is")
 
+    def call_of(self, place: Place, response_id: str) -> str | None:
+        """The call of the attempt that was answered so."""
+        found = self._facts.rows(_ANSWERED, (place.attempt_id, response_id))
+        return str(found[0][0]) if found else None
+
     def admits(self) -> bool:
         """Whether the token is that of anybody the request has named so far."""
         if self._last != _NOBODY:
@@ -116,6 +121,12 @@ class Attribution:
         except UnknownId as error:
             return Stray(str(error))
         return Place(admission.rollout_id, admission.attempt_id, admission.run_id, bool(rows[0][1]), admission.key)
+
+
+_ANSWERED = (
+    "select call_id from calls c join events e using (position) "
+    "where c.attempt_id = ? and json_extract(e.data, '$.call.response_id') = ? order by position limit 1"
+)
 
 
 def _baggage(header: bytes) -> Claim:

@@ -12,6 +12,7 @@ from agl_core.errors import AglError, CodecError
 from agl_core.events import RewardGiven, SpanRecorded, SpanUnassigned, Target
 from agl_core.gateway._attribution import Attribution, Place, Stray
 from agl_core.gateway._ports import Facts
+from agl_core.ids import canonical, digest
 from agl_core.log import Decide, Owner, View
 from agl_core.record import Draft
 from agl_core.spans.otlp import Sent, SentLog, SentSpan
@@ -83,7 +84,7 @@ def logs(sent: Sent[SentLog], whose: Attribution) -> Batch:
             batch.rejected.append(place.why)
             continue
         try:
-            batch.rewards.append(_reward(record, place))
+            batch.rewards.append(_reward(record, place, whose))
         except (AglError, ValueError) as error:
             batch.rejected.append(str(error))
         if place.is_lost:
@@ -91,24 +92,33 @@ def logs(sent: Sent[SentLog], whose: Attribution) -> Batch:
     return batch
 
 
-def _reward(record: SentLog, place: Place) -> Draft:
+def _reward(record: SentLog, place: Place, whose: Attribution) -> Draft:
     said = record.attributes
     name, value = said.get(f"{_EVALUATION}.name"), said.get(f"{_EVALUATION}.score.value")
     if not isinstance(name, str) or not name or isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"{_EVALUATION}.result needs {_EVALUATION}.name and a number in {_EVALUATION}.score.value")
-    of_span = record.span_id if record.span_id != place.root else None
     event = RewardGiven(
         rollout_id=place.rollout_id,
         attempt_id=place.attempt_id,
-        target=Target(kind="span", id=of_span) if of_span else Target(kind="rollout", id=place.rollout_id),
+        target=_target(record, place, whose),
         value=float(value),
         name=name,
         judge="gen_ai.evaluation",
         evidence={key: one for key, one in said.items() if key != f"{_EVALUATION}.score.value"},
     )
     # A log record has no id of its own: the same words at the same nanosecond are the same record.
-    key = f"evaluation/{place.attempt_id}/{record.trace_id}/{record.span_id}/{record.at}/{name}"
-    return _draft(event, place, key)
+    words = digest(canonical([record.trace_id, record.span_id, record.at, said]))
+    return _draft(event, place, f"evaluation/{place.attempt_id}/{words}")
+
+
+def _target(record: SentLog, place: Place, whose: Attribution) -> Target:
+    """The call that was answered with the response it names, else the span it was written in, else the rollout."""
+    response_id = record.attributes.get("gen_ai.response.id")
+    if isinstance(response_id, str) and (call_id := whose.call_of(place, response_id)):
+        return Target(kind="call", id=call_id)
+    if record.span_id is not None and record.span_id != place.root:
+        return Target(kind="span", id=record.span_id)
+    return Target(kind="rollout", id=place.rollout_id)
 
 
 def _draft(event: RewardGiven, place: Place, key: str) -> Draft:
