@@ -95,7 +95,10 @@ class Gathered:
             try:
                 if not isinstance(answer, Mapping):
                     raise PluginBroken(plugin, why=f"{hook} answered with no mapping of names: {answer!r}", hook=hook)
-                for name in answer:
+                for name, thing in answer.items():
+                    if not callable(thing):
+                        why = f"{hook}: {name!r} is {thing!r}, of which nothing can be made"
+                        raise PluginBroken(plugin, why=why, hook=hook)
                     if name in found:
                         why = f"{hook}: the name {name!r} is taken by plugin {found[name][0]!r}"
                         raise PluginBroken(plugin, why=why, hook=hook)

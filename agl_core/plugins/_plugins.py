@@ -68,8 +68,11 @@ class Plugins:
         plugins = cls()
         strict = not lenient and os.environ.get("AGL_STRICT_PLUGINS", "") not in {"", "0"}
         # Reverse order: pluggy calls the last registered first, and plugins should run A to Z.
-        for one in reversed(found()):
+        installed = found()
+        for one in reversed(installed):
             plugins._enter(one, strict=strict)
+        for absent in set(names("AGL_LOAD_PLUGINS")) - {one.name for one in installed} - {BUILTIN}:
+            _log.warning("AGL_LOAD_PLUGINS names %r, and no plugin of that name is installed", absent)
         core = importlib.import_module(_BUILTIN)
         plugins.register(core, name=BUILTIN, distribution="agl-core", version=version("agl-core"))
         plugins.loaded.sort(key=lambda loaded: loaded.name)

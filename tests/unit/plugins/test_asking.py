@@ -75,6 +75,7 @@ def test_what_a_gathering_hook_raises_is_its_plugins_fault(plugins, hook, ask, e
     ("hook", "answer", "why"),
     [
         ("agl_register_adapters", ["triplets"], "answered with no mapping of names"),
+        ("agl_register_algorithms", {"mine": 42}, "'mine' is 42, of which nothing can be made"),
         ("agl_register_events", [42], "42 is neither an event nor an upcast"),
         ("agl_register_events", 42, "'int' object is not iterable"),
         ("agl_register_events", [Upcast("weather.changed", 1, dict)], "no event has that name"),

@@ -211,6 +211,16 @@ def test_a_name_that_is_missing_says_which_plugin_would_have_brought_it(install,
     assert raised.value.__notes__ == ["plugin 'off' is disabled: AGL_DISABLE_PLUGINS"]
 
 
+def test_a_plugin_that_is_asked_for_and_not_there_is_said(monkeypatch, caplog):
+    """A name that is misspelt leaves out what was meant."""
+    monkeypatch.setenv("AGL_LOAD_PLUGINS", "builtin,tripplets")
+
+    Plugins.load()
+
+    assert "AGL_LOAD_PLUGINS names 'tripplets', and no plugin of that name is installed" in caplog.text
+    assert "'builtin'" not in caplog.text
+
+
 def test_loading_is_told_in_milliseconds(install):
     """Of the one who imported it; who finds it imported paid nothing."""
     install("good", HOOK)
