@@ -179,6 +179,7 @@ _ALL = (
         rollout_id VARCHAR
         attempt_id VARCHAR
         agent VARCHAR
+        parent_call_id VARCHAR (select json_extract(data, '$.parent_call_id') from events e where e.position = c.position)
         model VARCHAR
         role VARCHAR
         status VARCHAR
@@ -189,6 +190,7 @@ _ALL = (
         started_at TIMESTAMP
         latency_seconds DOUBLE latency
         """,
+        source="calls c",
     ),
     _view(
         "spans",
