@@ -22,6 +22,8 @@ pytestmark = pytest.mark.anyio
         ({"attempt": "at-9"}, 404, "UNKNOWN_ID"),
         ({"rollout": "ro-9"}, 404, "UNKNOWN_ID"),
         ({"route": "audio/speech"}, 404, "NOT_FOUND"),
+        ({"route": "events"}, 404, "NOT_FOUND"),  # there is no log here to keep them in
+        ({"route": "traces"}, 404, "NOT_FOUND"),
         ({"route": "models"}, 405, "METHOD_NOT_ALLOWED"),
         ({"body": {"model": "nobody"}}, 404, "model_not_found"),
         ({"body": {"model": None}}, 400, "BAD_VALUE"),

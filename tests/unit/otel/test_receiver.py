@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import subprocess
+import sys
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -284,3 +286,12 @@ async def test_spans_of_an_attempt_that_lost_its_lease_are_kept_and_never_count(
     assert len(scene.facts("span.recorded")) == 2
     (trace,) = scene.store.ask.traces([scene.first.rollout_id])
     assert [one.span_id for one in trace.spans] == ["00000000000000aa"]
+
+
+def test_a_gateway_that_hears_no_spans_pays_for_none():
+    """What reads them is imported with the first of them."""
+    program = "import sys, agl_core.gateway; print([name for name in sys.modules if 'opentelemetry' in name])"
+
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "[]\n"
