@@ -179,7 +179,7 @@ _ALL = (
         rollout_id VARCHAR
         attempt_id VARCHAR
         agent VARCHAR
-        parent_call_id VARCHAR (select data ->> '$.parent_call_id' from events where events.position = c.position)
+        parent_call_id VARCHAR (select json_extract(data, '$.parent_call_id') from events where position = c.position)
         model VARCHAR
         role VARCHAR
         status VARCHAR
