@@ -22,6 +22,7 @@ import httpx
 import pytest
 
 import agl_core as agl
+from agl_core.hookspecs import hookimpl
 from agl_core.log import SqliteLog
 from agl_core.plugins import Plugins
 from agl_core.projections import CORE
@@ -359,6 +360,38 @@ def test_t4_3_a_run_speaks_to_its_gateway_and_its_model_alone(run):
     assert bound == {"0"}, "any free port"
     assert str(port) in reached
     assert len(reached - {str(port)}) == 1, "the gateway"
+
+
+# --- T4.6: calls come from the wire, so a tracer that is lost costs structure, and never a sample
+
+
+def test_t4_6_a_tracer_that_cannot_attach_costs_no_call(tmp_path):
+    """A framework's new version broke it; the run goes on, and every call is there, with its tokens."""
+
+    class Outdated:
+        @hookimpl
+        def agl_install_tracer(self):
+            """Looks for what is no more."""
+            raise AttributeError("module 'framework' has no attribute 'Agent'")
+
+    @agl.rollout
+    async def agent(task, llm):
+        async with httpx.AsyncClient(headers={"authorization": f"Bearer {llm.api_key}"}) as client:
+            await client.post(f"{llm.endpoint}/chat/completions", json=asked({"n": task}, 0))
+        return 1.0
+
+    plugins, path = Plugins.load(), str(tmp_path / "log.db")
+    plugins.register(Outdated(), name="outdated")
+    with ScriptedModel("four", owner="vllm") as model:
+        models = {"policy": f"{model.url}#policy"}
+        agl.Trainer(store=path, plugins=plugins, models=models, on_tracer_error="warn").fit(agent, [1, 2, 3])
+
+    with agl.open_log(path, readonly=True) as log:
+        calls = [record.event for record in log.read(types=["call.recorded"])]
+        failed = [record.event.name for record in log.read(types=["plugin.failed"])]
+    assert len(calls) == 3
+    assert all(call.call.choices[0].token_ids for call in calls)
+    assert "outdated" in failed
 
 
 # --- T3.2: a call is stored once, whoever saw it, and never by its content
