@@ -115,7 +115,7 @@ class Attribution:
             "select rollout_id, fence is not null from attempts where attempt_id = ?", (attempt_id,)
         )
         if not rows or rollout_id not in (None, rows[0][0]):
-            return Stray(f"it names {named}, of which this log has no attempt")
+            return Stray(f"it names {str(named)[:80]!r}, of which this log has no attempt")
         try:
             admission = self._admissions.admission(rows[0][0], str(attempt_id))
         except UnknownId as error:

@@ -69,7 +69,7 @@ class Exporter(SpanExporter):
             key = f"span/{span.trace_id}/{span.span_id}"
             if not view.rows("select 1 from events where key = ?", (key,)):
                 stray = SpanUnassigned(
-                    why=f"it names {attempt_id or rollout_id}, of which this log has no attempt",
+                    why=f"it names {(attempt_id or str(rollout_id))[:80]!r}, of which this log has no attempt",
                     **{name: getattr(span, name) for name in _SHARED},
                 )
                 apart[key] = Draft(stream="log", event=stray, key=key)
