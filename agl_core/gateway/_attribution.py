@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
@@ -28,7 +28,7 @@ class Place:
     run_id: str | None
     is_lost: bool
     """Its lease was: what comes now is kept, and never counts."""
-    key: str
+    key: str = field(repr=False)
 
     @property
     def root(self) -> str | None:
