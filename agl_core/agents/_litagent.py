@@ -73,7 +73,7 @@ class LitAgent(Generic[T]):
 
     def set_trainer(self, trainer: Any) -> None:
         """Called by the trainer, before it starts."""
-        self._trainer = weakref.ref(trainer)
+        self._know("_trainer", trainer)
 
     def get_trainer(self) -> Any:
         """The trainer that runs this agent; `BadValue` when none does."""
@@ -81,8 +81,8 @@ class LitAgent(Generic[T]):
 
     def set_runner(self, runner: Any) -> None:
         """Called by each runner that runs this agent, in its own context."""
-        self._runner = weakref.ref(runner)
-        _here.set((weakref.ref(self), self._runner))
+        self._know("_runner", runner)
+        _here.set((weakref.ref(self), weakref.ref(runner)))
 
     def get_runner(self) -> Any:
         """The runner of the rollout under way here, else the last that took this agent; `BadValue` when none did."""
@@ -108,6 +108,13 @@ class LitAgent(Generic[T]):
     def tracer(self) -> Any:
         """As `get_tracer`."""
         return self.get_tracer()
+
+    def _know(self, name: str, somebody: Any) -> None:
+        object.__setattr__(self, name, weakref.ref(somebody))  # an agent may be a frozen dataclass
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without who runs it here: where it is sent, others do."""
+        return {name: value for name, value in self.__dict__.items() if name not in {"_trainer", "_runner"}}
 
 
 def _alive(reference: weakref.ref[Any] | None, what: str, why: str) -> Any:

@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 from agl_core.emit.semconv import LightningSpanAttributes
 from agl_core.errors import BadValue
 from agl_core.spans import plain
-from agl_core.spans._attributes import rows, text
 
 __all__ = [
     "Link",
@@ -75,9 +74,10 @@ def make_link_attributes(links: Mapping[str, str]) -> dict[str, Any]:
 
 def extract_links_from_attributes(attributes: Mapping[str, Any]) -> list[Link]:
     """The links that attributes say, in their order; none is an empty list."""
-    found = rows(attributes, LightningSpanAttributes.LINK)
-    pairs = ((text(link, "key_match"), text(link, "value_match")) for link in found)
-    return [Link(key, value) for key, value in pairs if key is not None and value is not None]
+    found = filter_and_unflatten_attributes(attributes, LightningSpanAttributes.LINK)
+    links = [link for link in (found if isinstance(found, list) else found.values()) if isinstance(link, Mapping)]
+    pairs = ((link.get("key_match"), link.get("value_match")) for link in links)
+    return [Link(key, value) for key, value in pairs if isinstance(key, str) and isinstance(value, str)]
 
 
 def query_linked_spans(spans: Sequence[SpanT], links: Sequence[Link]) -> list[SpanT]:

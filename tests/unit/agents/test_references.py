@@ -2,6 +2,8 @@
 
 import asyncio
 import gc
+import pickle
+from dataclasses import dataclass
 
 import pytest
 
@@ -73,6 +75,37 @@ def test_who_is_not_there_is_told_as_such(what):
     """With what would set it."""
     with pytest.raises(BadValue, match=r"it is set|sets itself"):
         getattr(Agent(), what)
+
+
+@dataclass(frozen=True)
+class Frozen(agl.LitAgent):
+    """An agent with settings."""
+
+    style: str = "dry"
+
+    def rollout(self, task, resources, rollout):
+        """Knows who runs it, all the same."""
+        return float(self.runner is not None)
+
+
+def test_a_frozen_agent_knows_its_runner_too(step, reward):
+    """It is not changed by that."""
+    agent = Frozen(style="wet")
+
+    assert reward(step(agent)) == 1.0
+    assert agent == Frozen(style="wet")
+
+
+def test_an_agent_can_be_sent_to_another_process(step):
+    """Also one that has run here: who ran it stays behind."""
+    agent = Frozen(style="wet")
+    step(agent)
+
+    sent = pickle.loads(pickle.dumps(agent))  # noqa: S301 - our own bytes
+
+    assert sent == agent
+    with pytest.raises(BadValue):
+        sent.get_runner()
 
 
 def test_an_agent_keeps_nobody_alive():
