@@ -22,6 +22,7 @@ WITH_FRAMEWORK = {
     "docs/how-to/trace-langchain.md": "langchain_openai",
     "docs/how-to/trace-litellm.md": "litellm",
     "docs/how-to/trace-openai-agents.md": "agents",
+    "docs/how-to/trace-openai.md": "openai",
     "docs/how-to/trace-pydantic-ai.md": "pydantic_ai",
     "docs/how-to/trace-smolagents.md": "openinference.instrumentation.smolagents",
 }

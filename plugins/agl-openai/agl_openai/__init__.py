@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from importlib.util import find_spec
+from importlib.metadata import PackageNotFoundError, version
 
 from agl_core.hookspecs import hookimpl
 from agl_core.recorder import Recorder
@@ -14,7 +14,9 @@ __all__ = ["agl_install_tracer"]
 @hookimpl
 def agl_install_tracer(recorder: Recorder) -> AbstractContextManager[None] | None:
     """Name the agent on every call; nothing to do where the SDK is not installed."""
-    if find_spec("openai") is None:
+    try:
+        version("openai")
+    except PackageNotFoundError:
         return None
     from agl_openai._naming import naming
 
