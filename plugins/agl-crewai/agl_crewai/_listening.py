@@ -56,7 +56,9 @@ class Listening:
         """Listen. Raises where CrewAI is not as it is in the versions that this is written for, and leaves no mark."""
         _check()
         owners: list[tuple[type, str, _Wrap]] = [(type(self._bus), "emit", self._heard)]
-        owners += [(getattr(self._crewai, kind), name, _bounded) for kind, names in _WORK.items() for name in names]
+        for kind, names in _WORK.items():
+            bounded = functools.partial(_bounded, is_agents=kind == "Agent")
+            owners += [(getattr(self._crewai, kind), name, bounded) for name in names]
         try:
             for owner, name, wrap in owners:
                 patch = Patch(_owner(owner, name), name, wrap)
@@ -112,20 +114,24 @@ def _owner(kind: type, name: str) -> type:
     raise TypeError(f"its {kind.__name__}.{name} is gone")
 
 
-def _bounded(work: Callable[..., Any]) -> Callable[..., Any]:
-    """The same; a name that was set in it does not outlive it. Events may fail to come: not every error has one."""
+def _bounded(work: Callable[..., Any], *, is_agents: bool) -> Callable[..., Any]:
+    """The same; what begins in it ends with it, and so does a name: not every error has an event."""
+
+    def role(worker: Any) -> Any:
+        return worker.role if is_agents else None  # a flow of the user's may have a role of its own
+
     if inspect.iscoroutinefunction(work):
 
         @functools.wraps(work)
         async def awaited(self: Any, *args: Any, **kwargs: Any) -> Any:
-            with within(getattr(self, "role", None)):
+            with within(role(self)):
                 return await work(self, *args, **kwargs)
 
         return awaited
 
     @functools.wraps(work)
     def called(self: Any, *args: Any, **kwargs: Any) -> Any:
-        with within(getattr(self, "role", None)):
+        with within(role(self)):
             return work(self, *args, **kwargs)
 
     return called

@@ -421,8 +421,11 @@ def test_a_flow_is_what_its_methods_are_in(world, story):
 
     async def act(llm):
         class Evening(Flow):
+            role: str = "nobody's"
+
             @start()
             async def ask(self) -> str:
+                assert current().agent is None
                 result = await an_agent("solver", llm, tools=[times]).kickoff_async("6 * 7?")
                 return result.raw
 
