@@ -63,7 +63,7 @@ def _deaf() -> Any:
 
 
 class _Told:
-    """What LangChain calls, inline: so a run begins in the context it runs in, and before what runs in it."""
+    """What LangChain calls, inline: a thread for each thing it says would cost more than the saying."""
 
     hearing: Hearing
     raise_error = False

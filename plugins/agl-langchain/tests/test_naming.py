@@ -166,18 +166,21 @@ def test_a_graph_in_a_chain_is_the_outermost(names):
 
 @pytest.mark.parametrize("callbacks", [[], [BaseCallbackHandler()]], ids=["none", "own"])
 def test_callbacks_that_a_node_sets_itself_cut_nothing_off(names, world, callbacks):
-    """What it calls is still in it: by context."""
+    """What it calls does not say what it runs in any more, and is still in it: by context."""
 
     def tell(model):
-        inner = create_agent(model, [])
+        inner, chain = create_agent(model, []), RunnableLambda(str.upper, name="chain")
 
         async def calling(state):
+            await chain.ainvoke("x", {"callbacks": callbacks})
             return await inner.ainvoke(state, {"callbacks": callbacks})
 
         return line(("calling", calling)).ainvoke(ASKED)
 
     assert names(tell) == ["calling"]
-    assert sum(span.parent_id is None for span in world.facts(SpanRecorded)) == 1
+    spans = {span.name: span for span in world.facts(SpanRecorded)}
+    assert spans["chain chain"].parent_id == spans["node calling"].span_id
+    assert spans["invoke_agent calling"].parent_id == spans["node calling"].span_id
 
 
 def test_agents_that_take_turns_stay_apart(names):
