@@ -29,6 +29,8 @@ def stated(span: SpanRecorded) -> tuple[RewardGiven, ...]:
     beside = {name: value for name, value in found.items() if not _states(name)}
     given: dict[str, RewardGiven] = {}
     for is_first, name, value in said(found):
+        if name == _PRIMARY and not is_first:
+            continue  # it would train in the place of the first
         event = RewardGiven(
             rollout_id=span.rollout_id,
             attempt_id=span.attempt_id,

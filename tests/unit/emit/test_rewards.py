@@ -4,6 +4,8 @@ import asyncio
 import math
 
 import pytest
+from hypothesis import given as drawn
+from hypothesis import strategies as st
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -13,6 +15,7 @@ from agl_core.emit import make_link_attributes
 from agl_core.errors import BadValue, OutsideAttempt
 from agl_core.events import RewardGiven, SpanRecorded, Target
 from agl_core.otel import Processor
+from agl_core.spans import rewards
 
 STATED = {
     "agentlightning.reward.0.name": "right",
@@ -270,6 +273,14 @@ class TestGivenAsSpans:
         assert reward(rollout) is None
         assert given(rollout) == [("short", 0.25)]
 
+    def test_a_later_dimension_called_primary_is_not_the_one_that_trains(self, step, reward, given):
+        """The place counts, as in v0.3."""
+        odd = {**STATED, "agentlightning.reward.1.name": "primary"}
+        rollout = step(returning([agl.SpanCoreFields(name="a", attributes=odd)]))
+
+        assert reward(rollout) == 1.0
+        assert given(rollout) == [("primary", 1.0)]
+
     def test_what_comes_after_the_lease_was_lost_does_not_count(self, store):
         """It is kept, like any span that is late."""
 
@@ -311,3 +322,36 @@ def test_what_begins_like_a_reward_breaks_no_reader():
     assert agl.get_rewards_from_span(model) == []
     assert agl.get_reward_value(nameless) == 0.5
     assert agl.find_final_reward([]) is None
+
+
+ODD = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["0", "1", "name", "value"]), inner),
+    max_leaves=6,
+)
+NAMES = st.sampled_from(
+    [
+        *STATED,
+        "agentlightning.reward",
+        "agentlightning.reward.x",
+        "agentlightning.reward.2.value",
+        "agentlightning.reward_model",
+        "agentlightning.link.0.key_match",
+        "agentlightning.link.0.value_match",
+        "agentops.task.output",
+    ]
+)
+
+
+@drawn(st.dictionaries(NAMES, ODD | st.just('{"type": "reward", "value": 1e999}')))
+def test_whatever_a_span_says_its_rewards_are_finite_and_each_has_a_name(attributes):
+    """The door never raises, and no two rewards of a span are kept under one key."""
+    span = SpanRecorded(
+        rollout_id="ro-1", attempt_id="at-1", span_id="sp-1", name="a", attributes=attributes, started_at=1, ended_at=2
+    )
+
+    stated = rewards.stated(span)
+
+    assert all(math.isfinite(reward.value) for reward in stated)
+    assert len({rewards.key(span, reward) for reward in stated}) == len(stated)
+    assert sum(reward.name == "primary" for reward in stated) == int(agl.is_reward_span(span))
