@@ -44,6 +44,8 @@ def environment(llm: LLM | None, task: Any = None) -> dict[str, str]:
         variables["AGL_RUN_ID"] = scope.run_id
     if scope.agent is not None:
         variables["AGL_AGENT"] = scope.agent
+    if scope.parent_call is not None:
+        variables["AGL_PARENT_CALL"] = scope.parent_call
     if task is not None:
         variables["AGL_TASK"] = canonical(task).decode()
     return variables | _telemetry(scope, _hosts(os.environ))

@@ -39,6 +39,7 @@ def followed(environment: Mapping[str, str]) -> Iterator[Scope]:
             rollout_id=environment["AGL_ROLLOUT_ID"],
             attempt_id=environment["AGL_ATTEMPT_ID"],
             agent=environment.get("AGL_AGENT"),
+            parent_call=environment.get("AGL_PARENT_CALL"),
         )
         try:
             with tapped(), owned(scope):

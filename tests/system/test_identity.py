@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -130,6 +133,40 @@ def test_a_call_says_which_call_it_was_made_for(tmp_path, model, way):
     assert (plan.agent, plan.parent_call_id) == ("planner", None)
     assert [(call.agent, call.parent_call_id) for call in others] == [
         ("writer", plan.call_id), ("writer", plan.call_id), ("critic", plan.call_id), ("critic", plan.call_id)
+    ]  # fmt: skip
+
+
+def test_a_program_that_is_followed_works_for_the_agent_that_started_it(tmp_path, model, direct):
+    """Its calls have the name, and the call that led to it; an agent within it works for the program's own."""
+    (tmp_path / "program.py").write_text(
+        """
+import os, httpx
+import agl_core as agl
+
+def ask(words):
+    body = {"model": "policy", "messages": [{"role": "user", "content": words}]}
+    httpx.post(os.environ["PROVIDER"] + "/chat/completions", json=body).raise_for_status()
+
+ask("write")
+with agl.agent("critic"):
+    ask("criticise")
+"""
+    )
+
+    @agl.rollout
+    async def solve(task) -> float:
+        with agl.agent("planner"):
+            await ask(direct, said("plan"))
+            with agl.agent("writer"):
+                environment = {**os.environ, "PROVIDER": model.url, **agl.environment(None, task)}
+                command = [sys.executable, "-m", "agl_core.tap", "program.py"]
+                await asyncio.to_thread(subprocess.run, command, env=environment, cwd=tmp_path, check=True)
+        return 1.0
+
+    plan, write, criticise = calls(tmp_path, model, solve)
+
+    assert [(call.agent, call.parent_call_id) for call in (plan, write, criticise)] == [
+        ("planner", None), ("writer", plan.call_id), ("critic", write.call_id)
     ]  # fmt: skip
 
 
