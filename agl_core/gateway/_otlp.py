@@ -27,7 +27,7 @@ _JSON, _PROTOBUF = "application/json", "application/x-protobuf"
 _LIMIT = 64 << 20
 """Bytes of a request after it is inflated, as the specification recommends."""
 _ROOM = 4 * _LIMIT
-_SOON = 64 << 10
+_SOON = 16 << 10
 """Bytes up to which a body is read where it came in; more would keep model calls waiting."""
 _PATIENCE = {"retry-after": "1"}
 _REASONS = 5

@@ -81,7 +81,7 @@ def _span(given: Any, resource: Object, scope: Object) -> SentSpan:
         parent_id=span_id(parent) if parent else None,
         trace_state=_text(span, "traceState") or None,
         name=_text(span, "name"),
-        kind=enumerated(_enum(span, "kind"), KINDS),
+        kind=_enum(span, "kind", KINDS, "SPAN_KIND_"),
         attributes=_attributes(span),
         events=tuple(
             {
@@ -99,7 +99,7 @@ def _span(given: Any, resource: Object, scope: Object) -> SentSpan:
             }
             for link in _objects(span, "links")
         ),
-        status=enumerated(_enum(status, "code"), STATUSES),
+        status=_enum(status, "code", STATUSES, "STATUS_CODE_"),
         status_message=_text(status, "message") or None,
         started_at=moment(_integer(span, "startTimeUnixNano"), "startTimeUnixNano"),
         ended_at=moment(_integer(span, "endTimeUnixNano"), "endTimeUnixNano"),
@@ -193,9 +193,17 @@ def _integer(holder: Object, name: str) -> int:
     raise Unfit(f"{name} {str(holder[name])[:64]!r} is no whole number")
 
 
-def _enum(holder: Object, name: str) -> int:
-    found = holder.get(name)
-    return found if type(found) is int else 0  # its words are not OTLP, which has numbers only
+def _enum(holder: Object, name: str, words: tuple[str, ...], prefix: str) -> str:
+    """By its number, which is OTLP; by its name, which is what people write by hand, too."""
+    match holder.get(name):
+        case bool():
+            return words[0]
+        case int() as number:
+            return enumerated(number, words)
+        case str() as said if (word := said.removeprefix(prefix).lower()) in words:
+            return word
+        case _:
+            return words[0]
 
 
 def _text(holder: Object, name: str) -> str:

@@ -192,6 +192,23 @@ def test_what_nobody_knows_yet_is_ignored():
     assert (sent.kind, sent.status) == ("internal", "unset")
 
 
+@pytest.mark.parametrize(
+    ("kind", "code", "meant"),
+    [
+        (3, 2, ("client", "error")),
+        ("SPAN_KIND_CLIENT", "STATUS_CODE_ERROR", ("client", "error")),
+        ("SPAN_KIND_UNSPECIFIED", "STATUS_CODE_UNSET", ("internal", "unset")),
+        (True, None, ("internal", "unset")),
+        ("3", [], ("internal", "unset")),
+    ],
+)
+def test_a_name_written_by_hand_is_no_loss(kind: Any, code: Any, meant: tuple[str, str]):
+    """OTLP has numbers; an error that is spelt out is one all the same."""
+    (sent,) = json_traces(json.dumps(request(span(kind=kind, status={"code": code}))).encode()).items
+
+    assert (sent.kind, sent.status) == meant
+
+
 @pytest.mark.parametrize("nothing", [b"{}", b'{"resourceSpans": null}', b'{"resourceSpans": [{"scopeSpans": [{}]}]}'])
 def test_an_empty_request_has_no_spans(nothing: bytes):
     """In any way to be empty."""
