@@ -41,7 +41,7 @@ def begun(above: Run, task: Any) -> str | None:
 def _is_agents(graph: Run, task: Any) -> bool:
     if graph.metadata.get("ls_integration") == "langchain_create_agent":
         return True
-    # Versions before 1.2, and `create_react_agent`, say so by their code only.
+    # Older versions, and `create_react_agent`, say so by their code only.
     code = next(iter(getattr(task.proc, "steps", ())), task.proc)
     found = getattr(code, "func", None) or getattr(code, "afunc", None)
     return getattr(found, "__module__", None) in _MAKERS
