@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.metadata
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -157,7 +156,6 @@ def test_the_readme_names_the_versions_that_were_tested():
     rows = [line.split("|")[1].strip() for line in lines if line.startswith("| 1.")]
 
     assert (rows[0], rows[-1]) == TESTED
-    assert importlib.metadata.version("crewai") in rows
 
 
 def test_a_span_that_cannot_be_told_is_counted(monkeypatch, world):
