@@ -252,9 +252,8 @@ def _story(path: Path, result: dict[str, Any], movements: Sequence[str]) -> _Sto
     with SqliteLog(path, projections=CORE, readonly=True) as log:
         rollouts = log.rows("select grp, task_id, repeat, mode, status from rollouts order by grp, task_id, repeat")
         # What they were asked may name rollouts, whose ids are others in every run.
-        steps = [
-            str(label) for (label,) in log.rows("select data ->> 'label' from events where type = 'step.recorded'")
-        ]
+        asked = "select json_extract(data, '$.label') from events where type = 'step.recorded'"
+        steps = [str(label) for (label,) in log.rows(asked)]
         return _Story(
             result=result,
             movements=tuple(movements),
