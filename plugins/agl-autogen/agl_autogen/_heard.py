@@ -113,8 +113,7 @@ class Heard:
         # Whoever still has this in a context of his keeps no agent alive.
         self.work = None
         try:
-            attributes = {**self._fact.attributes, **(came_of(results[0]) if came_of is not None and results else {})}
-            message = None
+            attributes, message = {**self._fact.attributes, **self._said(came_of, results)}, None
             if raised is not None and not isinstance(raised, GeneratorExit):
                 attributes["error.type"], message = type(raised).__name__, str(raised)
             status = "error" if "error.type" in attributes else "ok"
@@ -124,6 +123,13 @@ class Heard:
             self.around.expect(self.around.recorder.record(fact, self.around))
         except Exception as error:  # noqa: BLE001 - the rim: the agent works on, whatever becomes of its spans
             _lost(self.around, error)
+
+    def _said(self, came_of: CameOf | None, results: Sequence[Any]) -> Mapping[str, Any]:
+        try:
+            return came_of(results[0]) if came_of is not None and results else {}
+        except Exception as error:  # noqa: BLE001 - the rim: what came of it is the user's own; that it was done is kept
+            _lost(self.around, error)
+            return {}
 
 
 class Hearing:

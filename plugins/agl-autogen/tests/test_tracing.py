@@ -238,6 +238,29 @@ async def _shown(thing: Any) -> str:
     return type(thing).__name__
 
 
+async def _made() -> Any:
+    """A tool that gives anything."""
+    return Odd()
+
+
+def test_a_result_without_words_costs_no_span(world, monkeypatch):
+    """That it was done is kept; that what came of it was not, is counted."""
+    # AutoGen itself would fail at it, for its own event.
+    monkeypatch.setattr("autogen_core.tools._base.ToolCallEvent", lambda **_said: "called")
+    monkeypatch.setattr(FunctionTool, "return_value_as_string", lambda _self, value: value)
+
+    async def story():
+        scope = await world.scope()
+        with world.attempt(scope):
+            await FunctionTool(_made, "Make.", name="make").run_json({}, autogen_core.CancellationToken())
+        return scope
+
+    scope = asyncio.run(story())
+
+    assert [(span.name, span.status) for span in world.facts(SpanRecorded, scope)] == [("execute_tool make", "ok")]
+    assert [lost.why for lost in world.facts(CaptureLost)] == ["LookupError"]
+
+
 def test_what_cannot_be_told_is_counted_and_the_agent_works_on(world):
     """It costs the span, and says so in the log."""
 

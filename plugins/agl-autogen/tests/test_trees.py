@@ -6,9 +6,9 @@ import asyncio
 import threading
 
 import pytest
-from autogen_agentchat.agents import AssistantAgent, MessageFilterAgent, SocietyOfMindAgent
+from autogen_agentchat.agents import AssistantAgent, BaseChatAgent, MessageFilterAgent, SocietyOfMindAgent
 from autogen_agentchat.agents._message_filter_agent import MessageFilterConfig
-from autogen_agentchat.base import TaskResult
+from autogen_agentchat.base import Response, TaskResult
 from autogen_agentchat.messages import TextMessage
 from autogen_agentchat.teams import (
     DiGraphBuilder,
@@ -20,6 +20,7 @@ from autogen_agentchat.teams import (
 )
 from autogen_agentchat.tools import AgentTool, TeamTool
 from autogen_core import CancellationToken
+from autogen_core.models import UserMessage
 from autogen_core.tools import FunctionTool
 from pydantic import BaseModel
 
@@ -487,6 +488,63 @@ def test_a_stream_that_is_left_leaves_what_had_begun(world, played):
         "invoke_agent brief": "ok",
     }
     assert names == [None, None]
+
+
+def test_a_stream_that_is_dropped_ends_when_it_is_collected(world, played):
+    """In a task of the loop's, whose context is another one."""
+
+    async def story(model) -> None:
+        stream = forecaster(model).run_stream(task="Kyiv?")
+        await anext(stream)
+        del stream
+        for _turn_of_the_loop in range(20):
+            await asyncio.sleep(0)
+
+    scope = played(story)
+
+    assert world.tree(scope) == [("invoke_agent forecaster", "forecaster", [])]
+
+
+class Pair(BaseChatAgent):
+    """An agent with two voices, which it names itself, over several steps of its stream."""
+
+    def __init__(self, model) -> None:
+        super().__init__("pair", "A pair.")
+        self._model = model
+
+    @property
+    def produced_message_types(self):
+        """Of text."""
+        return (TextMessage,)
+
+    async def on_messages(self, messages, cancellation_token) -> Response:
+        """Not this way."""
+        raise NotImplementedError
+
+    async def on_messages_stream(self, messages, cancellation_token):
+        """A word of each voice, and one of its own."""
+        for voice in ("left", "right"):
+            with named(voice):
+                yield TextMessage(content="I", source="pair")
+                await self._model.create([UserMessage(content=voice, source="user")])
+        await self._model.create([UserMessage(content="both", source="user")])
+        yield Response(chat_message=TextMessage(content="done", source="pair"))
+
+    async def on_reset(self, cancellation_token) -> None:
+        """Nothing to forget."""
+
+
+def test_names_that_an_agent_gives_itself_hold_over_its_steps(world, played):
+    """And do not come out to who reads them."""
+
+    async def story(model) -> None:
+        names = {current().agent async for _message in Pair(model).run_stream(task="Go")}
+        assert names == {None}
+
+    scope = played(story)
+
+    assert called(world, scope) == ["left", "right", "pair"]
+    assert world.tree(scope) == [("invoke_agent pair", "pair", [])]
 
 
 def test_two_streams_read_in_turns_stay_apart(world, played):
