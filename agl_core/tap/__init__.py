@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from agl_core.tap._attaching import Attaching, Part
 from agl_core.tap._following import followed
 from agl_core.tap._importing import Importing
 from agl_core.tap._patch import Patch
 from agl_core.tap._strays import STRAYS
 from agl_core.tap._tapped import tapped, tapping
 
-__all__ = ["STRAYS", "Importing", "Patch", "followed", "tapped", "tapping"]
+__all__ = ["STRAYS", "Attaching", "Importing", "Part", "Patch", "followed", "tapped", "tapping"]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import re
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from types import ModuleType
 
 import agl_openai_agents
@@ -15,9 +17,10 @@ from agents import trace
 from agents.tracing import Span, TraceProvider, custom_span, get_trace_provider, set_trace_provider
 from agents.tracing.provider import DefaultTraceProvider
 from agl_openai_agents import agl_install_tracer
-from agl_openai_agents._tracing import _Tracer, tracing
+from agl_openai_agents._tracing import TESTED, attaching, tracing
 
-from agl_core.events import TracerAttached
+from agl_core.errors import TracerFailed
+from agl_core.events import PluginFailed, TracerAttached
 
 LATE = """
 import sys
@@ -41,7 +44,7 @@ with SqliteLog(":memory:", projections=CORE) as log:
 @pytest.fixture
 def tracer(monkeypatch):
     """A tracer of the process's own, new."""
-    made = _Tracer()
+    made = attaching()
     monkeypatch.setattr("agl_openai_agents._tracing._of_this_process", lambda: made)
     return made
 
@@ -65,22 +68,20 @@ def test_without_the_sdk_there_is_no_tracer(monkeypatch, world):
 
 
 @pytest.mark.usefixtures("tracer")
-def test_an_sdk_of_another_shape_is_left_alone_and_said_once(monkeypatch, world, caplog):
-    """The run goes on, without spans."""
+def test_a_folder_of_that_name_is_left_alone(monkeypatch, world, caplog):
+    """The SDK is installed, and the user's own `agents` is found before it."""
     monkeypatch.setitem(sys.modules, "agents", ModuleType("agents"))
 
-    for _ in range(2):
-        with tracing(world.recorder):
-            pass
+    with tracing(world.recorder):
+        pass
 
-    assert [record.levelname for record in caplog.records] == ["WARNING"]
-    assert "cannot attach" in caplog.text
+    assert caplog.text == ""
     assert world.facts(TracerAttached) == []
 
 
 @pytest.mark.usefixtures("tracer")
-def test_a_provider_that_makes_spans_otherwise_is_left_alone(world, caplog):
-    """A host's own may take other arguments than the SDK's."""
+def test_a_provider_that_makes_spans_otherwise_fails_the_run(world):
+    """A host's own may take other arguments than the SDK's; it stays where it is."""
 
     class Other:
         def create_span(self, words):
@@ -88,13 +89,23 @@ def test_a_provider_that_makes_spans_otherwise_is_left_alone(world, caplog):
 
     before, other = get_trace_provider(), Other()
     set_trace_provider(other)
-    with tracing(world.recorder):
-        during = get_trace_provider()
-    after = get_trace_provider()
-    set_trace_provider(before)
+    try:
+        with pytest.raises(TracerFailed, match="openai-agents"), tracing(world.recorder):
+            pass
+        after = get_trace_provider()
+    finally:
+        set_trace_provider(before)
 
-    assert during is after is other
-    assert "cannot attach" in caplog.text
+    assert after is other
+    (failed,) = world.facts(PluginFailed)
+    assert (failed.name, failed.hook) == ("openai-agents", "agl_install_tracer")
+
+
+def test_the_readme_names_the_versions_that_were_tested():
+    """The same that the warning goes by."""
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+
+    assert all(re.search(rf"^\| {re.escape(tested)}\.\d+ \|", readme, re.MULTILINE) for tested in TESTED)
 
 
 def test_a_provider_that_a_host_puts_in_stays(world):
