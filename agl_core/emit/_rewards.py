@@ -74,10 +74,20 @@ def rewards_of(
     ]
 
 
-def _primary(reward: Mapping[str, Any], primary_key: str | None) -> str:
-    called = primary_key or (_PRIMARY if len(reward) != 1 else next(iter(reward)))
+def _primary(reward: Mapping[Any, Any], primary_key: str | None) -> str:
+    if not reward:
+        raise BadValue("reward", reward, why="it is empty: a reward is a number, or a dict of at least one")
+    if strange := [name for name in reward if not isinstance(name, str)]:
+        raise BadValue("reward", dict(reward), why=f"the name of a reward is text, and {strange[0]!r} is none")
+    names = ", ".join(sorted(reward))
+    called: str = primary_key or (_PRIMARY if len(reward) != 1 else next(iter(reward)))
+    if called not in reward and primary_key is None:
+        why = (
+            f"which one trains is not said: call it `primary`, or `emit_reward(..., primary_key=)` with one of {names}"
+        )
+        raise BadValue("reward", dict(reward), why=why)
     if called not in reward:
-        raise BadValue("primary_key", called, why=f"name one of {', '.join(sorted(reward)) or 'nothing'}")
+        raise BadValue("primary_key", called, why=f"name one of {names}")
     if called != _PRIMARY and _PRIMARY in reward:
         raise BadValue("primary_key", called, why="one of the rewards is called `primary`, and that is the one")
     return called

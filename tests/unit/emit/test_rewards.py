@@ -144,6 +144,22 @@ def test_what_is_no_reward_is_refused(step, value, given):
     assert given(rollout) == []
 
 
+@pytest.mark.parametrize(
+    ("reward", "primary_key", "cure"),
+    [
+        ({"a": 1.0, "b": 2.0}, None, "call it `primary`.* one of a, b"),
+        ({"a": 1.0, "b": 2.0}, "c", "name one of a, b"),
+        ({}, None, "at least one"),
+        ({1: 1.0, "a": 2.0}, "a", "1 is none"),
+        (1.0, "a", "dict of rewards"),
+    ],
+)
+def test_a_dict_that_does_not_say_which_trains_gets_the_cure(reward, primary_key, cure):
+    """Also where it was returned, and there is no `primary_key` to give."""
+    with pytest.raises(BadValue, match=cure):
+        agl.emit_reward(reward, primary_key=primary_key, propagate=False)
+
+
 def test_a_primary_key_that_contradicts_the_names_is_refused():
     """One of them is called `primary`, and another is said to be it."""
     with pytest.raises(BadValue, match="called `primary`"):
