@@ -118,10 +118,12 @@ NOTIFIED = [
     "agl_recorded",
     "agl_run_started",
     "agl_run_finished",
+    "on_enqueue",
     "on_rollout_start",
     "on_trace_start",
     "on_trace_end",
     "on_rollout_end",
+    "on_succeeded",
 ]
 
 
