@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import sys
 import time
@@ -12,7 +13,7 @@ from agl_core.errors import PluginBroken
 from agl_core.plugins._asking import told
 from agl_core.plugins._found import Found, Loaded
 
-__all__ = ["broken", "imported"]
+__all__ = ["broken", "imported", "say_once"]
 
 _LONG = 5.0
 """Seconds of loading after which a plugin is named."""
@@ -55,3 +56,9 @@ def broken(one: Found, error: PluginBroken) -> Loaded:
         error=error.why,
         traceback="".join(traceback.format_exception(cause)) if cause else None,
     )
+
+
+@functools.cache
+def say_once(name: str, why: str) -> None:
+    """Warn that a plugin is left out: what it would have brought is missing from all that follows. Once a process."""
+    _log.warning("plugin %r is broken, and left out: %s", name, why)

@@ -22,7 +22,7 @@ from agl_core.plugins._asking import GUILTY, Asking, told
 from agl_core.plugins._faults import refuse_faults
 from agl_core.plugins._found import BUILTIN, Found, Loaded, found, names, unwanted
 from agl_core.plugins._gathered import Gathered
-from agl_core.plugins._loading import broken, imported
+from agl_core.plugins._loading import broken, imported, say_once
 from agl_core.plugins._tracing import tracing
 from agl_core.record import Draft, Record
 
@@ -78,6 +78,9 @@ class Plugins:
         plugins.loaded.sort(key=lambda loaded: loaded.name)
         if not lenient:
             plugins._require(names("AGL_REQUIRED_PLUGINS"))
+            for loaded in plugins.loaded:
+                if loaded.error:
+                    say_once(loaded.name, loaded.error)
         return plugins
 
     def register(

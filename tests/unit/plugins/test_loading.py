@@ -50,6 +50,18 @@ def test_a_plugin_that_does_not_load_is_listed_with_its_error(install, source, e
     assert not plugins.manager.has_plugin("bad")
 
 
+def test_what_is_left_out_is_said_once(install, caplog):
+    """A run without its tracer looks like one whose agents did nothing; who lists plugins sees it there."""
+    install("said-once", "raise ValueError('no')")
+
+    Plugins.load(lenient=True)
+    assert caplog.text == ""
+    Plugins.load()
+    Plugins.load()
+
+    assert caplog.text.count("plugin 'said-once' is broken, and left out: ValueError: no") == 1
+
+
 def test_a_person_who_interrupts_is_obeyed(install):
     """Loading stops; the plugin that was loading is named."""
     install("slow", "raise KeyboardInterrupt")
