@@ -50,7 +50,7 @@ socket.socket.connect = socket.socket.connect_ex = refuse
 @pytest.fixture
 def tracer(monkeypatch):
     """A tracer that has seen nothing yet, in the place of the process's."""
-    tracer = _tracing._Tracer()
+    tracer = _tracing.attaching()
     monkeypatch.setattr(_tracing, "_of_this_process", lambda: tracer)
     return tracer
 
@@ -125,7 +125,7 @@ def test_a_crewai_of_another_shape_that_is_imported_late_disturbs_no_agent(monke
     monkeypatch.delitem(sys.modules, "crewai")
 
     with tracing(world.recorder):
-        tracer._imported(ModuleType("crewai"))
+        tracer._attach("crewai", ModuleType("crewai"))
 
     (failed,) = world.facts(PluginFailed)
     assert (failed.name, failed.hook) == ("crewai", "agl_install_tracer")
@@ -139,7 +139,7 @@ def test_a_crewai_of_another_shape_that_is_imported_late_disturbs_no_agent(monke
 )
 def test_a_version_that_was_not_tested_is_said_once(monkeypatch, world, caplog, there, warned):
     """And it is attached to all the same."""
-    monkeypatch.setattr(_tracing, "version", lambda _name: there)
+    monkeypatch.setattr("agl_core.tap._attaching.version", lambda _name: there)
 
     for _ in range(2):
         with tracing(world.recorder):

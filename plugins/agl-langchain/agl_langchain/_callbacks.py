@@ -41,9 +41,11 @@ class Callbacks:
         self._hook = next((hook for hook in self._hooks() if hook[0] is variable), None)
         if self._hook is None:
             raise TypeError("it takes no handler for every run")
+        self._hearing.is_on = True
 
     def stop(self) -> None:
         """Take it out, for which LangChain has no word of its own."""
+        self._hearing.is_on = False
         hooks = self._hooks()
         if self._hook in hooks:
             hooks.remove(self._hook)

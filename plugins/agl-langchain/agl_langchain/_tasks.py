@@ -44,9 +44,11 @@ class Tasks:
             raise TypeError("its tasks are not what they were")
         self._put("run_with_retry", run, self._around(run))
         self._put("arun_with_retry", arun, self._around_async(arun))
+        self._hearing.is_on = True
 
     def stop(self) -> None:
         """Stand around no more."""
+        self._hearing.is_on = False
         for name, original in self._originals.items():
             # Whoever has put theirs over ours calls ours, which does nothing any more.
             if getattr(self._module, name) is self._ours[name]:
