@@ -17,6 +17,8 @@ from agl_core.plugins import Plugins
 __all__ = ["write"]
 
 _SUFFIX = ".jinja"
+_WORDS = {"Adapted", "Any", "Callable", "Dropped", "Mapping", "Row", "Sequence", "Trace"}
+"""What the templates' own classes are not to be called."""
 _PROMISES = "Its promises are the tests of `{}`."
 _KINDS: Mapping[str, tuple[str, str, str]] = {
     "adapter": (
@@ -62,31 +64,38 @@ def write(name: str, kind: str, *, into: Path) -> tuple[Path, list[str]]:
     folder = into / f"agl-{name}"
     if folder.exists():
         raise BadValue("name", name, why=f"{folder} is there already, and nothing is overwritten")
-    module = f"agl_{name.replace('-', '_')}"
+    snake, title = name.replace("-", "_"), "".join(part.capitalize() for part in name.split("-"))
     words = {
         "name": name,
-        "module": module,
-        "snake": name.replace("-", "_"),
-        "title": "".join(part.capitalize() for part in name.split("-")),
+        "module": f"agl_{snake}",
+        "snake": snake,
+        "title": f"{title}{kind.capitalize()}" if title in _WORDS else title,
         "requires": _requires(version("agl-core")),
     }
     hook, what, further = _KINDS[kind]
     words |= {"kind": kind, "hook": hook, "what": what.format(name=name), "next": further}
-    into.mkdir(parents=True, exist_ok=True)
+    try:
+        _written(folder, kind, words)
+    except OSError as error:
+        raise BadValue("into", str(into), why=f"nothing can be written there: {error.strerror or error}") from None
+    return folder, sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def _written(folder: Path, kind: str, words: dict[str, str]) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
     # Beside its place: a rename is whole, or it is not.
-    scratch = Path(tempfile.mkdtemp(prefix=f".agl-{name}-", dir=into))
+    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         for path, text in _rendered(kind, words):
-            target = scratch / path.replace("MODULE", module).replace("dot.", ".")
+            target = scratch / path.replace("MODULE", words["module"]).replace("dot.", ".")
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(text, "utf-8")
-        (scratch / module / "py.typed").touch()
+        (scratch / words["module"] / "py.typed").touch()
         scratch.chmod(0o755)
         scratch.rename(folder)
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
         raise
-    return folder, sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
 def _good(name: str) -> str:

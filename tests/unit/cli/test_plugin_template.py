@@ -89,4 +89,24 @@ def test_what_cannot_be_written_leaves_nothing(new, tmp_path, monkeypatch):
     done = new("my-own")
 
     assert done.exit_code == 1
+    assert "nothing can be written there: disk full" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_none_is_refused(new, tmp_path):
+    """With a code, and no traceback."""
+    (tmp_path / "file").touch()
+
+    done = new("my-own", "--into", "file/below")
+
+    assert done.exit_code == 1
+    assert "nothing can be written there" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["row", "trace", "any"])
+def test_a_name_of_the_templates_own_is_told_apart(new, tmp_path, name):
+    """The class is another one than the row's."""
+    new(name, "--kind", "adapter")
+
+    source = (tmp_path / f"agl-{name}/agl_{name}/_adapter.py").read_text()
+    assert f"class {name.capitalize()}Adapter:" in source
