@@ -12,9 +12,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from agl_core.errors import AglError, BadValue
+from agl_core.events import PluginFailed
 from agl_core.plugins import Plugins
 from agl_core.recorder import Recorder, Scope, owned
-from agl_core.tap._tapped import tapped
 
 __all__ = ["followed", "main"]
 
@@ -24,17 +24,20 @@ _USAGE = "usage: python -m agl_core.tap (PROGRAM | -m MODULE) [ARGUMENT ...]"
 
 @contextmanager
 def followed(environment: Mapping[str, str]) -> Iterator[Scope]:
-    """While it lasts, this process works for the attempt that `agl.environment()` tells of, and is tapped.
+    """While it lasts, this process works for the attempt that `agl.environment()` tells of, and is traced.
 
-    At its end all that was captured is in the log. `BadValue` when the environment tells of none.
+    A tracer that cannot attach is a `plugin.failed`: the program is not ours to stop. At its end all that was captured
+    is in the log. `BadValue` when the environment tells of none.
     """
     missing = [name for name in ("AGL_LOG", "AGL_ROLLOUT_ID", "AGL_ATTEMPT_ID") if not environment.get(name)]
     if missing:
         why = "start the program inside an agent, with env={**os.environ, **agl.environment(None, task)}"
         raise BadValue("environment", missing, why=f"these variables are missing: {why}")
-    with Plugins.load().open_log(environment["AGL_LOG"]) as log:
+    plugins = Plugins.load()
+    with plugins.open_log(environment["AGL_LOG"]) as log:
+        recorder = Recorder(log)
         scope = Scope(
-            recorder=Recorder(log),
+            recorder=recorder,
             run_id=environment.get("AGL_RUN_ID"),
             rollout_id=environment["AGL_ROLLOUT_ID"],
             attempt_id=environment["AGL_ATTEMPT_ID"],
@@ -42,7 +45,7 @@ def followed(environment: Mapping[str, str]) -> Iterator[Scope]:
             parent_call=environment.get("AGL_PARENT_CALL"),
         )
         try:
-            with tapped(), owned(scope):
+            with plugins.tracing(recorder, lambda failed: _untraced(recorder, failed)), owned(scope):
                 yield scope
         finally:
             writes = list(scope.pending)
@@ -50,6 +53,11 @@ def followed(environment: Mapping[str, str]) -> Iterator[Scope]:
             if lost := [write for write in writes if write.exception() is not None]:
                 # Whoever opens the log next finds these calls under way, by a process that is no more.
                 _log.warning("%d facts of %s could not be kept", len(lost), scope.attempt_id)
+
+
+def _untraced(recorder: Recorder, failed: PluginFailed) -> None:
+    _log.warning("tracer %s cannot attach: %s", failed.name, failed.why)
+    recorder.note(failed)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -119,6 +119,38 @@ def test_an_unmodified_program_is_captured_by_its_variables(framework, tmp_path)
     assert [fact.value for fact in facts if isinstance(fact, RewardGiven)] == [1.0]
 
 
+def test_a_followed_program_has_its_agents_in_the_trace(framework, tmp_path):
+    """Past the gateway, in a process of its own: each call bears the name of its agent, and so do spans."""
+    program = PROGRAMS / f"{framework.program}.py"
+
+    with ScriptedModel(script) as model:
+
+        @agl.rollout
+        def start(task: dict) -> float:
+            told = {"OPENAI_BASE_URL": model.url, "OPENAI_API_KEY": "sk-opens-nothing"}
+            done = subprocess.run(
+                [sys.executable, "-m", "agl_core.tap", str(program)],
+                env={**os.environ, **told, **agl.environment(None, task)},
+                cwd=tmp_path,
+                capture_output=True,
+                text=True,
+                timeout=PATIENCE,
+                check=False,
+            )
+            assert done.returncode == 0, done.stderr[-2000:]
+            return float("42" in done.stdout)
+
+        agl.Trainer(store=str(tmp_path / "log.db")).fit(start, train_dataset=[{"question": "6 * 7?"}])
+        asked = len(model.requests)
+
+    facts = facts_of(tmp_path / "log.db")
+    calls = [fact for fact in facts if isinstance(fact, CallRecorded)]
+    named = {fact.agent for fact in facts if isinstance(fact, SpanRecorded)}
+    assert len(calls) == asked >= 2
+    assert {call.agent for call in calls} == set(framework.agents or (None,))
+    assert set(framework.agents) <= named
+
+
 def test_one_agent_of_it_is_trained_for_a_step(framework, small, tmp_path, monkeypatch):
     """Its calls go through the gateway to a real model, bear their agent's name, and move its weights."""
     pytest.importorskip("agl_grpo")
