@@ -191,7 +191,7 @@ async def test_a_bomb_is_refused_before_it_goes_off(scene: Scene):
         (b"{", JSON, 400, "BAD_OTLP"),
         (b"[]", JSON, 400, "BAD_OTLP"),
         (b"\xff\xff", PROTOBUF, 400, "BAD_OTLP"),
-        (gzip.compress(b"{}")[:-4], GZIP, 400, "BAD_GZIP"),
+        (gzip.compress(b"{}", mtime=0)[:-4], GZIP, 400, "BAD_GZIP"),
         (b"{}", GZIP, 400, "BAD_GZIP"),
         (b"{}", {"content-type": "text/plain"}, 415, "BAD_CONTENT_TYPE"),
         (b"{}", {**JSON, "content-encoding": "zstd"}, 415, "BAD_CONTENT_ENCODING"),
