@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import threading
+import types
 
 import pytest
 from autogen_agentchat.agents import AssistantAgent, BaseChatAgent, MessageFilterAgent, SocietyOfMindAgent
@@ -26,7 +28,7 @@ from pydantic import BaseModel
 
 from agl_core.events import CallRecorded, SpanRecorded, ToolCall
 from agl_core.recorder import agent as named
-from agl_core.recorder import current
+from agl_core.recorder import attributed, current
 from agl_core.spans import meaning
 from agl_core.testing import Answer, Asked, Refusal
 
@@ -505,6 +507,51 @@ def test_a_stream_that_is_dropped_ends_when_it_is_collected(world, played):
     assert world.tree(scope) == [("invoke_agent forecaster", "forecaster", [])]
 
 
+@types.coroutine
+def never():
+    """Waits for nobody, without a loop."""
+    yield
+
+
+def test_work_that_nobody_awaits_any_more_is_closed_anywhere(world):
+    """As the garbage collector does it: in a context that it did not begin in."""
+    waiting = FunctionTool(_waiting, "Wait.", name="wait")
+    scope = asyncio.run(world.scope())
+
+    with world.attempt(scope):
+        work = waiting.run_json({}, CancellationToken())
+        contextvars.copy_context().run(work.send, None)
+        work.close()
+        name = current().agent
+
+    assert world.tree(scope) == [("execute_tool wait", None, [])]
+    assert name is None
+
+
+async def _waiting() -> str:
+    """A tool that is never done."""
+    await never()
+    return "never"
+
+
+def test_an_attempt_inside_an_attempt_has_a_tree_of_its_own(world, played):
+    """A tool that tries something out in a rollout of its own."""
+    inner = asyncio.run(world.scope())
+
+    async def story(model) -> None:
+        async def attempt() -> str:
+            with attributed(inner):
+                await AssistantAgent("solver", model).run(task="6 * 7?")
+            return "tried"
+
+        await AssistantAgent("boss", model, tools=[attempt], reflect_on_tool_use=True).run(task="Go")
+
+    scope = played(story)
+
+    assert world.tree(scope) == [("invoke_agent boss", "boss", [("execute_tool attempt", "boss", [])])]
+    assert world.tree(inner) == [("invoke_agent solver", "solver", [])]
+
+
 class Pair(BaseChatAgent):
     """An agent with two voices, which it names itself, over several steps of its stream."""
 
@@ -545,6 +592,23 @@ def test_names_that_an_agent_gives_itself_hold_over_its_steps(world, played):
 
     assert called(world, scope) == ["left", "right", "pair"]
     assert world.tree(scope) == [("invoke_agent pair", "pair", [])]
+
+
+def test_a_stream_that_is_closed_is_closed_at_once(world, played):
+    """A team whose stream was left can run again, as it can without the tracer."""
+
+    async def story(model) -> None:
+        team = RoundRobinGroupChat([AssistantAgent("writer", model)], max_turns=1)
+        stream = team.run_stream(task="Go")
+        await anext(stream)
+        await stream.aclose()
+        assert current().agent is None
+        await team.run(task="Again")
+
+    scope = played(story)
+
+    once = ("invoke_workflow RoundRobinGroupChat", None, [("invoke_agent writer", "writer", [])])
+    assert world.tree(scope) == [once, once]
 
 
 def test_two_streams_read_in_turns_stay_apart(world, played):
