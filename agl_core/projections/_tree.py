@@ -8,7 +8,7 @@ from typing import Literal
 
 from agl_core.events import CallRecorded, SpanRecorded
 from agl_core.projections._trace import Trace, TraceReward
-from agl_core.spans import Kind, SpanMeaning, meaning
+from agl_core.spans import DIALECTS, Kind, SpanDialect, SpanMeaning, meaning
 
 __all__ = ["Node", "tree"]
 
@@ -39,14 +39,14 @@ class Node:
     below: tuple[Node, ...] = ()
 
 
-def tree(trace: Trace) -> tuple[Node, ...]:
+def tree(trace: Trace, *, dialects: Sequence[SpanDialect] = DIALECTS) -> tuple[Node, ...]:
     """What the attempt that counts did, from the outside in. Pure: the same trace gives the same tree.
 
     A call hangs in the innermost span of its agent that was under way when it began; one whose agent no span tells
     of, in a node of that agent, where the call it was made for leads to. Where two places fit equally, the one around
     both is taken. A span that tells of a call the wire had too is that call's.
     """
-    grown = _Grown(trace)
+    grown = _Grown(trace, dialects)
     for call in trace.calls:
         grown.hang(call)
     for reward in trace.rewards:
@@ -96,9 +96,9 @@ class _Twig:
 class _Grown:
     """A tree in the making."""
 
-    def __init__(self, trace: Trace) -> None:
+    def __init__(self, trace: Trace, dialects: Sequence[SpanDialect]) -> None:
         self._root = _Twig("other", "", None, None)
-        self._spans = {span.span_id: _of_span(span) for span in trace.spans}
+        self._spans = {span.span_id: _of_span(span, dialects) for span in trace.spans}
         self._calls: dict[str, _Twig] = {}
         self._of_calls: dict[tuple[int, str, str | None], _Twig] = {}
         """By place, name and the call they work for: agents that no span tells of."""
@@ -166,8 +166,8 @@ class _Grown:
         return shared[-1]
 
 
-def _of_span(span: SpanRecorded) -> _Twig:
-    told = meaning(span)
+def _of_span(span: SpanRecorded, dialects: Sequence[SpanDialect]) -> _Twig:
+    told = meaning(span, dialects=dialects)
     name = {"tool": told.tool, "agent": told.agent, "handoff": told.handed_to, "model_call": told.model}.get(told.kind)
     return _Twig(told.kind, name or told.name, span.span_id, told.agent, span=span, meaning=told)
 

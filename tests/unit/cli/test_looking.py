@@ -194,4 +194,8 @@ def test_a_rollout_is_a_tree(story, ask):
 
     assert '├─ call policy  0.2 s  10+3 tokens  -> calculator({"expression": "6*7"})' in drawn.output
     assert "└─ reward primary  = 0.875 by agent" in drawn.output
-    assert [(one["kind"], one.get("value")) for one in told["tree"]] == [("call", None), ("call", None), ("reward", 0.875)]
+    assert [(one["kind"], one.get("value")) for one in told["tree"]] == [
+        ("call", None),
+        ("call", None),
+        ("reward", 0.875),
+    ]

@@ -11,7 +11,7 @@ import pytest
 from agl_core.cli._tree import branches, drawn
 from agl_core.events import CallRecorded, Choice, Message, ModelCall, RewardGiven, SpanRecorded, Target, ToolCall
 from agl_core.projections import Node, Trace, TraceReward, tree
-from agl_core.spans import meaning
+from agl_core.spans import SpanMeaning, meaning
 
 CORPUS = Path(__file__).parents[1] / "spans" / "corpus"
 ADD = [("tool", "add", [])]
@@ -264,3 +264,22 @@ def test_the_tree_is_plain_json():
     assert (told["kind"], told["name"], told["dialect"]) == ("agent", "adder", "gen_ai")
     assert (work["tool"], work["arguments"], work["result"]) == ("add", {"a": 40, "b": 2}, "42")
     assert "below" not in work
+
+
+def test_a_dialect_of_somebodys_own_is_understood():
+    """What a plugin knows of spans, the tree shows."""
+
+    class Acme:
+        NAME = "acme"
+
+        def read(self, span: SpanRecorded) -> SpanMeaning | None:
+            tool = span.attributes.get("acme.tool")
+            return SpanMeaning(kind="tool", name=span.name, dialect="acme", tool=tool) if tool else None
+
+    seen = trace(span("sp-1", (1, 2), acme_tool="hammer"), span("sp-2", (3, 4)))
+
+    assert [(node.kind, node.name) for node in tree(seen, dialects=(Acme(),))] == [
+        ("tool", "hammer"),
+        ("other", "sp-2"),
+    ]
+    assert [node.kind for node in tree(seen)] == ["other", "other"]
