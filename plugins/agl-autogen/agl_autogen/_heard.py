@@ -136,7 +136,7 @@ class Hearing:
     """What a place asks when something begins there."""
 
     def __init__(self) -> None:
-        self.is_on = True
+        self.is_on = False
         """Whoever has put theirs around ours keeps ours, which then does nothing."""
         self.teams: tuple[Any, Any] | None = None
         """The modules of a team's members and its manager, once they are there."""

@@ -8,7 +8,9 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["Place"]
+from agl_autogen._heard import Hearing
+
+__all__ = ["Place", "Places"]
 
 _log = logging.getLogger(__name__)
 Wrap = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -47,3 +49,31 @@ class Place:
         else:
             # Theirs calls ours; taking ours out would take theirs out too. Ours does nothing from here on.
             _log.warning("%s.%s was replaced since, and is left alone", self._owner.__qualname__, self._name)
+
+
+class Places:
+    """Those of one module, put there and taken back together."""
+
+    def __init__(self, places: list[Place], hearing: Hearing) -> None:
+        self._places, self._hearing = places, hearing
+        self._done: list[Place] = []
+
+    def start(self) -> None:
+        """Put all of them there, or none."""
+        self._hearing.is_on = True
+        try:
+            for place in self._places:
+                place.put()
+                self._done.append(place)
+        except Exception:
+            self._back()
+            raise
+
+    def stop(self) -> None:
+        """Each is the very object it was."""
+        self._hearing.is_on = False
+        self._back()
+
+    def _back(self) -> None:
+        while self._done:
+            self._done.pop().back()
