@@ -242,6 +242,30 @@ def test_an_unmodified_program_needs_variables_only(tmp_path):
     assert [fact.value for fact in facts if isinstance(fact, RewardGiven)] == [1.0]
 
 
+def test_the_same_program_followed_says_who_asked(tmp_path):
+    """In a process of its own, with the tracer in it: agents and team are in the trace."""
+    path, program = tmp_path / "log.db", tmp_path / "team.py"
+    program.write_text(UNMODIFIED)
+
+    @agl.rollout
+    def asking(task: dict) -> float:
+        environment = {**os.environ, **agl.environment(None, task)}
+        command = [sys.executable, "-m", "agl_core.tap", str(program)]
+        subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=PATIENCE)
+        return 1.0
+
+    with ScriptedModel(script) as model, pytest.MonkeyPatch.context() as variables:
+        variables.setenv("OPENAI_BASE_URL", model.url)
+        variables.setenv("OPENAI_API_KEY", "sk-of-the-provider")
+        agl.Trainer(algorithm=agl.Baseline(n_epochs=1), store=str(path)).fit(asking, train_dataset=[{"q": 1}])
+    with agl.open_log(str(path), readonly=True) as log:
+        facts = [record.event for record in log.read()]
+
+    assert made_by(facts) == {"writer": 1, "critic": 1}
+    above = "invoke_workflow RoundRobinGroupChat"
+    assert trees(facts) == [[above, f"{above} > invoke_agent critic", f"{above} > invoke_agent writer"]]
+
+
 def test_the_same_agents_in_this_process_need_variables_only(tmp_path, monkeypatch):
     """Their provider is asked directly, and each call bears its agent's name."""
     path, program = tmp_path / "log.db", tmp_path / "team.py"
