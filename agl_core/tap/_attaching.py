@@ -137,7 +137,7 @@ class Attaching:
 
     def _tell(self) -> None:
         facts: dict[str, Event] = {
-            name: TracerAttached(name=self._name, package=self._of[name][0], version=_version(self._of[name][0]) or "")
+            name: TracerAttached(name=self._name, package=self._of[name][0], version=self._version(name))
             for name in self._attached
             if self._of.get(name)
         }
@@ -151,6 +151,10 @@ class Attaching:
                 if name not in told:
                     # Not waited for before the end: a library may be imported in an event loop.
                     told[name] = recorder.note(fact)
+
+    def _version(self, name: str) -> str:
+        """That of the distribution; of a module that none brings, its own word."""
+        return _version(self._of[name][0]) or str(getattr(sys.modules.get(name), "__version__", "unknown"))
 
     def _say(self, words: str) -> None:
         if words not in self._said:
