@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-import inspect
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Self, TypeVar, overload
 
 from agl_core.emit._core_fields import SpanCoreFields
 from agl_core.emit._work import Work
 from agl_core.errors import BadValue
+from agl_core.recorder import each_call
 
 __all__ = ["OperationContext", "operation"]
 
@@ -78,16 +78,7 @@ class OperationContext:
 
     def __call__(self, fn: Function) -> Function:
         """The function, with a span for each call, or for each generator that is run."""
-        if inspect.isasyncgenfunction(fn):
-            chosen: Any = self._stepped_async(fn)
-        elif inspect.isgeneratorfunction(fn):
-            chosen = self._stepped(fn)
-        elif inspect.iscoroutinefunction(fn):
-            chosen = self._awaited(fn)
-        else:
-            chosen = self._called(fn)
-        kept: Any = functools.wraps(fn)(chosen)
-        return kept  # type: ignore[no-any-return]  # it takes and gives what `fn` does
+        return each_call(fn, functools.partial(self._begun, fn))
 
     def _begun(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Work:
         # One for each call: the function may be entered again before it is left.
@@ -95,78 +86,6 @@ class OperationContext:
         work = Work(name, self._given, propagate=self._propagate)
         work.takes(fn, args, kwargs)
         return work
-
-    def _called(self, fn: Callable[..., Any]) -> Callable[..., Any]:
-        def called(*args: Any, **kwargs: Any) -> Any:
-            work = self._begun(fn, args, kwargs)
-            with work.ending():
-                with work:
-                    result = fn(*args, **kwargs)
-                work.came(result)
-            return result
-
-        return called
-
-    def _awaited(self, fn: Callable[..., Any]) -> Callable[..., Any]:
-        async def awaited(*args: Any, **kwargs: Any) -> Any:
-            work = self._begun(fn, args, kwargs)
-            with work.ending():
-                with work:
-                    result = await fn(*args, **kwargs)
-                work.came(result)
-            return result
-
-        return awaited
-
-    def _stepped(self, fn: Callable[..., Any]) -> Callable[..., Any]:
-        def stepped(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-            work, items = self._begun(fn, args, kwargs), fn(*args, **kwargs)
-            step: Callable[[], Any] = functools.partial(next, items)
-            with work.ending():
-                while True:
-                    try:
-                        with work:
-                            item = step()
-                    except StopIteration as end:
-                        return end.value
-                    work.yielded(item)
-                    try:
-                        sent = yield item
-                    except GeneratorExit:
-                        with work:
-                            items.close()
-                        raise
-                    except BaseException as raised:  # noqa: BLE001 - it is the generator's to answer
-                        step = functools.partial(items.throw, raised)
-                    else:
-                        step = functools.partial(items.send, sent)
-
-        return stepped
-
-    def _stepped_async(self, fn: Callable[..., Any]) -> Callable[..., Any]:
-        async def stepped(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
-            work, items = self._begun(fn, args, kwargs), fn(*args, **kwargs)
-            step: Callable[[], Any] = items.__anext__
-            with work.ending():
-                while True:
-                    try:
-                        with work:
-                            item = await step()
-                    except StopAsyncIteration:
-                        return
-                    work.yielded(item)
-                    try:
-                        sent = yield item
-                    except GeneratorExit:
-                        with work:
-                            await items.aclose()
-                        raise
-                    except BaseException as raised:  # noqa: BLE001 - it is the generator's to answer
-                        step = functools.partial(items.athrow, raised)
-                    else:
-                        step = functools.partial(items.asend, sent)
-
-        return stepped
 
     def _under_way(self) -> Work:
         if self._work is None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from agl_core.recorder._agent import agent
+from agl_core.recorder._each_call import Piece, each_call
 from agl_core.recorder._recorder import LoopRecorder, Recorder
 from agl_core.recorder._scope import Attributed, Scope, attributed, current, is_machinery, machinery, owned
 
 __all__ = [
     "Attributed",
     "LoopRecorder",
+    "Piece",
     "Recorder",
     "Scope",
     "agent",
     "attributed",
     "current",
+    "each_call",
     "is_machinery",
     "machinery",
     "owned",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from agl_core.errors import BadValue
+from agl_core.recorder._each_call import each_call
 from agl_core.recorder._scope import Inside, current
 
 __all__ = ["agent"]
@@ -31,7 +31,7 @@ class agent:  # noqa: N801 - used as a word of the language: `with agl.agent("wr
         if not (isinstance(named, str) and named):
             raise BadValue("agent", name, why="the name of an agent is a word")
         self._name, self._parent_call = name, parent_call
-        self._work: Inside | None = None
+        self._work: _Work | None = None
 
     def __enter__(self) -> None:
         if self._work is not None:
@@ -46,78 +46,22 @@ class agent:  # noqa: N801 - used as a word of the language: `with agl.agent("wr
 
     def __call__(self, fn: Function) -> Function:
         """The function; each of its calls is the agent's work, from its begin to its end."""
-        if inspect.isasyncgenfunction(fn):
-            chosen: Any = self._stepped_async(fn)
-        elif inspect.isgeneratorfunction(fn):
-            chosen = self._stepped(fn)
-        elif inspect.iscoroutinefunction(fn):
-            chosen = self._awaited(fn)
-        else:
-            chosen = self._called(fn)
-        kept: Any = functools.wraps(fn)(chosen)
-        return kept  # type: ignore[no-any-return]  # it takes and gives what `fn` does
+        return each_call(fn, lambda *_given: self._begun())
 
-    def _begun(self) -> Inside:
+    def _begun(self) -> _Work:
         around = current("an agent's name")
         scope = replace(around, agent=self._name, parent_call=self._parent_call or around.last_call(), asked=[])
-        return Inside(scope)
+        return _Work(scope)
 
-    def _called(self, fn: Callable[..., Any]) -> Callable[..., Any]:
-        def called(*args: Any, **kwargs: Any) -> Any:
-            with self._begun():
-                return fn(*args, **kwargs)
 
-        return called
+class _Work(Inside):
+    """An agent's; nothing is told of it but whose it is."""
 
-    def _awaited(self, fn: Callable[..., Any]) -> Callable[..., Any]:
-        async def awaited(*args: Any, **kwargs: Any) -> Any:
-            with self._begun():
-                return await fn(*args, **kwargs)
+    def ending(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
-        return awaited
+    def came(self, result: Any) -> None:
+        pass
 
-    def _stepped(self, fn: Callable[..., Any]) -> Callable[..., Any]:
-        def stepped(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-            work, items = self._begun(), fn(*args, **kwargs)
-            step: Callable[[], Any] = functools.partial(next, items)
-            while True:
-                try:
-                    with work:
-                        item = step()
-                except StopIteration as end:
-                    return end.value
-                try:
-                    sent = yield item
-                except GeneratorExit:
-                    with work:
-                        items.close()
-                    raise
-                except BaseException as raised:  # noqa: BLE001 - it is the generator's to answer
-                    step = functools.partial(items.throw, raised)
-                else:
-                    step = functools.partial(items.send, sent)
-
-        return stepped
-
-    def _stepped_async(self, fn: Callable[..., Any]) -> Callable[..., Any]:
-        async def stepped(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
-            work, items = self._begun(), fn(*args, **kwargs)
-            step: Callable[[], Any] = items.__anext__
-            while True:
-                try:
-                    with work:
-                        item = await step()
-                except StopAsyncIteration:
-                    return
-                try:
-                    sent = yield item
-                except GeneratorExit:
-                    with work:
-                        await items.aclose()
-                    raise
-                except BaseException as raised:  # noqa: BLE001 - it is the generator's to answer
-                    step = functools.partial(items.athrow, raised)
-                else:
-                    step = functools.partial(items.asend, sent)
-
-        return stepped
+    def yielded(self, item: Any) -> None:
+        pass
