@@ -124,9 +124,14 @@ def _resource(name: str, kind: type, resources: NamedResources) -> Resource:
     typed = [resource for resource in resources.values() if isinstance(resource, kind)]
     if len(typed) == 1 and kind is not Resource:
         return typed[0]
-    raise UnknownName(
-        f"{kind.__name__} resource", name, known=resources, cure="(several have that type)" if typed else ""
+    cure = (
+        "Several have that type: call the parameter as one of them is called"
+        if typed
+        else "Name a model (`--model policy=URL`, or `Trainer(models={...})`)"
+        if kind is LLM
+        else "Hand it in: `Trainer(initial_resources={...})`"
     )
+    raise UnknownName(f"{kind.__name__} resource", name, known=resources, cure=cure)
 
 
 def _name(fn: Any) -> str:

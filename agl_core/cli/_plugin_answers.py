@@ -36,7 +36,7 @@ def answer(plugins: Plugins, target: str) -> dict[str, Any]:
     if target in known:
         return _plugin(known[target])
     kinds = [f"{kind}:NAME" for kind in _HOOKS]
-    cure = f"Ask of a hook, a plugin, or {', '.join(kinds)}."
+    cure = f"Ask of a hook, a plugin, or {', '.join(kinds)}"
     raise UnknownName("plugin or hook", target, known=[*known, *SPECS], cure=cure)
 
 

@@ -56,10 +56,9 @@ class UnknownName(PluginError):
     def __init__(self, kind: str, name: str, *, known: Iterable[str] = (), cure: str = "") -> None:
         names = sorted(known)
         near = get_close_matches(name, names, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names) or 'none'}"
-        super().__init__(
-            f"no {kind} is called {name!r}; {hint}" + (f" {cure}" if cure else ""), kind=kind, name=name, known=names
-        )
+        known_ones = f"known: {', '.join(names) or 'none'}" + (f". {cure}" if cure else "")
+        hint = f"did you mean {near[0]!r}?" if near else known_ones
+        super().__init__(f"no {kind} is called {name!r}; {hint}", kind=kind, name=name, known=names)
 
 
 class TracerFailed(PluginError):

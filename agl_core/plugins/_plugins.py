@@ -185,7 +185,7 @@ class Plugins:
     def _the(self, kind: str, name: str, known: Mapping[str, Any]) -> Any:
         if name in known:
             return known[name]
-        error = UnknownName(kind, name, known=known)
+        error = UnknownName(kind, name, known=known, cure=f"Is its plugin installed (agl-{name}?): `agl plugins` tells")
         for one in (*self.loaded, *self.disabled):
             if one.name == name and (why := one.error or one.disabled_by):
                 error.add_note(f"plugin {name!r} is {one.status}: {why}")

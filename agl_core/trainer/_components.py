@@ -46,7 +46,7 @@ def _named(name: str, kind: str, find: Callable[[str], Any] | None) -> Any:
     if ":" in name or "." in name:
         return import_path(name)
     if find is None:
-        raise UnknownName(kind, name, cure="(an import path has a colon: `module:name`)")
+        raise UnknownName(kind, name, cure="An import path has a colon: `module:name`")
     return find(name)
 
 

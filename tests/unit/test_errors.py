@@ -107,6 +107,16 @@ def test_a_misspelt_name_is_guessed():
     assert "known: apo, grpo" in str(far)
 
 
+def test_a_name_like_no_other_comes_with_its_cure():
+    """The sentence that says what to do stands apart from the names; where a name is guessed, the guess is the cure."""
+    near, far = (
+        UnknownName("algorithm", name, known=["grpo", "apo"], cure="Is it installed?") for name in ("gpro", "x")
+    )
+
+    assert str(far) == "no algorithm is called 'x'; known: apo, grpo. Is it installed?"
+    assert str(near) == "no algorithm is called 'gpro'; did you mean 'grpo'?"
+
+
 @pytest.mark.parametrize(
     ("kind", "command"), [("rollout", "agl rollouts list"), ("attempt", "agl rollouts list"), ("run", "agl runs list")]
 )

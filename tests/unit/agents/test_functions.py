@@ -29,8 +29,23 @@ def test_a_name_goes_before_a_type():
 
 def test_two_of_a_type_are_not_guessed_at():
     """The error names what there is."""
-    with pytest.raises(UnknownName, match="several have that type"):
+    with pytest.raises(UnknownName, match="Several have that type"):
         given(lambda task, llm: (task, llm), {"one": MAIN, "two": OTHER})
+
+
+@pytest.mark.parametrize(
+    ("parameter", "cure"), [("llm", "--model policy=URL"), ("prompt_template", "initial_resources")]
+)
+def test_what_nobody_named_says_how_it_is_named(parameter, cure):
+    """The first run of many a person is one without a model."""
+    agents = {
+        "llm": lambda task, llm: (task, llm),
+        "prompt_template": lambda task, prompt_template: (task, prompt_template),
+    }
+    agent = agents[parameter]
+
+    with pytest.raises(UnknownName, match=cure):
+        given(agent, {})
 
 
 def test_keyword_only_parameters_are_given_too():

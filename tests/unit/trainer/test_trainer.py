@@ -81,6 +81,8 @@ def test_components_that_cannot_be_made_say_so():
     """A misspelt name is answered with its neighbour, a misspelt argument with those there are."""
     with pytest.raises(UnknownName, match="did you mean 'baseline'"):
         Trainer(algorithm="basline")
+    with pytest.raises(UnknownName, match=r"Is its plugin installed \(agl-dreaming\?\)"):
+        Trainer(algorithm="dreaming")
     with pytest.raises((BadValue, TypeError), match="n_epoch"):
         Trainer(algorithm={"name": "baseline", "n_epoch": 2})
     with pytest.raises(BadValue, match="registry name"):
