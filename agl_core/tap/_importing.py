@@ -29,11 +29,12 @@ class Importing:
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """What the other finders find."""
-        if name not in self._names:
+        """What the finders after this one find: those before it have been asked, and may be asking."""
+        finders = list(sys.meta_path)
+        if name not in self._names or self not in finders:
             return None
-        for finder in list(sys.meta_path):
-            if finder is self or not hasattr(finder, "find_spec"):
+        for finder in finders[finders.index(self) + 1 :]:
+            if not hasattr(finder, "find_spec"):
                 continue
             spec = finder.find_spec(name, path, target)
             if spec is not None:
@@ -48,7 +49,9 @@ class Importing:
         execute = loader.exec_module
 
         def heard(module: ModuleType) -> None:
-            del loader.exec_module  # the instance's; its class still has its own
+            # The instance's, its class still has its own; another who listens for this module has done it already.
+            with suppress(AttributeError):
+                del loader.exec_module
             execute(module)
             self._imported(name, module)
 

@@ -89,6 +89,18 @@ def test_nothing_is_imported(log):
 
 
 @pytest.mark.usefixtures("library")
+def test_two_may_wait_for_the_same_library(log):
+    """Both hear of it, whoever came first; and it is what it was when both have left."""
+    recorder = Recorder(log)
+
+    with attaching().tracing(recorder), attaching().tracing(recorder), attaching().tracing(recorder):
+        during = importlib.import_module("greets").word
+
+    assert (during, sys.modules["greets"].word) == ("heard", "hello")
+    assert len(facts(log, TracerAttached)) == 3
+
+
+@pytest.mark.usefixtures("library")
 def test_the_last_who_leaves_takes_it_out(log):
     """Each recorder hears of it once, however often it comes in."""
     importlib.import_module("greets")
