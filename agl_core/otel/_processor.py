@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import logging
-from contextlib import suppress
-
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 
-from agl_core.errors import AglError, OutsideAttempt
-from agl_core.events import CaptureLost, SpanRecorded
+from agl_core.errors import OutsideAttempt
+from agl_core.events import SpanRecorded
 from agl_core.recorder import Scope, current
 from agl_core.store import from_otel
 
 __all__ = ["Processor", "recorded"]
-
-_log = logging.getLogger(__name__)
 
 
 class Processor(SpanProcessor):
@@ -29,11 +24,7 @@ class Processor(SpanProcessor):
         try:
             scope.expect(scope.recorder.record(recorded(span, scope), scope))
         except Exception as error:  # noqa: BLE001 - the rim: the host works on, whatever becomes of its spans
-            # Only what kind of error: its message may quote what the agent said.
-            _log.warning("a span of a host could not be kept (%s)", type(error).__name__)
-            with suppress(AglError):
-                lost = CaptureLost(count=1, where="agl_core.otel", why=type(error).__name__)
-                scope.expect(scope.recorder.record(lost, scope))
+            scope.lost("agl_core.otel", error, what="a span of a host")
 
 
 def recorded(span: ReadableSpan, scope: Scope) -> SpanRecorded:

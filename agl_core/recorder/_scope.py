@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote
 
 from agl_core.errors import OutsideAttempt
+from agl_core.events import CaptureLost
 from agl_core.record import Record
 
 if TYPE_CHECKING:
@@ -65,6 +67,16 @@ class Scope:
             return
         self.pending.append(write)
         write.add_done_callback(self._let_go)
+
+    def lost(self, where: str, error: Exception, *, what: str = "a span") -> None:
+        """Say that `what` could not be kept, in the log and in a warning of the module `where`. Never raises."""
+        log, why = logging.getLogger(where), type(error).__name__
+        # Only what kind of error: its message may quote what the agent said.
+        log.warning("%s could not be kept (%s)", what, why)
+        try:
+            self.expect(self.recorder.record(CaptureLost(count=1, where=where, why=why), self))
+        except Exception as again:  # noqa: BLE001 - the rim: the agent works on, whatever becomes of its spans
+            log.warning("that it was lost cannot be kept (%s)", type(again).__name__)
 
     def asks(self, call_id: str) -> None:
         """This agent makes that call now."""

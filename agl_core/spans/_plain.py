@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Mapping
+from enum import Enum
 from typing import Any
 
 __all__ = ["plain"]
@@ -23,6 +24,8 @@ def plain(value: Any, *, depth: int = 0) -> Any:
             return value
         case float() if type(value) is float and math.isfinite(value):
             return value
+        case Enum() if isinstance(value, int | float | str):
+            return plain(value.value, depth=depth + 1)
         case bytes():
             return base64.b64encode(value).decode()
         case Mapping() if depth < _DEEPEST:

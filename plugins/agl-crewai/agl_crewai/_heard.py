@@ -6,7 +6,6 @@ the piece is looked for that an event ends.
 
 from __future__ import annotations
 
-import logging
 import sys
 import time
 from collections.abc import Iterator
@@ -16,14 +15,14 @@ from threading import Lock
 from typing import Any
 
 from agl_core.errors import OutsideAttempt
-from agl_core.events import CaptureLost, SpanRecorded
+from agl_core.events import SpanRecorded
 from agl_core.ids import new_id
 from agl_core.recorder import Scope, agent, current
 from agl_crewai._told import agent_of, begun, ended, said
 
 __all__ = ["hear", "within"]
 
-_log = logging.getLogger(__name__)
+_WHERE = "agl_crewai"
 
 
 def hear(source: Any, event: Any) -> None:
@@ -39,7 +38,7 @@ def hear(source: Any, event: Any) -> None:
             case (what, how):
                 _end(what, source, event, how)
     except Exception as error:  # noqa: BLE001 - the rim: the agent works on, whatever becomes of its spans
-        _lost(scope, error)
+        scope.lost(_WHERE, error, what="a span of a crew")
 
 
 @contextmanager
@@ -117,7 +116,7 @@ class _Piece:
                 self._attributes["error.type"] = type(raised).__name__
             self._scope.expect(self._scope.recorder.record(self._fact(status, message), self._scope))
         except Exception as error:  # noqa: BLE001 - the rim
-            _lost(self._scope, error)
+            self._scope.lost(_WHERE, error, what="a span of a crew")
 
     def _fact(self, status: str, message: str | None) -> SpanRecorded:
         return SpanRecorded(
@@ -185,13 +184,3 @@ def _named(role: Any) -> agent | None:
     named = agent(name, parent_call=around.asked[-1] if is_for_a_tool and around.asked else None)
     named.__enter__()
     return named
-
-
-def _lost(scope: Scope, error: Exception) -> None:
-    # Only what kind of error: its message may quote what the agent said.
-    _log.warning("a span of a crew could not be kept (%s)", type(error).__name__)
-    try:
-        event = CaptureLost(count=1, where="agl_crewai", why=type(error).__name__)
-        scope.expect(scope.recorder.record(event, scope))
-    except Exception as again:  # noqa: BLE001 - the rim
-        _log.warning("that a span was lost cannot be kept (%s)", type(again).__name__)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
 from agl_core.errors import OutsideAttempt
-from agl_core.events import CaptureLost
 from agl_core.recorder import Scope, current
 from agl_langchain._run import HERE, Run, What
 from agl_langchain._told import told
@@ -20,7 +18,6 @@ _HIDDEN = "langsmith:hidden"
 """A tag: no tracer is to show the run."""
 _KINDS: Mapping[str, What] = {"prompt": "prompt", "parser": "parser"}
 """Chains that say what they are."""
-_log = logging.getLogger(__name__)
 
 
 class Hearing:
@@ -94,14 +91,8 @@ class Hearing:
 
 
 def lost(scope: Scope, problem: Exception) -> None:
-    """Say that something of an attempt could not be kept."""
-    # Only what kind of error: its message may quote what the agent said.
-    _log.warning("a run of LangChain could not be kept (%s)", type(problem).__name__)
-    try:
-        event = CaptureLost(count=1, where="agl_langchain", why=type(problem).__name__)
-        scope.expect(scope.recorder.record(event, scope))
-    except Exception as again:  # noqa: BLE001 - the rim
-        _log.warning("that a run was lost cannot be kept (%s)", type(again).__name__)
+    """Something of an attempt could not be kept."""
+    scope.lost("agl_langchain", problem, what="a run of LangChain")
 
 
 def _what(what: What, said: Mapping[str, Any]) -> What:

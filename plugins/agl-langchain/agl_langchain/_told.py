@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agl_core.events import SpanRecorded
+from agl_core.spans import plain
 from agl_langchain._run import Run
 
 __all__ = ["told"]
@@ -134,22 +134,16 @@ def _is_signal(error: BaseException) -> bool:
 
 
 def _plain(value: Any, depth: int = _DEPTH) -> Any:
-    """As JSON has it; what JSON has no word for, as text."""
+    """As JSON has it; of a message or a document, what it says."""
     match value:
-        case None | bool() | int() | str():
-            return value
-        case float():
-            return value if math.isfinite(value) else str(value)
         case Mapping() if depth:
             return {str(name): _plain(inner, depth - 1) for name, inner in value.items()}
         case list() | tuple() if depth:
             return [_plain(inner, depth - 1) for inner in value]
-    if hasattr(value, "page_content"):
-        found = {"page_content": value.page_content, "metadata": getattr(value, "metadata", {})}
-        return _plain(found, depth - 1) if depth else str(value)
-    if hasattr(value, "content") and hasattr(value, "type"):
-        return _plain(value.content, depth - 1) if depth else str(value)
-    try:
-        return str(value)
-    except Exception:  # noqa: BLE001 - a guest's own word for itself: that it has none costs no span
-        return type(value).__name__
+        case Mapping() | list() | tuple():
+            return str(value)
+    if depth and hasattr(value, "page_content"):
+        return _plain({"page_content": value.page_content, "metadata": getattr(value, "metadata", {})}, depth - 1)
+    if depth and hasattr(value, "content") and hasattr(value, "type"):
+        return _plain(value.content, depth - 1)
+    return plain(value)

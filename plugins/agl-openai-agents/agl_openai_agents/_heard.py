@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from contextlib import AbstractContextManager, suppress
 from contextvars import ContextVar, Token
 from dataclasses import replace
 from typing import Any, Self
 
-from agl_core.events import CaptureLost, SpanRecorded
+from agl_core.events import SpanRecorded
 from agl_core.ids import new_id
 from agl_core.recorder import Scope, agent
 from agl_openai_agents._told import is_model_call, told
 
 __all__ = ["Heard", "here"]
 
-_log = logging.getLogger(__name__)
+_WHERE = "agl_openai_agents"
 
 
 class Heard:
@@ -90,7 +89,7 @@ class Heard:
                 named.__enter__()
                 self._named = named
         except Exception as error:  # noqa: BLE001 - the rim
-            self._lost(error)
+            self._scope.lost(_WHERE, error, what="a span of an agent")
 
     def _ended(self, raised: BaseException | None) -> None:
         if self._is_over:
@@ -109,7 +108,7 @@ class Heard:
                 scope = self._scope
                 scope.expect(scope.recorder.record(self._fact(raised), scope))
         except Exception as error:  # noqa: BLE001 - the rim: the agent works on, whatever becomes of its spans
-            self._lost(error)
+            self._scope.lost(_WHERE, error, what="a span of an agent")
 
     def _fact(self, raised: BaseException | None) -> SpanRecorded:
         fact = SpanRecorded(
@@ -135,15 +134,6 @@ class Heard:
         if above is None or above._scope.attempt_id != self._scope.attempt_id:  # noqa: SLF001
             return None
         return above._id  # noqa: SLF001
-
-    def _lost(self, error: Exception) -> None:
-        # Only what kind of error: its message may quote what the agent said.
-        _log.warning("a span of an agent could not be kept (%s)", type(error).__name__)
-        try:
-            event = CaptureLost(count=1, where="agl_openai_agents", why=type(error).__name__)
-            self._scope.expect(self._scope.recorder.record(event, self._scope))
-        except Exception as again:  # noqa: BLE001 - the rim
-            _log.warning("that a span was lost cannot be kept (%s)", type(again).__name__)
 
 
 _here: ContextVar[Heard | None] = ContextVar("agl_openai_agents_span", default=None)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from typing import Any
+
+from agl_core.spans import plain
 
 __all__ = ["is_model_call", "told"]
 
@@ -39,7 +39,7 @@ def told(span: Any, error: Any) -> dict[str, Any]:
         if kind := error.get("type"):
             fields["attributes"]["error.type"] = kind
         if details := error.get("data"):
-            fields["attributes"][f"{_PREFIX}error"] = _plain(details)
+            fields["attributes"][f"{_PREFIX}error"] = plain(details)
     return fields
 
 
@@ -71,7 +71,7 @@ def _attributes(data: Any) -> dict[str, Any]:
                 "gen_ai.tool.call.arguments": data.input,
                 "gen_ai.tool.call.result": data.output,
             }
-            return {name: _plain(value) for name, value in known.items() if value is not None} | _own(data, "mcp_data")
+            return {name: plain(value) for name, value in known.items() if value is not None} | _own(data, "mcp_data")
         case "handoff":
             # One that failed knows nobody who goes on.
             known = {"agl.handoff.agent.name": data.to_agent} if data.to_agent else {}
@@ -82,24 +82,9 @@ def _attributes(data: Any) -> dict[str, Any]:
             return _own(data, "name", "usage")
         case _:
             said = data.export()
-            return {f"{_PREFIX}{name}": _plain(value) for name, value in said.items() if name not in _UNTOLD}
+            return {f"{_PREFIX}{name}": plain(value) for name, value in said.items() if name not in _UNTOLD}
 
 
 def _own(data: Any, *names: str) -> dict[str, Any]:
     found = {name: getattr(data, name, None) for name in names}
-    return {f"{_PREFIX}{name}": _plain(value) for name, value in found.items() if value is not None}
-
-
-def _plain(value: Any) -> Any:
-    """As JSON has it; what JSON has no word for, as text."""
-    match value:
-        case None | bool() | int() | str():
-            return value
-        case float():
-            return value if math.isfinite(value) else str(value)
-        case Mapping():
-            return {str(name): _plain(inner) for name, inner in value.items()}
-        case list() | tuple():
-            return [_plain(inner) for inner in value]
-        case _:
-            return str(value)
+    return {f"{_PREFIX}{name}": plain(value) for name, value in found.items() if value is not None}

@@ -276,7 +276,7 @@ def test_spans_of_the_hosts_own_are_in_the_tree(world):
     inside = [("custom soup", None, [("custom spoon", None, [])]), ("custom bill", None, [])]
     assert world.tree(scope) == [("custom menu", None, inside)]
     spans = {span.name: span for span in world.facts(SpanRecorded, scope)}
-    assert spans["custom menu"].attributes["openai_agents.data"] == {"courses": "{1, 2}"}
+    assert spans["custom menu"].attributes["openai_agents.data"] == {"courses": [1, 2]}
     assert (spans["custom spoon"].status, spans["custom spoon"].status_message) == ("error", "'no spoon'")
     assert meaning(spans["custom spoon"]).error == "KeyError"
     assert spans["custom soup"].status == "ok"

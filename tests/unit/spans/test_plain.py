@@ -1,6 +1,7 @@
 """Whatever a library puts into a span, the log can keep."""
 
 import json
+from enum import Enum, IntEnum, StrEnum
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -48,6 +49,19 @@ def test_what_json_has_a_word_for_is_itself():
     value = {"a": [1, 2.5, True, None, "x"], "b": {"c": ()}}
 
     assert plain(value) == {"a": [1, 2.5, True, None, "x"], "b": {"c": []}}
+
+
+class Colour(StrEnum):
+    """Text, by a name."""
+
+    RED = "red"
+
+
+def test_an_enum_of_texts_or_numbers_is_its_value():
+    """As those who write JSON have it; one of anything else is text."""
+    told = plain([Colour.RED, IntEnum("Size", {"BIG": 3}).BIG, Enum("Kind", {"ODD": object()}).ODD])
+
+    assert told == ["red", 3, "Kind.ODD"]
 
 
 def test_what_holds_itself_ends():
