@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar, overload
 from agl_core.agents._litagent import LitAgent, Result
 from agl_core.agents._wanted import Wanted, is_async, wanted
 from agl_core.errors import BadValue
-from agl_core.resources import NamedResources
+from agl_core.resources import LLM, NamedResources
 from agl_core.store import Rollout
 
 __all__ = ["FunctionalLitAgent", "llm_rollout", "prompt_rollout", "rollout"]
@@ -70,6 +70,11 @@ class FunctionalLitAgent(LitAgent[T], Generic[T]):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The function itself, untouched."""
         return self._fn(*args, **kwargs)
+
+    @property
+    def needs_llm(self) -> bool:
+        """Whether the function cannot be called without a model."""
+        return self._wants.needs(LLM)
 
     def is_async(self) -> bool:
         """Whether the function is a coroutine function."""

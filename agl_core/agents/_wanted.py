@@ -38,6 +38,10 @@ class Wanted:
         found = {name: self._found(name, want, resources, rollout) for name, want in self.by_parameter.items()}
         return {name: value for name, value in found.items() if value is not _MISSING}
 
+    def needs(self, kind: type[Resource]) -> bool:
+        """Whether it cannot be called without a resource of that kind."""
+        return any(want.is_needed and issubclass(want.kind, kind) for want in self.by_parameter.values())
+
     def _found(self, name: str, want: _Want, resources: NamedResources, rollout: Rollout) -> Any:
         if want.kind is Rollout:
             return rollout

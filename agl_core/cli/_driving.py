@@ -29,6 +29,7 @@ __all__ = [
     "made",
     "named_models",
     "named_roles",
+    "refuse_no_model",
     "sampling_by_mode",
     "summarise",
 ]
@@ -57,8 +58,17 @@ def named_models(given: Sequence[str]) -> dict[str, str]:
         name, equals, url = text.partition("=")
         if not equals or not name.isidentifier():
             name, url = "policy", text
+        if ":" not in url:
+            raise BadValue("--model", text, why="write it as NAME=URL, such as policy=http://127.0.0.1:8000/v1#model")
         found[name] = url
     return found
+
+
+def refuse_no_model(agent: Any, models: Sequence[str]) -> None:
+    """Raise for an agent that cannot be called without a model, where none is named."""
+    # Else it is handed the last one of the log, whose server ended with its run.
+    if not models and getattr(agent, "needs_llm", False):
+        raise click.UsageError("the agent asks for a model: name it with --model policy=URL")
 
 
 def named_roles(given: Sequence[str]) -> dict[str, Any]:

@@ -48,13 +48,14 @@ def run(
     """
     from agl_core.algorithm import Baseline
     from agl_core.cli._datasets import read_tasks
-    from agl_core.cli._driving import drive, find_code
+    from agl_core.cli._driving import drive, find_code, refuse_no_model
     from agl_core.cli._selecting import look
 
     if dry_run or from_log:
         look(agent, tasks, is_dry=dry_run, from_log=from_log, as_json=as_json, **options)
         return
     code, given = find_code(agent), read_tasks(tasks)
+    refuse_no_model(code, options["models"])
     summary = drive(
         code, Baseline(n_epochs=repeat), train=given, log_path=log_path, quiet=quiet, as_json=as_json, **options
     )

@@ -62,17 +62,19 @@ def look(
     """Say what each selector keeps, of a log or of one rollout that nothing is left of; raises `SelectsNothing`."""
     from agl_core.algorithm import Baseline
     from agl_core.cli._datasets import read_tasks
-    from agl_core.cli._driving import find_code, made
+    from agl_core.cli._driving import find_code, made, refuse_no_model
 
     if not is_dry:
         raise click.UsageError("--from-log says what to look at: it goes with --dry-run")
     if from_log is not None:
         _tell(kept_of(str(from_log), select), of=str(from_log), as_json=as_json)
         return
+    code, given = find_code(agent), read_tasks(tasks)[:1]
+    refuse_no_model(code, options["models"])
     with TemporaryDirectory(prefix="agl-dry-run-") as folder:
         path = str(Path(folder) / "log.db")
         trainer = made(Baseline(), store=path, select=named_selection(select), **options)
-        trainer.fit(find_code(agent), read_tasks(tasks)[:1])
+        trainer.fit(code, given)
         _warn_of_failure(path)
         _tell(kept_of(path, select), of="one rollout", as_json=as_json)
 

@@ -191,6 +191,8 @@ def test_help_shows_the_options_of_the_algorithm(run):
             "ENGINE_FAILED",
             "is agl-nothing installed?",
         ),
+        (["run", "agents:solve", "--tasks", "tasks.jsonl", "--model", "policy"], "BAD_VALUE", "write it as NAME=URL"),
+        (["run", "agents:solve", "--tasks", "tasks.jsonl", "--model", "policy="], "BAD_VALUE", "write it as NAME=URL"),
         (["resume", "run-0"], "LOG_NOT_FOUND", ".agl/log.db"),
     ],
 )
@@ -203,6 +205,16 @@ def test_what_cannot_be_done_is_said_in_a_line(run, typed, code, said):
     assert f"error[{code}]: " in done.stderr
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
+def test_an_agent_that_asks_for_a_model_is_not_run_without_one(run, folder, more):
+    """It would be handed the last model of the log, whose server is gone; nothing is written."""
+    done = run("run", "agents:graded", "--tasks", "tasks.jsonl", *more)
+
+    assert done.returncode == 2
+    assert "name it with --model policy=URL" in done.stderr
+    assert not (folder / ".agl").exists()
 
 
 def test_a_killed_run_is_resumed(run, folder):
