@@ -64,10 +64,10 @@ class LogCorrupt(LogError):
 
     code = "LOG_CORRUPT"
 
-    def __init__(self, path: str, *, why: str) -> None:
+    def __init__(self, path: str, *, why: str, cure: str = "") -> None:
+        mend = f"Restore a copy, or save what is left with `agl log recover {path} NEW`"
         super().__init__(
-            f"{path} cannot be read as a log: {why}. Restore a copy, or save what is left with "
-            f"`agl log recover {path} NEW`",
+            f"{path} cannot be read as a log: {why}. {cure or mend}",
             path=path,
             why=why,
         )

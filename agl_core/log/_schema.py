@@ -69,6 +69,7 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
 def make(path: Path) -> None:
     """The file and its folder, private and empty, unless they are there."""
     _refuse_network(path)
+    _refuse_folder(path)
     if path.exists() and path.stat().st_size > 0:
         return
     try:
@@ -81,6 +82,7 @@ def make(path: Path) -> None:
 
 def check(path: Path, *, readonly: bool = False) -> None:
     """Bring the file up to date, and refuse what cannot be trusted."""
+    _refuse_folder(path)
     size = path.stat().st_size if path.is_file() else None
     if readonly and (size == 0 or not path.exists()):
         raise LogNotFound(str(path))
@@ -106,7 +108,7 @@ def _check_and_migrate(path: Path, *, readonly: bool) -> None:
         application = db.execute("pragma application_id").fetchone()[0]
         found = db.execute("pragma user_version").fetchone()[0]
         if application not in (0, APPLICATION) or (application == 0 and _has_tables(db)):
-            raise LogCorrupt(str(path), why="it is an SQLite file, and not a log of ours")
+            raise LogCorrupt(str(path), why="it is an SQLite file, and not a log of ours", cure="Name another file")
         if found > LAYOUT:
             raise LogTooNew(str(path), what="the file layout", found=found, known=LAYOUT)
         if found < LAYOUT:
@@ -170,7 +172,13 @@ def _name(db: sqlite3.Connection) -> str:
 def _quoted(path: Path) -> str:
     from urllib.parse import quote
 
-    return quote(str(path))
+    # Its bytes: where the locale is plain ASCII, letters of a path are no text that can be encoded.
+    return quote(os.fsencode(path))
+
+
+def _refuse_folder(path: Path) -> None:
+    if path.is_dir():
+        raise LogUnsupported(str(path), why="it is a folder", cure="Name a file in it, such as log.db")
 
 
 def _refuse_network(path: Path) -> None:

@@ -146,6 +146,18 @@ def test_a_folder_that_is_there_keeps_its_mode(tmp_path):
 # --- what cannot be opened
 
 
+@pytest.mark.parametrize("readonly", [False, True])
+def test_a_folder_is_no_log(tmp_path, readonly):
+    """SQLite calls it a disk that fails; and nothing is put beside it."""
+    path = tmp_path / "runs"
+    path.mkdir()
+
+    with pytest.raises(LogUnsupported, match="it is a folder"):
+        SqliteLog(path, readonly=readonly)
+
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_a_file_of_another_kind_is_refused(tmp_path):
     """And left as it was."""
     path = tmp_path / "notes.txt"
@@ -166,7 +178,7 @@ def test_an_sqlite_file_of_somebody_else_is_refused(tmp_path):
     db.commit()
     db.close()
 
-    with pytest.raises(LogCorrupt, match="not a log of ours"):
+    with pytest.raises(LogCorrupt, match=r"not a log of ours\. Name another file"):
         SqliteLog(path)
 
 
@@ -213,12 +225,6 @@ def test_a_file_with_garbage_in_the_middle_is_corrupt(tmp_path):
 
     with SqliteLog(path) as log, pytest.raises(LogCorrupt, match=r"log\.db"):
         list(log.read())
-
-
-def test_a_folder_is_no_log(tmp_path):
-    """It is not damaged either."""
-    with pytest.raises(LogUnsupported):
-        SqliteLog(tmp_path)
 
 
 def test_a_place_that_cannot_be_written_is_refused(tmp_path):
@@ -275,6 +281,16 @@ def test_a_mount_with_a_space_in_its_name_is_known(tmp_path, monkeypatch):
 def test_a_path_may_hold_what_urls_do_not(tmp_path):
     """Question marks, hashes, percent signs and spaces are names."""
     path = tmp_path / "a?mode=ro#b %20.db"
+
+    with SqliteLog(path) as log:
+        log.append([note()])
+
+    assert path.exists()
+
+
+def test_a_path_may_hold_letters_that_the_locale_has_not(tmp_path):
+    """Then Python keeps their bytes as surrogates, which no URL can be made of as they are."""
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/l\xf6g.db"))
 
     with SqliteLog(path) as log:
         log.append([note()])
