@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from agl_core.testing import strategies
     from agl_core.testing._adapter_contract import AdapterContract
     from agl_core.testing._algorithm_contract import AlgorithmContract
+    from agl_core.testing._attempts import Attempts
     from agl_core.testing._dialect_contract import DialectContract
     from agl_core.testing._engine_contract import EngineContract
     from agl_core.testing._executor_contract import ExecutorContract
@@ -27,6 +28,7 @@ __all__ = [
     "AlgorithmContract",
     "Answer",
     "Asked",
+    "Attempts",
     "Broken",
     "DialectContract",
     "EngineContract",
@@ -50,6 +52,7 @@ _HOMES = {
     "AlgorithmContract": "_algorithm_contract",
     "Answer": "_scripted_values",
     "Asked": "_scripted_values",
+    "Attempts": "_attempts",
     "Broken": "_scripted_faults",
     "DialectContract": "_dialect_contract",
     "EngineContract": "_engine_contract",

@@ -7,17 +7,14 @@ import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import pytest
 
 from agl_core.errors import LogError
-from agl_core.events import Event, SpanRecorded, TracerAttached
-from agl_core.log import SqliteLog
-from agl_core.projections import CORE
+from agl_core.events import Event, TracerAttached
 from agl_core.recorder import Recorder, Scope, attributed, current
-from agl_core.store import Store
+from agl_core.testing._attempts import Attempts
 
 __all__ = ["TracerContract"]
 
@@ -29,36 +26,6 @@ Inside = Callable[[], Awaitable[None]]
 Act = Callable[[str, Inside], Coroutine[Any, Any, None]]
 Marks = Callable[[], Sequence[object]]
 Host = Callable[[], AbstractContextManager[Sequence[str]]]
-
-
-@dataclass(frozen=True)
-class Attempts:
-    """A log, and attempts that have begun in it."""
-
-    log: SqliteLog
-    recorder: Recorder
-    store: Store
-
-    def begun(self, recorder: Recorder | None = None) -> Scope:
-        """Another attempt."""
-        rollout = asyncio.run(self.store.start_rollout({"q": 1}))
-        return Scope(
-            recorder=recorder or self.recorder,
-            run_id=None,
-            rollout_id=rollout.rollout_id,
-            attempt_id=rollout.attempt_id,
-        )
-
-    def facts(self) -> list[Event]:
-        """All that the log has."""
-        return [record.event for record in self.log.read()]
-
-    def spans(self, scope: Scope) -> list[SpanRecorded]:
-        """Those of an attempt."""
-        for write in list(scope.pending):
-            write.result(PATIENCE)
-        spans = [fact for fact in self.facts() if isinstance(fact, SpanRecorded)]
-        return [span for span in spans if span.attempt_id == scope.attempt_id]
 
 
 class TracerContract:
@@ -87,10 +54,8 @@ class TracerContract:
     @pytest.fixture
     def attempts(self) -> Iterator[Attempts]:
         """A log in memory."""
-        with SqliteLog(":memory:", projections=CORE) as log:
-            store = Store(log)
-            yield Attempts(log, Recorder(log), store)
-            store.close()
+        with Attempts.opened() as opened:
+            yield opened
 
     # --- coming and going
 
@@ -130,7 +95,7 @@ class TracerContract:
         with install(attempts.recorder):
             _acted(act, "one", attempts.begun())
 
-        attached = [fact for fact in attempts.facts() if isinstance(fact, TracerAttached)]
+        attached = attempts.facts(TracerAttached)
         assert attached
         assert len({fact.package for fact in attached}) == len(attached)
         assert all(fact.name and fact.package and fact.version for fact in attached)
@@ -182,7 +147,7 @@ class TracerContract:
             asyncio.run(act("nobody's", do))
 
         assert done == ["done"]
-        assert [fact for fact in attempts.facts() if not isinstance(fact, TracerAttached)] == []
+        assert [fact for fact in attempts.facts(Event) if not isinstance(fact, TracerAttached)] == []
 
     def test_nothing_is_seen_before_and_after(self, install: Install, act: Act, attempts: Attempts) -> None:
         """A tracer that was taken out hears nothing."""

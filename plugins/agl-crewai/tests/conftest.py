@@ -6,21 +6,14 @@ import gc
 import importlib
 import os
 import warnings
-from collections.abc import Iterable
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager
 from importlib.util import find_spec
 from typing import Any
 
 import pytest
 
-from agl_core.events import Event, SpanRecorded
-from agl_core.log import SqliteLog
-from agl_core.projections import CORE
-from agl_core.recorder import Recorder, Scope, attributed
-from agl_core.store import Store
 from agl_core.tap import tapped
-from agl_core.testing import ScriptedModel
+from agl_core.testing import Attempts, ScriptedModel
 
 IS_THERE = find_spec("crewai") is not None
 collect_ignore_glob = [] if IS_THERE else ["test_*.py"]  # CrewAI is an extra
@@ -71,18 +64,8 @@ def _as_crewai_is():
         yield
 
 
-@dataclass(frozen=True)
-class World:
-    """A log, and attempts in it."""
-
-    log: SqliteLog
-    recorder: Recorder
-    store: Store
-
-    async def scope(self) -> Scope:
-        """Of an attempt that has begun."""
-        rollout = await self.store.start_rollout({"q": 1})
-        return Scope(recorder=self.recorder, run_id=None, rollout_id=rollout.rollout_id, attempt_id=rollout.attempt_id)
+class World(Attempts):
+    """With models and the tracer."""
 
     @contextmanager
     def model(self, script: Any, **fields: Any):
@@ -93,35 +76,15 @@ class World:
             told = {"model": "policy", "provider": "openai", **fields}
             yield LLM(base_url=model.url, api_key="none", max_retries=0, **told)
 
-    @contextmanager
-    def attempt(self, scope: Scope):
-        """The tracer is in, and code inside is the attempt's."""
+    def tracer(self) -> AbstractContextManager[None]:
+        """The plugin's."""
         from agl_crewai._tracing import tracing
 
-        with tracing(self.recorder), attributed(scope):
-            yield scope
-
-    def facts(self, kind: type[Event], scope: Scope | None = None) -> list[Any]:
-        """What the log has, of one attempt or of all."""
-        for write in list(scope.pending) if scope else ():
-            write.result()
-        found = [record.event for record in self.log.read() if isinstance(record.event, kind)]
-        return [fact for fact in found if scope is None or fact.attempt_id == scope.attempt_id]
-
-    def tree(self, scope: Scope) -> list[Any]:
-        """The spans of an attempt, each as `(name, agent, [what is in it])`, in the order they began."""
-        return _grown(self.facts(SpanRecorded, scope), None)
-
-
-def _grown(spans: Iterable[SpanRecorded], parent_id: str | None) -> list[Any]:
-    inside = sorted((span for span in spans if span.parent_id == parent_id), key=lambda span: span.started_at)
-    return [(span.name, span.agent, _grown(spans, span.span_id)) for span in inside]
+        return tracing(self.recorder)
 
 
 @pytest.fixture
 def world():
     """Nothing has happened."""
-    with SqliteLog(":memory:", projections=CORE) as log:
-        store = Store(log)
-        yield World(log=log, recorder=Recorder(log), store=store)
-        store.close()
+    with World.opened() as opened:
+        yield opened
