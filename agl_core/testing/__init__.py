@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from agl_core.testing._scripted_faults import Broken, Failing, Malformed, Stalled, Unfinished, in_turn
     from agl_core.testing._scripted_model import ScriptedModel
     from agl_core.testing._scripted_values import Answer, Asked, Refusal
+    from agl_core.testing._selected import Ran, selected
     from agl_core.testing._tracer_contract import TracerContract
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "LogContract",
     "LogReadingContract",
     "Malformed",
+    "Ran",
     "Refusal",
     "ScriptedEngine",
     "ScriptedModel",
@@ -44,6 +46,7 @@ __all__ = [
     "TracerContract",
     "Unfinished",
     "in_turn",
+    "selected",
     "strategies",
 ]
 
@@ -61,6 +64,7 @@ _HOMES = {
     "LogContract": "_log_contract",
     "LogReadingContract": "_log_contract",
     "Malformed": "_scripted_faults",
+    "Ran": "_selected",
     "Refusal": "_scripted_values",
     "ScriptedEngine": "_scripted_engine",
     "ScriptedModel": "_scripted_model",
@@ -68,6 +72,7 @@ _HOMES = {
     "TracerContract": "_tracer_contract",
     "Unfinished": "_scripted_faults",
     "in_turn": "_scripted_faults",
+    "selected": "_selected",
 }
 
 

@@ -6,15 +6,14 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections import Counter
 
 import pytest
 from crewai import LLM, Agent, Crew, Task
 from crewai.tools import tool
 
 import agl_core as agl
-from agl_core.events import CallRecorded, SpanRecorded, ToolCall
-from agl_core.testing import Answer, Asked, ScriptedModel
+from agl_core.events import ToolCall
+from agl_core.testing import Answer, Asked, Ran, ScriptedModel, selected
 
 pytest.importorskip("agl_triplets", reason="another distribution makes rows of calls")
 
@@ -38,20 +37,6 @@ def script(asked: Asked) -> Answer:
     return Answer(tool_calls=(ToolCall(id=f"call-{name}", name=name, arguments=told.get(name, "{}")),))
 
 
-class Select:
-    """Two rollouts of a task, and the calls of one agent."""
-
-    name = "select"
-
-    def __init__(self, agent: str) -> None:
-        self.agent = agent
-
-    async def run(self, run: agl.Run) -> None:
-        """One batch."""
-        outcomes = await run.rollouts(run.train, repeat=2)
-        self.batch = run.adapt(outcomes, "triplets", agent=self.agent)
-
-
 @pytest.fixture
 def fit(tmp_path):
     """Runs an agent, given a model, and says what of it is kept for one agent's training."""
@@ -62,13 +47,7 @@ def fit(tmp_path):
             await work(LLM(model=llm.model, provider="openai", base_url=llm.endpoint, api_key=llm.api_key))
             return 1.0
 
-        select, path = Select(agent), tmp_path / "log.db"
-        with ScriptedModel(script, owner="vllm") as model:
-            models = {"policy": f"{model.url}#policy"}
-            agl.Trainer(algorithm=select, models=models, store=str(path)).fit(asking, train_dataset=[{"q": 1}])
-        with agl.open_log(str(path), readonly=True) as log:
-            facts = [record.event for record in log.read()]
-        return select.batch, facts
+        return selected(asking, script, agent=agent, store=tmp_path / "log.db")
 
     return fitting
 
@@ -83,17 +62,6 @@ def a_task(agent: Agent) -> Task:
     return Task(description="6 * 7?", expected_output="A number.", agent=agent)
 
 
-def made_by(facts) -> Counter:
-    """How many calls each agent made."""
-    return Counter(fact.agent for fact in facts if isinstance(fact, CallRecorded))
-
-
-def agents_of(batch, facts) -> set[str | None]:
-    """Whose calls became rows."""
-    dropped = {one.call_id for one in batch.dropped}
-    return {fact.agent for fact in facts if isinstance(fact, CallRecorded) and fact.call_id not in dropped}
-
-
 @pytest.mark.parametrize(("agent", "kept"), [("solver", 4), ("nobody", 0)])
 def test_one_agent_with_a_tool(fit, agent, kept):
     """Its calls are one trajectory a rollout; another name keeps none."""
@@ -101,9 +69,9 @@ def test_one_agent_with_a_tool(fit, agent, kept):
     async def work(llm) -> None:
         await an_agent("solver", llm, tools=[times]).kickoff_async("6 * 7?")
 
-    batch, facts = fit(work, agent)
+    batch, ran = fit(work, agent)
 
-    assert made_by(facts) == {"solver": 4}
+    assert ran.made_by() == {"solver": 4}
     assert (batch.kept, len(batch.rows)) == (kept, kept // 2)
 
 
@@ -117,10 +85,10 @@ def test_one_of_two_agents_that_hand_over(fit, agent, calls, way):
         crew = Crew(agents=[writer, critic], tasks=[a_task(writer), a_task(critic)])
         await (asyncio.to_thread(crew.kickoff) if way == "kickoff" else crew.akickoff())
 
-    batch, facts = fit(work, agent)
+    batch, ran = fit(work, agent)
 
-    assert made_by(facts) == {"writer": 4, "critic": 2}
-    assert agents_of(batch, facts) == {agent}
+    assert ran.made_by() == {"writer": 4, "critic": 2}
+    assert ran.kept_of(batch) == {agent}
     assert (batch.kept, len(batch.rows)) == (2 * calls, 2)
     assert {one.reason for one in batch.dropped} == {"other_agent"}
 
@@ -133,10 +101,10 @@ def test_one_of_two_agents_that_delegate(fit, agent):
         critic, writer = an_agent("critic", llm, allow_delegation=True), an_agent("writer", llm, tools=[times])
         await Crew(agents=[critic, writer], tasks=[a_task(critic)]).kickoff_async()
 
-    batch, facts = fit(work, agent)
+    batch, ran = fit(work, agent)
 
-    assert made_by(facts) == {"writer": 4, "critic": 4}
-    assert agents_of(batch, facts) == {agent}
+    assert ran.made_by() == {"writer": 4, "critic": 4}
+    assert ran.kept_of(batch) == {agent}
     assert (batch.kept, len(batch.rows)) == (4, 2)
 
 
@@ -157,10 +125,10 @@ def test_one_of_two_agents_that_take_turns(fit, agent):
         async with asyncio.timeout(PATIENCE):
             await asyncio.gather(*(one.kickoff_async("Go") for one in agents))
 
-    batch, facts = fit(work, agent)
+    batch, ran = fit(work, agent)
 
-    assert made_by(facts) == {"left": 4, "Übersetzerin": 4}
-    assert agents_of(batch, facts) == {agent}
+    assert ran.made_by() == {"left": 4, "Übersetzerin": 4}
+    assert ran.kept_of(batch) == {agent}
     assert (batch.kept, len(batch.rows)) == (4, 2)
 
 
@@ -205,9 +173,8 @@ def test_a_crew_in_a_program_of_its_own_needs_variables_only(tmp_path):
         resources = {"llm": agl.LLM(endpoint=model.url, model="policy")}
         trainer = agl.Trainer(algorithm=agl.Baseline(n_epochs=1), initial_resources=resources, store=str(path))
         trainer.fit(asking, train_dataset=[{"question": "6 * 7?"}])
-    with agl.open_log(str(path), readonly=True) as log:
-        facts = [record.event for record in log.read()]
+    ran = Ran.read(path)
 
-    assert [call.status for call in facts if isinstance(call, CallRecorded)] == ["ok"] * 3
-    assert made_by(facts) == {None: 3}
-    assert [fact for fact in facts if isinstance(fact, SpanRecorded)] == []
+    assert [call.status for call in ran.calls()] == ["ok"] * 3
+    assert ran.made_by() == {None: 3}
+    assert ran.ways() == []

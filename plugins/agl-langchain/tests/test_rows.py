@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import threading
-from collections import Counter
 
 import httpx
 import pytest
@@ -18,8 +17,8 @@ from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Command
 
 import agl_core as agl
-from agl_core.events import CallRecorded, RewardGiven, SpanRecorded, ToolCall
-from agl_core.testing import Answer, Asked, ScriptedModel
+from agl_core.events import RewardGiven, SpanRecorded, ToolCall
+from agl_core.testing import Answer, Asked, Ran, ScriptedModel, selected
 
 pytest.importorskip("agl_triplets", reason="another distribution makes rows of calls")
 
@@ -36,20 +35,6 @@ def script(asked: Asked) -> Answer:
         return Answer(text="42")
     name = tools[0]["function"]["name"]
     return Answer(tool_calls=(ToolCall(id=f"call-{name}", name=name, arguments="{}"),))
-
-
-class Select:
-    """Two rollouts of a task, and the calls of one agent."""
-
-    name = "select"
-
-    def __init__(self, agent: str) -> None:
-        self.agent = agent
-
-    async def run(self, run: agl.Run) -> None:
-        """One batch."""
-        outcomes = await run.rollouts(run.train, repeat=2)
-        self.batch = run.adapt(outcomes, "triplets", agent=self.agent)
 
 
 @pytest.fixture
@@ -73,48 +58,14 @@ def fit(tmp_path):
                     )
             return 1.0
 
-        select, path = Select(agent), tmp_path / "log.db"
-        with ScriptedModel(script, owner="vllm") as model:
-            models = {"policy": f"{model.url}#policy"}
-            agl.Trainer(algorithm=select, models=models, store=str(path)).fit(asking, train_dataset=[{"q": 1}])
-        return select.batch, facts_of(path)
+        return selected(asking, script, agent=agent, store=tmp_path / "log.db")
 
     return fitting
 
 
-def facts_of(path) -> list:
-    """All that a log has."""
-    with agl.open_log(str(path), readonly=True) as log:
-        return [record.event for record in log.read()]
-
-
-def agents_of(facts, kept) -> set[str | None]:
-    """Whose calls those are."""
-    return {fact.agent for fact in facts if isinstance(fact, CallRecorded) and fact.call_id in kept}
-
-
-def made_by(facts) -> Counter:
-    """How many calls each agent made."""
-    return Counter(fact.agent for fact in facts if isinstance(fact, CallRecorded))
-
-
-def kept_of(batch, facts) -> set[str]:
-    """The calls that became rows."""
-    return {fact.call_id for fact in facts if isinstance(fact, CallRecorded)} - {one.call_id for one in batch.dropped}
-
-
-def trees(facts) -> list[list[str]]:
-    """Of each rollout, the way from the root to each span, sorted. The oldest versions have chains beside."""
-    found = {}
-    for span in (fact for fact in facts if isinstance(fact, SpanRecorded)):
-        if span.attributes["langchain.type"] != "chain":
-            found.setdefault(span.rollout_id, {})[span.span_id] = span
-
-    def way(spans, span) -> str:
-        above = f"{way(spans, spans[span.parent_id])} > " if span.parent_id else ""
-        return f"{above}{span.name}"
-
-    return [sorted(way(spans, span) for span in spans.values()) for spans in found.values()]
+def is_no_chain(span: SpanRecorded) -> bool:
+    """The oldest versions have chains beside."""
+    return span.attributes["langchain.type"] != "chain"
 
 
 def tool(name: str, inside=None):
@@ -142,11 +93,11 @@ def test_one_agent_with_a_tool(fit, agent, kept):
     async def work(model) -> None:
         await create_agent(model, [tool("lookup")], name="forecaster").ainvoke(ASKED)
 
-    batch, facts = fit(work, agent)
+    batch, ran = fit(work, agent)
 
-    assert made_by(facts) == {"forecaster": 4}
+    assert ran.made_by() == {"forecaster": 4}
     assert (batch.kept, len(batch.rows)) == (kept, kept // 2)
-    assert trees(facts) == [branch("forecaster", "lookup")] * 2
+    assert ran.ways(is_no_chain) == [branch("forecaster", "lookup")] * 2
 
 
 @pytest.mark.parametrize(("agent", "calls"), [("triage", 1), ("solver", 2)])
@@ -164,13 +115,13 @@ def test_one_of_two_agents_with_a_hand_off(fit, agent, calls):
         graph.add_edge(START, "triage")
         await graph.compile().ainvoke(ASKED)
 
-    batch, facts = fit(work, agent)
+    batch, ran = fit(work, agent)
 
-    assert made_by(facts) == {"triage": 2, "solver": 4}
-    assert agents_of(facts, kept_of(batch, facts)) == {agent}
+    assert ran.made_by() == {"triage": 2, "solver": 4}
+    assert ran.kept_of(batch) == {agent}
     assert (batch.kept, len(batch.rows)) == (2 * calls, 2)
     assert {one.reason for one in batch.dropped} == {"other_agent"}
-    assert ["handoff solver" in way for way in trees(facts)[0]].count(True) == 1
+    assert ["handoff solver" in way for way in ran.ways(is_no_chain)[0]].count(True) == 1
 
 
 @pytest.mark.parametrize("agent", ["writer", "Übersetzerin"])
@@ -187,12 +138,12 @@ def test_one_of_two_agents_that_take_turns_in_one_loop(fit, agent):
                 )
             )
 
-    batch, facts = fit(work, agent)
+    batch, ran = fit(work, agent)
 
-    assert made_by(facts) == {"writer": 4, "Übersetzerin": 4}
-    assert agents_of(facts, kept_of(batch, facts)) == {agent}
+    assert ran.made_by() == {"writer": 4, "Übersetzerin": 4}
+    assert ran.kept_of(batch) == {agent}
     assert (batch.kept, len(batch.rows)) == (4, 2)
-    assert trees(facts) == [sorted(branch("writer", "meet") + branch("Übersetzerin", "meet"))] * 2
+    assert ran.ways(is_no_chain) == [sorted(branch("writer", "meet") + branch("Übersetzerin", "meet"))] * 2
 
 
 @pytest.mark.parametrize("agent", ["writer", "critic"])
@@ -212,12 +163,12 @@ def test_one_of_two_agents_in_threads(fit, agent):
 
         await asyncio.gather(*(asyncio.to_thread(asking, name) for name in ("writer", "critic")))
 
-    batch, facts = fit(work, agent)
+    batch, ran = fit(work, agent)
 
-    assert made_by(facts) == {"writer": 4, "critic": 4}
-    assert agents_of(facts, kept_of(batch, facts)) == {agent}
+    assert ran.made_by() == {"writer": 4, "critic": 4}
+    assert ran.kept_of(batch) == {agent}
     assert (batch.kept, len(batch.rows)) == (4, 2)
-    assert trees(facts) == [sorted(branch("writer", "meet") + branch("critic", "meet"))] * 2
+    assert ran.ways(is_no_chain) == [sorted(branch("writer", "meet") + branch("critic", "meet"))] * 2
 
 
 @pytest.mark.parametrize("agent", ["left", "right"])
@@ -234,10 +185,10 @@ def test_one_of_two_branches_of_a_graph(fit, agent):
             graph.add_edge(START, name)
         await graph.compile().ainvoke(ASKED)
 
-    batch, facts = fit(work, agent)
+    batch, ran = fit(work, agent)
 
-    assert made_by(facts) == {"left": 2, "right": 2}
-    assert agents_of(facts, kept_of(batch, facts)) == {agent}
+    assert ran.made_by() == {"left": 2, "right": 2}
+    assert ran.kept_of(batch) == {agent}
     assert (batch.kept, len(batch.rows)) == (2, 2)
 
 
@@ -279,8 +230,8 @@ def test_a_program_that_knows_nothing_is_pointed_at_the_gateway_by_its_environme
         trainer = agl.Trainer(algorithm=agl.Baseline(), initial_resources=resources, store=str(tmp_path / "log.db"))
         trainer.fit(start, train_dataset=[{"q": 1}])
 
-    facts = facts_of(tmp_path / "log.db")
-    calls = [fact for fact in facts if isinstance(fact, CallRecorded)]
+    ran = Ran.read(tmp_path / "log.db")
+    calls = ran.calls()
     assert [call.status for call in calls] == ["ok", "ok"]
     assert len({call.attempt_id for call in calls}) == 1
-    assert [fact.value for fact in facts if isinstance(fact, RewardGiven)] == [1.0]
+    assert [fact.value for fact in ran.facts if isinstance(fact, RewardGiven)] == [1.0]

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import Counter
 
 import openai
 import pytest
 from agents import Agent, OpenAIChatCompletionsModel, Runner, function_tool
 
 import agl_core as agl
-from agl_core.events import CallRecorded, SpanRecorded, ToolCall
-from agl_core.testing import Answer, Asked, ScriptedModel
+from agl_core.events import ToolCall
+from agl_core.testing import Answer, Asked, selected
 
 pytest.importorskip("agl_triplets", reason="another distribution makes rows of calls")
 
@@ -27,20 +26,6 @@ def script(asked: Asked) -> Answer:
     return Answer(tool_calls=(ToolCall(id=f"call-{name}", name=name, arguments="{}"),))
 
 
-class Select:
-    """Two rollouts of a task, and the calls of one agent."""
-
-    name = "select"
-
-    def __init__(self, agent: str) -> None:
-        self.agent = agent
-
-    async def run(self, run: agl.Run) -> None:
-        """One batch."""
-        outcomes = await run.rollouts(run.train, repeat=2)
-        self.batch = run.adapt(outcomes, "triplets", agent=self.agent)
-
-
 @pytest.fixture
 def fit(tmp_path):
     """Runs an agent, given a maker of models, and says what of it is kept for one agent's training."""
@@ -52,43 +37,9 @@ def fit(tmp_path):
                 await work(OpenAIChatCompletionsModel(model=llm.model, openai_client=client))
             return 1.0
 
-        select, path = Select(agent), tmp_path / "log.db"
-        with ScriptedModel(script, owner="vllm") as model:
-            models = {"policy": f"{model.url}#policy"}
-            agl.Trainer(algorithm=select, models=models, store=str(path)).fit(asking, train_dataset=[{"q": 1}])
-        with agl.open_log(str(path), readonly=True) as log:
-            facts = [record.event for record in log.read()]
-        return select.batch, facts
+        return selected(asking, script, agent=agent, store=tmp_path / "log.db")
 
     return fitting
-
-
-def agents_of(facts, kept) -> set[str | None]:
-    """Whose calls those are."""
-    return {fact.agent for fact in facts if isinstance(fact, CallRecorded) and fact.call_id in kept}
-
-
-def made_by(facts) -> Counter:
-    """How many calls each agent made."""
-    return Counter(fact.agent for fact in facts if isinstance(fact, CallRecorded))
-
-
-def kept_of(batch, facts) -> set[str]:
-    """The calls that became rows."""
-    return {fact.call_id for fact in facts if isinstance(fact, CallRecorded)} - {one.call_id for one in batch.dropped}
-
-
-def trees(facts) -> list[list[str]]:
-    """Of each rollout, the way from the root to each span, sorted."""
-    found = {}
-    for span in (fact for fact in facts if isinstance(fact, SpanRecorded)):
-        found.setdefault(span.rollout_id, {})[span.span_id] = span
-
-    def way(spans, span) -> str:
-        above = f"{way(spans, spans[span.parent_id])} > " if span.parent_id else ""
-        return f"{above}{span.name}"
-
-    return [sorted(way(spans, span) for span in spans.values()) for spans in found.values()]
 
 
 def tool(name: str, inside=None):
@@ -118,11 +69,11 @@ def test_one_agent_with_a_tool(fit, agent, kept):
     async def work(model) -> None:
         await Runner.run(Agent(name="forecaster", model=model, tools=[tool("lookup")]), "Go")
 
-    batch, facts = fit(work, agent)
+    batch, ran = fit(work, agent)
 
-    assert made_by(facts) == {"forecaster": 4}
+    assert ran.made_by() == {"forecaster": 4}
     assert (batch.kept, len(batch.rows)) == (kept, kept // 2)
-    assert trees(facts) == [branch("forecaster", "lookup")] * 2
+    assert ran.ways() == [branch("forecaster", "lookup")] * 2
 
 
 @pytest.mark.parametrize(("agent", "calls"), [("triage", 1), ("solver", 2)])
@@ -133,17 +84,17 @@ def test_one_of_two_agents_with_a_hand_off(fit, agent, calls):
         solver = Agent(name="solver", model=model, tools=[tool("times")])
         await Runner.run(Agent(name="triage", model=model, handoffs=[solver]), "6 * 7?")
 
-    batch, facts = fit(work, agent)
+    batch, ran = fit(work, agent)
 
-    assert made_by(facts) == {"triage": 2, "solver": 4}
-    assert agents_of(facts, kept_of(batch, facts)) == {agent}
+    assert ran.made_by() == {"triage": 2, "solver": 4}
+    assert ran.kept_of(batch) == {agent}
     assert (batch.kept, len(batch.rows)) == (2 * calls, 2)
     assert {one.reason for one in batch.dropped} == {"other_agent"}
     run = "task Agent workflow"
     triage, solver = f"{run} > invoke_agent triage", f"{run} > invoke_agent solver"
     handing = [run, triage, f"{triage} > turn 1", f"{triage} > turn 1 > handoff solver"]
     solving = [solver, f"{solver} > turn 2", f"{solver} > turn 2 > execute_tool times", f"{solver} > turn 3"]
-    assert trees(facts) == [sorted(handing + solving)] * 2
+    assert ran.ways() == [sorted(handing + solving)] * 2
 
 
 @pytest.mark.parametrize("agent", ["writer", "Übersetzerin"])
@@ -160,12 +111,12 @@ def test_one_of_two_agents_that_take_turns_in_one_loop(fit, agent):
                 )
             )
 
-    batch, facts = fit(work, agent)
+    batch, ran = fit(work, agent)
 
-    assert made_by(facts) == {"writer": 4, "Übersetzerin": 4}
-    assert agents_of(facts, kept_of(batch, facts)) == {agent}
+    assert ran.made_by() == {"writer": 4, "Übersetzerin": 4}
+    assert ran.kept_of(batch) == {agent}
     assert (batch.kept, len(batch.rows)) == (4, 2)
-    assert trees(facts) == [sorted(branch("writer", "meet") + branch("Übersetzerin", "meet"))] * 2
+    assert ran.ways() == [sorted(branch("writer", "meet") + branch("Übersetzerin", "meet"))] * 2
 
 
 @pytest.mark.parametrize("agent", ["writer", "critic"])
@@ -187,9 +138,9 @@ def test_one_of_two_agents_in_threads(fit, agent):
         async with asyncio.timeout(PATIENCE):
             await asyncio.gather(*(asyncio.to_thread(asyncio.run, asking(name)) for name in ("writer", "critic")))
 
-    batch, facts = fit(work, agent)
+    batch, ran = fit(work, agent)
 
-    assert made_by(facts) == {"writer": 4, "critic": 4}
-    assert agents_of(facts, kept_of(batch, facts)) == {agent}
+    assert ran.made_by() == {"writer": 4, "critic": 4}
+    assert ran.kept_of(batch) == {agent}
     assert (batch.kept, len(batch.rows)) == (4, 2)
-    assert trees(facts) == [sorted(branch("writer", "meet") + branch("critic", "meet"))] * 2
+    assert ran.ways() == [sorted(branch("writer", "meet") + branch("critic", "meet"))] * 2
