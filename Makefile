@@ -94,8 +94,8 @@ any-llm: .venv-any-llm/.ready
 	.venv-any-llm/bin/python -m pip install --quiet -e . -e './plugins/agl-any-llm[any-llm]' --group test
 	@touch $@
 
-# Frameworks disagree about openai, mcp and OpenTelemetry. `make test` has the newest of each that go together; here are the
-# line that has all but google-adk in one environment, and that of google-adk.
+# Frameworks disagree about openai, mcp and OpenTelemetry. `make test` has the newest of those with a plugin, but for CrewAI;
+# here are the line that has all but google-adk in one environment, and the newest of those without.
 TRACERS := $(wildcard $(patsubst %,plugins/agl-%,openai openai-agents langchain autogen crewai))
 
 frameworks: .venv-one/.ready .venv-latest/.ready
@@ -103,10 +103,16 @@ frameworks: .venv-one/.ready .venv-latest/.ready
 	.venv-one/bin/pytest -n $(PYTEST_WORKERS) tests/docs/test_guides.py -k trace-
 	.venv-latest/bin/pytest -n $(PYTEST_WORKERS) tests/docs/test_guides.py -k trace-
 
-.venv-%/.ready: .venv/.python $(PROJECTS)
-	$(BIN)/python -m venv --clear .venv-$*
-	.venv-$*/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
-	.venv-$*/bin/python -m pip install --quiet $(EDITABLE) --group test --group frameworks-$*
+.venv-one/.ready: .venv/.python $(PROJECTS)
+	$(BIN)/python -m venv --clear .venv-one
+	.venv-one/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	.venv-one/bin/python -m pip install --quiet $(EDITABLE) --group test --group frameworks-one
+	@touch $@
+
+.venv-latest/.ready: .venv/.python pyproject.toml
+	$(BIN)/python -m venv --clear .venv-latest
+	.venv-latest/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	.venv-latest/bin/python -m pip install --quiet -e . --group test --group frameworks-latest
 	@touch $@
 
 ci: test slow
