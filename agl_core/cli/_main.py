@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -29,6 +31,7 @@ COMMANDS = {
 }
 PLUGINS = "agl_core.cli.plugins"
 INTERRUPTED = 130
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Root(LazyGroup):
@@ -41,6 +44,18 @@ class Root(LazyGroup):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The core's command of that name, else a plugin's."""
         return super().get_command(ctx, cmd_name) or self._guests(ctx).get_command(ctx, cmd_name)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that `args` begin with; one like no other may be of a plugin that is not installed."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.NoSuchCommand as error:
+            if error.possibilities:
+                raise
+            told = f"{error.message} Is the plugin that brings it installed? `agl plugins` tells."
+            raise click.NoSuchCommand(error.command_name, told, ctx=ctx) from None
 
     def _guests(self, ctx: click.Context) -> click.Group:
         """What plugins registered: in a group of their own, so that none can replace a command of the core."""
@@ -78,6 +93,11 @@ class Root(LazyGroup):
         except KeyboardInterrupt:
             warn("interrupted: what was recorded stays")
             ctx.exit(INTERRUPTED)
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            where = error.filename or "the output"
+            raise click.ClickException(f"{where} takes no more: {error.strerror}") from None
 
 
 def _version(ctx: click.Context, _option: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's signature
@@ -138,4 +158,7 @@ log_level(agl)
 
 def main() -> None:
     """What the script `agl` runs."""
-    agl(prog_name="agl")
+    # `agl ... >&-`: Python has no stdout then, and what is printed goes nowhere.
+    with Path(os.devnull).open("w") as nowhere:
+        sys.stdout, sys.stderr = sys.stdout or nowhere, sys.stderr or nowhere
+        agl(prog_name="agl")

@@ -79,7 +79,9 @@ def new(*, name: str, kind: str, into: Path, as_json: bool) -> None:
     click.echo(f"{folder} holds a plugin of kind {kind}:")
     for file in files:
         click.echo(f"  {file}")
-    click.echo(f"Install it and run its tests:\n  pip install -e {folder} && python -m pytest {folder}\n  agl plugins")
+    click.echo(
+        f"Install it and run its tests:\n  pip install -e {folder} pytest && python -m pytest {folder}\n  agl plugins"
+    )
 
 
 def _list(*, as_json: bool) -> None:

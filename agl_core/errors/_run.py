@@ -159,9 +159,13 @@ class SelectsNothing(RunError):
 
     def __init__(self, selected: str, *, of: int, agents: Iterable[str]) -> None:
         there = tuple(agents)
+        cure = (
+            f"those there are, by agent: {', '.join(there)}. Select one of these, or name the agent with agl.agent(...)"
+            if of
+            else "no call was captured: the agent must call the model at `llm.endpoint` with `llm.api_key`"
+        )
         super().__init__(
-            f"{selected} keeps none of {of} policy call(s); those there are, by agent: {', '.join(there) or 'none'}. "
-            "Select one of these, or name the agent with agl.agent(...)",
+            f"{selected} keeps none of {of} policy call(s); {cure}",
             selected=selected,
             of=of,
             agents=there,

@@ -13,7 +13,7 @@ _FULL = (sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLIT
 """What a quota, or a limit on the size of files, comes as; a disk that is full has a code of its own."""
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _DENIED = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
-READ = "Open it with `readonly=True`, or copy it to a folder that you may write to"
+READ = "Open it with `readonly=True`, name another by `--log`, or copy it to a folder that you may write to"
 """The cure for whoever may not write."""
 
 

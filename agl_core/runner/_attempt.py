@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sysconfig
 import threading
 import traceback
 from collections.abc import Awaitable, Callable
@@ -22,6 +23,8 @@ __all__ = ["Ended", "run_agent"]
 
 GRACE_SECONDS = 5.0
 """What an agent that was cancelled has to clean up in; then it is abandoned."""
+_INSTALLED = ("<frozen ", *(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")))
+"""Where code begins that is not the agent's, as a rule."""
 _log = logging.getLogger(__name__)
 
 
@@ -95,7 +98,13 @@ async def _in_thread(work: Callable[[], Any]) -> Any:
 
 
 def _failed(raised: BaseException) -> Ended:
-    frames = traceback.extract_tb(raised.__traceback__)
-    place = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
     code = f"[{raised.code}] " if isinstance(raised, AglError) else ""
-    return Ended("agent_raised", error=f"{code}{type(raised).__name__}: {raised}{place}"[:2000], raised=raised)
+    error = f"{code}{type(raised).__name__}: {raised}{_place(raised)}"
+    return Ended("agent_raised", error=error[:2000], raised=raised)
+
+
+def _place(raised: BaseException) -> str:
+    """The line of the agent's own code that the error came through; a library's is the same for many mistakes."""
+    frames = traceback.extract_tb(raised.__traceback__)
+    own = [frame for frame in frames if not frame.filename.startswith(_INSTALLED)] or frames
+    return f" at {own[-1].filename}:{own[-1].lineno}" if own else ""

@@ -5,6 +5,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -163,9 +164,37 @@ def test_wrong_usage_is_exit_code_2(run, typed):
     assert done.stderr.startswith("Usage: agl")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a disk that is always full")
+def test_a_full_disk_is_said_in_a_line():
+    """Whatever `agl` printed to it."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "agl_core.cli", "plugins"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+
+    assert done.returncode == 1
+    assert "takes no more: No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a shell closes it")
+def test_nobody_need_listen():
+    """`>&-` closes stdout: the work is done all the same."""
+    done = subprocess.run(  # noqa: S602 - ours
+        f"{sys.executable} -m agl_core.cli plugins >&-", shell=True, stderr=subprocess.PIPE, text=True, check=False
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_an_unknown_command_names_its_neighbour(run):
     """Also when it would have been a plugin's."""
     assert "Did you mean 'rollouts'?" in run("rollout").stderr
+    assert "Is the plugin that brings it installed? `agl plugins` tells" in run("zzz").stderr
 
 
 def test_every_command_says_what_it_does_and_knows_json(ask):

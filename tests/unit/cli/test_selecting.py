@@ -121,7 +121,7 @@ def test_a_dry_run_that_fails_says_how(type_, folder):
 
     assert done.returncode == 1
     assert "the rollout ended as agent_raised: ValueError: this task is bad" in done.stderr
-    assert "error[SELECTS_NOTHING]: all keeps none of 0" in done.stderr
+    assert "error[SELECTS_NOTHING]: all keeps none of 0 policy call(s); no call was captured" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections.abc import Mapping
 
@@ -94,6 +95,19 @@ def test_an_agent_that_raises_says_what_and_where(store):
 
     assert (rollout.status, rollout.exit_status, rollout.attempts) == ("failed", "agent_raised", 2)
     assert all("ValueError: no such tool at " in (a.error or "") for a in store.ask.attempts(rollout.rollout_id))
+
+
+def test_the_place_of_an_error_is_the_agents_own(store):
+    """What a library raises, it raises at the same line for many mistakes; the agent's line is where one was made."""
+
+    @agl.rollout
+    async def agent(task):
+        return json.loads("no JSON")
+
+    rollout = settle(store, agent, max_attempts=1)
+
+    (attempt,) = store.ask.attempts(rollout.rollout_id)
+    assert f" at {__file__}:" in attempt.error
 
 
 @pytest.mark.parametrize("is_async", [True, False], ids=["async", "sync"])
