@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -12,13 +11,13 @@ from typing import Any
 
 from agl_autogen._work import Work
 from agl_core.errors import OutsideAttempt
-from agl_core.events import CaptureLost, SpanRecorded
+from agl_core.events import SpanRecorded
 from agl_core.ids import new_id
 from agl_core.recorder import Scope, attributed, current
 
 __all__ = ["Heard", "Hearing", "here", "within"]
 
-_log = logging.getLogger(__name__)
+_WHERE = "agl_autogen"
 CameOf = Callable[[Any], Mapping[str, Any]]
 """What the result of a piece of work says about it."""
 
@@ -122,13 +121,13 @@ class Heard:
             )
             self.around.expect(self.around.recorder.record(fact, self.around))
         except Exception as error:  # noqa: BLE001 - the rim: the agent works on, whatever becomes of its spans
-            _lost(self.around, error)
+            self.around.lost(_WHERE, error, what="a span of an agent")
 
     def _said(self, came_of: CameOf | None, results: Sequence[Any]) -> Mapping[str, Any]:
         try:
             return came_of(results[0]) if came_of is not None and results else {}
         except Exception as error:  # noqa: BLE001 - the rim: what came of it is the user's own; that it was done is kept
-            _lost(self.around, error)
+            self.around.lost(_WHERE, error, what="a span of an agent")
             return {}
 
 
@@ -153,7 +152,7 @@ class Hearing:
             work = make()
             return Heard(work, scope, here()) if work is not None else None
         except Exception as error:  # noqa: BLE001 - the rim: the agent works, whether we hear of it or not
-            _lost(scope, error)
+            scope.lost(_WHERE, error, what="a span of an agent")
             return None
 
 
@@ -179,12 +178,3 @@ def within(heard: Heard | None, scope: Scope) -> Iterator[None]:
             attribution.__exit__(None, None, None)
         with suppress(ValueError):
             _here.reset(token)
-
-
-def _lost(scope: Scope, error: Exception) -> None:
-    # Only what kind of error: its message may quote what the agent said.
-    _log.warning("a span of an agent could not be kept (%s)", type(error).__name__)
-    try:
-        scope.expect(scope.recorder.record(CaptureLost(count=1, where="agl_autogen", why=type(error).__name__), scope))
-    except Exception as again:  # noqa: BLE001 - the rim
-        _log.warning("that a span was lost cannot be kept (%s)", type(again).__name__)

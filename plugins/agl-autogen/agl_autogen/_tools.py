@@ -12,9 +12,10 @@ from typing import Any
 
 from agl_autogen._heard import Heard, Hearing, here, within
 from agl_autogen._places import Place
-from agl_autogen._work import Work, by_tool, came_of_tool, plain
+from agl_autogen._work import Work, by_tool, came_of_tool
 from agl_core.errors import OutsideAttempt
 from agl_core.recorder import current
+from agl_core.spans import plain
 
 __all__ = ["places", "places_of_mcp"]
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Work", "by_agent", "by_team", "by_tool", "came_of_team", "came_of_tool", "plain"]
+from agl_core.spans import plain
+
+__all__ = ["Work", "by_agent", "by_team", "by_tool", "came_of_team", "came_of_tool"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,18 +90,3 @@ def came_of_tool(tool: Any, value: Any) -> Mapping[str, Any]:
         case _:
             result = str(tool.return_value_as_string(value))
     return {"gen_ai.tool.call.result": result}
-
-
-def plain(value: Any) -> Any:
-    """As JSON has it; what JSON has no word for, as text."""
-    match value:
-        case None | bool() | int() | str():
-            return value
-        case float():
-            return value if math.isfinite(value) else str(value)
-        case Mapping():
-            return {str(name): plain(inner) for name, inner in value.items()}
-        case list() | tuple():
-            return [plain(inner) for inner in value]
-        case _:
-            return str(value)

@@ -265,8 +265,8 @@ def test_a_result_without_words_costs_no_span(world, monkeypatch):
     assert [lost.why for lost in world.facts(CaptureLost)] == ["LookupError"]
 
 
-def test_what_cannot_be_told_is_counted_and_the_agent_works_on(world):
-    """It costs the span, and says so in the log."""
+def test_an_argument_without_words_costs_nothing(world):
+    """It says in its place that it has none."""
 
     async def story():
         scope = await world.scope()
@@ -277,5 +277,27 @@ def test_what_cannot_be_told_is_counted_and_the_agent_works_on(world):
     scope, result = asyncio.run(story())
 
     assert result == "Odd"
+    (span,) = world.facts(SpanRecorded, scope)
+    assert "LookupError" in span.attributes["gen_ai.tool.call.arguments"]["thing"]
+    assert world.facts(CaptureLost) == []
+
+
+def test_what_cannot_be_told_is_counted_and_the_agent_works_on(world, monkeypatch):
+    """It costs the span, and says so in the log."""
+
+    def broken(*_told, **_named):
+        raise LookupError("AutoGen has changed")
+
+    monkeypatch.setattr("agl_autogen._tools.by_tool", broken)
+
+    async def story():
+        scope = await world.scope()
+        with world.attempt(scope):
+            tool = FunctionTool(_shown, "Show.")
+            return scope, await tool.run_json({"thing": "a thing"}, autogen_core.CancellationToken())
+
+    scope, result = asyncio.run(story())
+
+    assert result == "str"
     assert world.facts(SpanRecorded, scope) == []
     assert [(lost.where, lost.why) for lost in world.facts(CaptureLost)] == [("agl_autogen", "LookupError")]

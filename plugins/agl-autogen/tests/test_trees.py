@@ -665,7 +665,7 @@ class Weather(BaseModel):
     [
         ({"a": [1, 2.5, None]}, {"a": [1, 2.5, None]}),
         (float("inf"), "inf"),
-        ([{"b": {1, 2}}], [{"b": "{1, 2}"}]),
+        ([{"b": {1, 2}, "c": 3j}], [{"b": [1, 2], "c": "3j"}]),
         (Weather(city="Kyiv", degrees=21.5), {"city": "Kyiv", "degrees": 21.5}),
         (None, None),
     ],
