@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, asynccontextmanager
 from importlib.util import find_spec
 from typing import Any
 
 import pytest
 
-from agl_core.events import Event, SpanRecorded
-from agl_core.log import SqliteLog
-from agl_core.projections import CORE
-from agl_core.recorder import Recorder, Scope, attributed
-from agl_core.store import Store
 from agl_core.tap import tapped
-from agl_core.testing import ScriptedModel
+from agl_core.testing import Attempts, ScriptedModel
 
 collect_ignore_glob = [] if find_spec("autogen_ext") else ["test_*.py"]  # AutoGen is an extra
 
@@ -24,18 +17,8 @@ INFO = {"vision": False, "function_calling": True, "json_output": False, "family
 """What AutoGen wants to be told of a model that it does not know."""
 
 
-@dataclass(frozen=True)
-class World:
-    """A log, and attempts in it."""
-
-    log: SqliteLog
-    recorder: Recorder
-    store: Store
-
-    async def scope(self) -> Scope:
-        """Of an attempt that has begun."""
-        rollout = await self.store.start_rollout({"q": 1})
-        return Scope(recorder=self.recorder, run_id=None, rollout_id=rollout.rollout_id, attempt_id=rollout.attempt_id)
+class World(Attempts):
+    """With models and the tracer."""
 
     @asynccontextmanager
     async def model(self, script: Any):
@@ -49,35 +32,15 @@ class World:
             yield client
             await client.close()
 
-    @contextmanager
-    def attempt(self, scope: Scope):
-        """The tracer is in, and code inside is the attempt's."""
+    def tracer(self) -> AbstractContextManager[None]:
+        """The plugin's."""
         from agl_autogen._tracing import tracing
 
-        with tracing(self.recorder), attributed(scope):
-            yield scope
-
-    def facts(self, kind: type[Event], scope: Scope | None = None) -> list[Any]:
-        """What the log has, of one attempt or of all."""
-        for write in list(scope.pending) if scope else ():
-            write.result()
-        found = [record.event for record in self.log.read() if isinstance(record.event, kind)]
-        return [fact for fact in found if scope is None or fact.attempt_id == scope.attempt_id]
-
-    def tree(self, scope: Scope) -> list[Any]:
-        """The spans of an attempt, each as `(name, agent, [what is in it])`, in the order they began."""
-        return _grown(self.facts(SpanRecorded, scope), None)
-
-
-def _grown(spans: Iterable[SpanRecorded], parent_id: str | None) -> list[Any]:
-    inside = sorted((span for span in spans if span.parent_id == parent_id), key=lambda span: span.started_at)
-    return [(span.name, span.agent, _grown(spans, span.span_id)) for span in inside]
+        return tracing(self.recorder)
 
 
 @pytest.fixture
 def world():
     """Nothing has happened."""
-    with SqliteLog(":memory:", projections=CORE) as log:
-        store = Store(log)
-        yield World(log=log, recorder=Recorder(log), store=store)
-        store.close()
+    with World.opened() as opened:
+        yield opened

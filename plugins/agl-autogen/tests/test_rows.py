@@ -8,7 +8,6 @@ import runpy
 import subprocess
 import sys
 import threading
-from collections import Counter
 
 import pytest
 from autogen_agentchat.agents import AssistantAgent
@@ -17,8 +16,8 @@ from autogen_core.tools import FunctionTool
 from autogen_ext.models.openai import OpenAIChatCompletionClient
 
 import agl_core as agl
-from agl_core.events import CallRecorded, RewardGiven, SpanRecorded, ToolCall
-from agl_core.testing import Answer, Asked, ScriptedModel
+from agl_core.events import RewardGiven, ToolCall
+from agl_core.testing import Answer, Asked, Ran, ScriptedModel, selected
 
 pytest.importorskip("agl_triplets", reason="another distribution makes rows of calls")
 
@@ -39,20 +38,6 @@ def client(url, key="none") -> OpenAIChatCompletionClient:
     return OpenAIChatCompletionClient(model="policy", base_url=url, api_key=key, max_retries=0, model_info=INFO)
 
 
-class Select:
-    """Two rollouts of a task, and the calls of one agent."""
-
-    name = "select"
-
-    def __init__(self, agent: str) -> None:
-        self.agent = agent
-
-    async def run(self, run: agl.Run) -> None:
-        """One batch."""
-        outcomes = await run.rollouts(run.train, repeat=2)
-        self.batch = run.adapt(outcomes, "triplets", agent=self.agent)
-
-
 @pytest.fixture
 def fit(tmp_path):
     """Runs an agent, given a maker of models, and says what of it is kept for one agent's training."""
@@ -65,43 +50,9 @@ def fit(tmp_path):
             await model.close()
             return 1.0
 
-        select, path = Select(agent), tmp_path / "log.db"
-        with ScriptedModel(script, owner="vllm") as model:
-            models = {"policy": f"{model.url}#policy"}
-            agl.Trainer(algorithm=select, models=models, store=str(path)).fit(asking, train_dataset=[{"q": 1}])
-        with agl.open_log(str(path), readonly=True) as log:
-            facts = [record.event for record in log.read()]
-        return select.batch, facts
+        return selected(asking, script, agent=agent, store=tmp_path / "log.db")
 
     return fitting
-
-
-def agents_of(facts, kept) -> set[str | None]:
-    """Whose calls those are."""
-    return {fact.agent for fact in facts if isinstance(fact, CallRecorded) and fact.call_id in kept}
-
-
-def made_by(facts) -> Counter:
-    """How many calls each agent made."""
-    return Counter(fact.agent for fact in facts if isinstance(fact, CallRecorded))
-
-
-def kept_of(batch, facts) -> set[str]:
-    """The calls that became rows."""
-    return {fact.call_id for fact in facts if isinstance(fact, CallRecorded)} - {one.call_id for one in batch.dropped}
-
-
-def trees(facts) -> list[list[str]]:
-    """Of each rollout, the way from the root to each span, sorted."""
-    found = {}
-    for span in (fact for fact in facts if isinstance(fact, SpanRecorded)):
-        found.setdefault(span.rollout_id, {})[span.span_id] = span
-
-    def way(spans, span) -> str:
-        above = f"{way(spans, spans[span.parent_id])} > " if span.parent_id else ""
-        return f"{above}{span.name}"
-
-    return [sorted(way(spans, span) for span in spans.values()) for spans in found.values()]
 
 
 def solving(name: str, model, tool: str, inside=None) -> AssistantAgent:
@@ -127,11 +78,11 @@ def test_one_agent_with_a_tool(fit, agent, kept):
     async def work(model) -> None:
         await solving("forecaster", model, "lookup").run(task="Go")
 
-    batch, facts = fit(work, agent)
+    batch, ran = fit(work, agent)
 
-    assert made_by(facts) == {"forecaster": 4}
+    assert ran.made_by() == {"forecaster": 4}
     assert batch.kept == kept
-    assert trees(facts) == [branch("forecaster", "lookup")] * 2
+    assert ran.ways() == [branch("forecaster", "lookup")] * 2
 
 
 @pytest.mark.parametrize(("agent", "calls"), [("triage", 1), ("solver", 2)])
@@ -142,15 +93,15 @@ def test_one_of_a_team_of_two_with_a_hand_off(fit, agent, calls):
         triage = AssistantAgent("triage", model, handoffs=["solver"])
         await Swarm([triage, solving("solver", model, "times")], max_turns=2).run(task="6 * 7?")
 
-    batch, facts = fit(work, agent)
+    batch, ran = fit(work, agent)
 
-    assert made_by(facts) == {"triage": 2, "solver": 4}
-    assert agents_of(facts, kept_of(batch, facts)) == {agent}
+    assert ran.made_by() == {"triage": 2, "solver": 4}
+    assert ran.kept_of(batch) == {agent}
     assert (batch.kept, len(batch.dropped)) == (2 * calls, 6 - 2 * calls)
     assert {one.reason for one in batch.dropped} == {"other_agent"}
     above = "invoke_workflow Swarm > "
     handing = [f"{above}invoke_agent triage", f"{above}invoke_agent triage > handoff solver"]
-    assert trees(facts) == [sorted(["invoke_workflow Swarm", *handing, *branch("solver", "times", above)])] * 2
+    assert ran.ways() == [sorted(["invoke_workflow Swarm", *handing, *branch("solver", "times", above)])] * 2
 
 
 @pytest.mark.parametrize("agent", ["writer", "critic"])
@@ -163,12 +114,12 @@ def test_one_of_two_agents_that_take_turns_in_one_loop(fit, agent):
         async with asyncio.timeout(PATIENCE):
             await asyncio.gather(*(one.run(task="Go") for one in agents))
 
-    batch, facts = fit(work, agent)
+    batch, ran = fit(work, agent)
 
-    assert made_by(facts) == {"writer": 4, "critic": 4}
-    assert agents_of(facts, kept_of(batch, facts)) == {agent}
+    assert ran.made_by() == {"writer": 4, "critic": 4}
+    assert ran.kept_of(batch) == {agent}
     assert batch.kept == 4
-    assert trees(facts) == [sorted(branch("writer", "meet") + branch("critic", "meet"))] * 2
+    assert ran.ways() == [sorted(branch("writer", "meet") + branch("critic", "meet"))] * 2
 
 
 @pytest.mark.parametrize("agent", ["writer", "critic"])
@@ -189,15 +140,13 @@ def test_one_of_two_teams_in_threads(fit, agent):
         async with asyncio.timeout(PATIENCE):
             await asyncio.gather(*(asyncio.to_thread(asyncio.run, asking(name)) for name in ("writer", "critic")))
 
-    batch, facts = fit(work, agent)
+    batch, ran = fit(work, agent)
 
-    assert made_by(facts) == {"writer": 4, "critic": 4}
-    assert agents_of(facts, kept_of(batch, facts)) == {agent}
+    assert ran.made_by() == {"writer": 4, "critic": 4}
+    assert ran.kept_of(batch) == {agent}
     assert batch.kept == 4
     team, above = "invoke_workflow RoundRobinGroupChat", "invoke_workflow RoundRobinGroupChat > "
-    assert (
-        trees(facts) == [sorted([team, team, *branch("writer", "meet", above), *branch("critic", "meet", above)])] * 2
-    )
+    assert ran.ways() == [sorted([team, team, *branch("writer", "meet", above), *branch("critic", "meet", above)])] * 2
 
 
 UNMODIFIED = f"""
@@ -234,12 +183,10 @@ def test_an_unmodified_program_needs_variables_only(tmp_path):
         resources = {"llm": agl.LLM(endpoint=model.url, model="policy")}
         trainer = agl.Trainer(algorithm=agl.Baseline(n_epochs=1), initial_resources=resources, store=str(path))
         trainer.fit(asking, train_dataset=[{"q": 1}])
-    with agl.open_log(str(path), readonly=True) as log:
-        facts = [record.event for record in log.read()]
+    ran = Ran.read(path)
 
-    calls = [fact for fact in facts if isinstance(fact, CallRecorded)]
-    assert [(call.status, call.call.model) for call in calls] == [("ok", "policy")] * 2
-    assert [fact.value for fact in facts if isinstance(fact, RewardGiven)] == [1.0]
+    assert [(call.status, call.call.model) for call in ran.calls()] == [("ok", "policy")] * 2
+    assert [fact.value for fact in ran.facts if isinstance(fact, RewardGiven)] == [1.0]
 
 
 def test_the_same_program_followed_says_who_asked(tmp_path):
@@ -258,12 +205,11 @@ def test_the_same_program_followed_says_who_asked(tmp_path):
         variables.setenv("OPENAI_BASE_URL", model.url)
         variables.setenv("OPENAI_API_KEY", "sk-of-the-provider")
         agl.Trainer(algorithm=agl.Baseline(n_epochs=1), store=str(path)).fit(asking, train_dataset=[{"q": 1}])
-    with agl.open_log(str(path), readonly=True) as log:
-        facts = [record.event for record in log.read()]
+    ran = Ran.read(path)
 
-    assert made_by(facts) == {"writer": 1, "critic": 1}
+    assert ran.made_by() == {"writer": 1, "critic": 1}
     above = "invoke_workflow RoundRobinGroupChat"
-    assert trees(facts) == [[above, f"{above} > invoke_agent critic", f"{above} > invoke_agent writer"]]
+    assert ran.ways() == [[above, f"{above} > invoke_agent critic", f"{above} > invoke_agent writer"]]
 
 
 def test_the_same_agents_in_this_process_need_variables_only(tmp_path, monkeypatch):
@@ -282,9 +228,8 @@ def test_the_same_agents_in_this_process_need_variables_only(tmp_path, monkeypat
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
         agl.Trainer(algorithm=agl.Baseline(n_epochs=1), store=str(path)).fit(asking, train_dataset=[{"q": 1}])
-    with agl.open_log(str(path), readonly=True) as log:
-        facts = [record.event for record in log.read()]
+    ran = Ran.read(path)
 
-    assert made_by(facts) == {"writer": 1, "critic": 1}
+    assert ran.made_by() == {"writer": 1, "critic": 1}
     above = "invoke_workflow RoundRobinGroupChat"
-    assert trees(facts) == [[above, f"{above} > invoke_agent critic", f"{above} > invoke_agent writer"]]
+    assert ran.ways() == [[above, f"{above} > invoke_agent critic", f"{above} > invoke_agent writer"]]

@@ -4,32 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import Counter
 
 import openai
 import pytest
 
 import agl_core as agl
-from agl_core.events import CallRecorded
-from agl_core.testing import ScriptedModel
+from agl_core.testing import selected
 
 pytest.importorskip("agl_triplets", reason="another distribution makes rows of calls")
 
 PATIENCE = 60
-
-
-class Select:
-    """Two rollouts of a task, and the calls of one agent."""
-
-    name = "select"
-
-    def __init__(self, agent: str) -> None:
-        self.agent = agent
-
-    async def run(self, run: agl.Run) -> None:
-        """One batch."""
-        outcomes = await run.rollouts(run.train, repeat=2)
-        self.batch = run.adapt(outcomes, "triplets", agent=self.agent)
 
 
 @pytest.fixture
@@ -42,13 +26,7 @@ def fit(tmp_path):
             await work(llm)
             return 1.0
 
-        select, path = Select(agent), tmp_path / "log.db"
-        with ScriptedModel("It is 42.", owner="vllm") as model:
-            models = {"policy": f"{model.url}#policy"}
-            agl.Trainer(algorithm=select, models=models, store=str(path)).fit(asking, train_dataset=[{"q": 1}])
-        with agl.open_log(str(path), readonly=True) as log:
-            calls = [record.event for record in log.read() if isinstance(record.event, CallRecorded)]
-        return select.batch, calls
+        return selected(asking, "It is 42.", agent=agent, store=tmp_path / "log.db")
 
     return fitting
 
@@ -56,12 +34,6 @@ def fit(tmp_path):
 def ask(client, words: str):
     """One call."""
     return client.chat.completions.create(model="policy", messages=[{"role": "user", "content": words}])
-
-
-def agents_kept(batch, calls) -> set[str | None]:
-    """Whose calls became rows."""
-    dropped = {one.call_id for one in batch.dropped}
-    return {call.agent for call in calls if call.call_id not in dropped}
 
 
 @pytest.mark.parametrize(("agent", "kept"), [("writer", 4), ("critic", 2)])
@@ -76,10 +48,10 @@ def test_one_of_two_agents_in_turns(fit, agent, kept):
                     await ask(client, draft.choices[0].message.content)
                 await ask(client, "Once more.")
 
-    batch, calls = fit(work, agent)
+    batch, ran = fit(work, agent)
 
-    assert Counter(call.agent for call in calls) == {"writer": 4, "critic": 2}
-    assert agents_kept(batch, calls) == {agent}
+    assert ran.made_by() == {"writer": 4, "critic": 2}
+    assert ran.kept_of(batch) == {agent}
     assert batch.kept == kept
     assert {one.reason for one in batch.dropped} == {"other_agent"}
 
@@ -100,10 +72,10 @@ def test_one_of_two_agents_in_one_loop(fit, agent):
             async with asyncio.timeout(PATIENCE):
                 await asyncio.gather(asking("writer"), asking("critic"))
 
-    batch, calls = fit(work, agent)
+    batch, ran = fit(work, agent)
 
-    assert Counter(call.agent for call in calls) == {"writer": 2, "critic": 2}
-    assert agents_kept(batch, calls) == {agent}
+    assert ran.made_by() == {"writer": 2, "critic": 2}
+    assert ran.kept_of(batch) == {agent}
     assert batch.kept == 2
 
 
@@ -121,8 +93,8 @@ def test_one_of_two_agents_in_threads(fit, agent):
 
         await asyncio.gather(*(asyncio.to_thread(asking, name) for name in ("writer", "critic")))
 
-    batch, calls = fit(work, agent)
+    batch, ran = fit(work, agent)
 
-    assert Counter(call.agent for call in calls) == {"writer": 2, "critic": 2}
-    assert agents_kept(batch, calls) == {agent}
+    assert ran.made_by() == {"writer": 2, "critic": 2}
+    assert ran.kept_of(batch) == {agent}
     assert batch.kept == 2
