@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 import click
@@ -31,6 +32,9 @@ class Later:
 class LazyGroup(click.Group):
     """A group whose commands are `Later`, in the order given."""
 
+    unknown = ""
+    """What is said of a command that is like none."""
+
     def __init__(self, *arguments: Any, later: Mapping[str, Later], **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.later = later
@@ -51,8 +55,12 @@ class LazyGroup(click.Group):
         """The command that `args` begin with; one that is not there names its neighbours."""
         try:
             return super().resolve_command(ctx, args)
-        except click.NoSuchCommand as error:
-            raise click.NoSuchCommand(error.command_name, possibilities=self.list_commands(ctx), ctx=ctx) from None
+        except click.NoSuchOption:
+            raise
+        except click.UsageError:  # click 8.4 has a class of its own for it, and 8.3 has not
+            near = get_close_matches(args[0], self.list_commands(ctx), n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else self.unknown
+            raise click.UsageError(f"No such command {args[0]!r}.{hint}", ctx=ctx) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list in `--help`, made from what is known without importing."""

@@ -37,6 +37,8 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 class Root(LazyGroup):
     """The core's commands, then those of plugins; plugins are loaded only when they may be meant."""
 
+    unknown = " Is the plugin that brings it installed? `agl plugins` tells."
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The core's, then those of plugins."""
         return [*super().list_commands(ctx), *self._guests(ctx).list_commands(ctx)]
@@ -44,18 +46,6 @@ class Root(LazyGroup):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The core's command of that name, else a plugin's."""
         return super().get_command(ctx, cmd_name) or self._guests(ctx).get_command(ctx, cmd_name)
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The command that `args` begin with; one like no other may be of a plugin that is not installed."""
-        try:
-            return super().resolve_command(ctx, args)
-        except click.NoSuchCommand as error:
-            if error.possibilities:
-                raise
-            told = f"{error.message} Is the plugin that brings it installed? `agl plugins` tells."
-            raise click.NoSuchCommand(error.command_name, told, ctx=ctx) from None
 
     def _guests(self, ctx: click.Context) -> click.Group:
         """What plugins registered: in a group of their own, so that none can replace a command of the core."""
