@@ -14,6 +14,7 @@ from agl_core.spans.context import ATTEMPT, ROLLOUT, traceparent
 
 __all__ = ["environment"]
 
+_UPLOADS = "OPENAI_AGENTS_DISABLE_TRACING"
 _EXPORTERS = "OTEL_EXPORTER_OTLP_"
 
 
@@ -39,6 +40,8 @@ def environment(llm: LLM | None, task: Any = None) -> dict[str, str]:
             "ANTHROPIC_BASE_URL": base.removesuffix("/v1"),
             "ANTHROPIC_API_KEY": key,
             "AGL_OPENAI_BASE_URL": base,  # Agent Lightning 1.0's own name for it
+            # Agents of OpenAI's SDK would send what they do to its vendor, with a key that is not the vendor's.
+            _UPLOADS: os.environ.get(_UPLOADS, "1"),
         }
     if scope.run_id is not None:
         variables["AGL_RUN_ID"] = scope.run_id

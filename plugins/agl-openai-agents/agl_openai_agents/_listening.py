@@ -10,6 +10,7 @@ from weakref import WeakValueDictionary
 from agl_core.errors import OutsideAttempt
 from agl_core.recorder import current
 from agl_openai_agents._heard import Heard, here
+from agl_openai_agents._uploading import Uploading
 
 __all__ = ["Listening"]
 
@@ -31,6 +32,7 @@ class Listening:
         self._tracing, self._provider = tracing, provider
         self._is_on = True
         self._heard: WeakValueDictionary[str, Heard] = WeakValueDictionary()
+        self._uploading: Uploading | None = None
 
     @property  # type: ignore[misc]  # `object` says it can be set: nobody does
     def __class__(self) -> Any:
@@ -50,9 +52,12 @@ class Listening:
         missing = [name for name in _PROMISED if not hasattr(self._tracing.Span, name)]
         if missing or (data.type, data.name) != ("agent", "agl") or not callable(self._provider.get_current_span):
             raise TypeError(f"its spans are not what they were: {', '.join(missing) or 'other data'}")
+        uploading = Uploading(self._tracing.processors)
         self._tracing.set_trace_provider(self)
         if self._tracing.get_trace_provider() is not self:
             raise TypeError("it takes no other trace provider")
+        uploading.stop()
+        self._uploading = uploading
 
     def create_span(self, span_data: Any, span_id: Any = None, parent: Any = None, disabled: bool = False) -> Any:  # noqa: FBT001, FBT002 - the SDK's
         """The host's span; a heard one where an attempt is under way."""
@@ -77,6 +82,8 @@ class Listening:
     def stop(self) -> None:
         """Hear no more: whoever keeps this has the host's provider in it."""
         self._is_on = False
+        if self._uploading is not None:
+            self._uploading.resume()
         # A host that has put in another one meanwhile keeps that.
         if self._tracing.get_trace_provider() is self:
             self._tracing.set_trace_provider(self._provider)
