@@ -256,3 +256,38 @@ def test_a_parent_and_a_sub_agent_that_take_turns_are_two_rows(tmp_path, model):
         agents = {record.event.call_id: record.event.agent for record in log.read(types=["call.recorded"])}
     assert [[agents[call] for call in row.call_ids] for row in batch.rows] == [["planner"] * 2, ["writer"] * 2]
     assert (batch.captured, batch.kept) == (4, 4)
+
+
+def test_each_agent_has_models_and_prompts_of_its_own(tmp_path: Path):
+    """The log says who asked which model, and which version of the prompts the rollout was given."""
+
+    @agl.rollout
+    async def team(task: dict[str, Any], plans: agl.LLM, works: agl.LLM, plan_prompt: agl.PromptTemplate) -> float:
+        with agl.agent("planner"):
+            plan = await ask(plans, said(plan_prompt.format(q=task["q"])))
+        with agl.agent("worker"):
+            await ask(works, said(str(plan["content"])))
+        return 1.0
+
+    store = str(tmp_path / "run.db")
+    with (
+        ScriptedModel(lambda asked: f"plan of {asked.last}", model="large") as large,
+        ScriptedModel(lambda asked: f"done: {asked.last}", model="small") as small,
+    ):
+        resources = {
+            "plans": agl.LLM(endpoint=large.url, model="large"),
+            "works": agl.LLM(endpoint=small.url, model="small"),
+            "plan_prompt": agl.PromptTemplate(template="Plan {q}.", engine="f-string"),
+        }
+        agl.Trainer(store=store, initial_resources=resources).fit(team, train_dataset=[TASK])
+
+    with agl.open_log(store, readonly=True) as log:
+        asked = [record.event for record in log.read(types=["call.recorded"])]
+        (pinned,) = [record.event for record in log.read(types=["rollout.enqueued"])]
+        (published,) = [record.event for record in log.read(types=["resources.published"])]
+    assert [(call.agent, call.call.model, call.call.messages[-1].content) for call in asked] == [
+        ("planner", "large", "Plan 1."),
+        ("worker", "small", "plan of Plan 1."),
+    ]
+    assert (pinned.resources_id, pinned.resources_version) == (published.resources_id, published.version)
+    assert published.resources.keys() == resources.keys()
