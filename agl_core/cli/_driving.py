@@ -47,19 +47,23 @@ def find_code(path: str) -> Any:
         raise
     except Exception as error:  # noqa: BLE001 - a guest
         place = traceback.extract_tb(error.__traceback__)[-1]
-        why = f"{type(error).__name__}: {error} ({place.filename}:{place.lineno})"
+        # A SyntaxError says its own place, and was raised by Python's importer.
+        where = "" if isinstance(error, SyntaxError) else f" ({place.filename}:{place.lineno})"
+        why = f"{type(error).__name__}: {error}{where}"
         raise NotImportable(path, why=why) from None
 
 
 def named_models(given: Sequence[str]) -> dict[str, str]:
     """`NAME=URL`, one or more; a URL alone is the policy's."""
-    found = {}
+    found: dict[str, str] = {}
     for text in given:
         name, equals, url = text.partition("=")
         if not equals or not name.isidentifier():
             name, url = "policy", text
         if ":" not in url:
             raise BadValue("--model", text, why="write it as NAME=URL, such as policy=http://127.0.0.1:8000/v1#model")
+        if name in found:
+            raise BadValue("--model", text, why=f"{name!r} is {found[name]} already: give each model a name of its own")
         found[name] = url
     return found
 

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from contextvars import copy_context
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from agl_core.agents import LitAgent
@@ -23,7 +24,11 @@ __all__ = ["Ended", "run_agent"]
 
 GRACE_SECONDS = 5.0
 """What an agent that was cancelled has to clean up in; then it is abandoned."""
-_INSTALLED = ("<frozen ", *(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")))
+_INSTALLED = (
+    "<frozen ",
+    str(Path(__file__).parents[1]),
+    *(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")),
+)
 """Where code begins that is not the agent's, as a rule."""
 _log = logging.getLogger(__name__)
 

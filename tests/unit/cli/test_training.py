@@ -43,6 +43,7 @@ def graded(task, grader: agl.LLM):
 def folder(tmp_path):
     """A folder with agents in it, as a user has."""
     (tmp_path / "agents.py").write_text(AGENTS)
+    (tmp_path / "unfinished.py").write_text("x = (\n")
     (tmp_path / "broken.py").write_text("raise RuntimeError('no licence')\n")
     (tmp_path / "tasks.jsonl").write_text('{"q": 1}\n\n{"q": 0}\n')
     return tmp_path
@@ -193,6 +194,12 @@ def test_help_shows_the_options_of_the_algorithm(run):
         ),
         (["run", "agents:solve", "--tasks", "tasks.jsonl", "--model", "policy"], "BAD_VALUE", "write it as NAME=URL"),
         (["run", "agents:solve", "--tasks", "tasks.jsonl", "--model", "policy="], "BAD_VALUE", "write it as NAME=URL"),
+        (
+            ["run", "agents:solve", "--tasks", "tasks.jsonl", "--model", "http://a", "--model", "policy=http://b"],
+            "BAD_VALUE",
+            "'policy' is http://a already",
+        ),
+        (["run", "unfinished:solve", "--tasks", "tasks.jsonl"], "NOT_IMPORTABLE", "(unfinished.py, line 1). Write it"),
         (["resume", "run-0"], "LOG_NOT_FOUND", ".agl/log.db"),
     ],
 )
