@@ -14,10 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 from agl_core import hookspecs
-from agl_core.codec import Codec
 from agl_core.errors import EngineFailed, LogUnsupported, PluginBroken, UnknownName
 from agl_core.events import PluginFailed
-from agl_core.log import SqliteLog
 from agl_core.plugins._asking import GUILTY, Asking, told
 from agl_core.plugins._faults import refuse_faults
 from agl_core.plugins._found import BUILTIN, Found, Loaded, found, names, unwanted
@@ -30,7 +28,9 @@ if TYPE_CHECKING:
     import click
 
     from agl_core.adapter import Adapter
+    from agl_core.codec import Codec
     from agl_core.engine import Engine
+    from agl_core.log import SqliteLog
     from agl_core.recorder import Recorder
     from agl_core.spans import SpanDialect
 
@@ -162,6 +162,9 @@ class Plugins:
     def codec(self, failed: Callable[[PluginFailed], None] | None = None) -> Codec:
         """A codec that knows the events of the core and of every plugin. A plugin whose events cannot be had is
         `PluginBroken`; `failed` is told of it instead, and its facts are `Unknown`."""  # noqa: D205, D209 - two
+        # Imported here: `agl --help` loads plugins, and reads no log.
+        from agl_core.codec import Codec
+
         return Codec(self._gathered.vocabulary(failed))
 
     def commands(self, failed: Callable[[PluginFailed], None]) -> dict[str, click.Command]:

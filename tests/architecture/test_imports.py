@@ -38,3 +38,14 @@ def test_starting_loads_nothing_heavy(program):
 
     loaded = set(done.stdout.splitlines()[-1].split()[1:])
     assert not loaded & HEAVY
+
+
+def test_looking_for_plugins_opens_no_log():
+    """To list commands takes the plugins, and nothing of what reads and writes."""
+    program = "import sys, agl_core.cli; sys.argv = ['agl', '--plugins', 'none', '--help']; agl_core.cli.main()"
+    report = "import atexit, sys; atexit.register(lambda: print('\\nloaded', *sys.modules)); "
+
+    done = subprocess.run([sys.executable, "-c", report + program], capture_output=True, text=True, check=True)
+
+    loaded = set(done.stdout.splitlines()[-1].split()[1:])
+    assert not loaded & {"agl_core.log", "agl_core.codec", "asyncio"}
