@@ -11,11 +11,15 @@ from typing import Any
 __all__ = ["plain"]
 
 _DEEPEST = 32
-"""What lies deeper is told as text: an attribute may hold itself."""
+"""What lies deeper is told as text."""
 
 
-def plain(value: Any, *, depth: int = 0) -> Any:
-    """The value in JSON's own kinds; bytes as base64, and what JSON has no word for as text. Never raises."""
+def plain(value: Any, *, inside: tuple[int, ...] = ()) -> Any:
+    """The value in JSON's own kinds; bytes as base64, and what JSON has no word for as text. Never raises.
+
+    `inside` are the containers that it lies in, by `id`: one that holds itself is told as text there.
+    """
+    is_open = len(inside) < _DEEPEST and id(value) not in inside
     match value:
         # By their exact types: a library's own kind of text is encoded by nobody but that library.
         case None | bool():
@@ -25,13 +29,13 @@ def plain(value: Any, *, depth: int = 0) -> Any:
         case float() if type(value) is float and math.isfinite(value):
             return value
         case Enum() if isinstance(value, int | float | str):
-            return plain(value.value, depth=depth + 1)
+            return plain(value.value)
         case bytes():
             return base64.b64encode(value).decode()
-        case Mapping() if depth < _DEEPEST:
-            return {_text(name): plain(inner, depth=depth + 1) for name, inner in value.items()}
-        case list() | tuple() | set() | frozenset() if depth < _DEEPEST:
-            return [plain(inner, depth=depth + 1) for inner in value]
+        case Mapping() if is_open:
+            return {_text(name): plain(inner, inside=(*inside, id(value))) for name, inner in value.items()}
+        case list() | tuple() | set() | frozenset() if is_open:
+            return [plain(inner, inside=(*inside, id(value))) for inner in value]
         case _:
             return _text(value)
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
 
 from agl_core.hookspecs import hookimpl
-from agl_core.recorder import Recorder
+
+if TYPE_CHECKING:  # the log comes with it, and `agl --help` loads this
+    from agl_core.recorder import Recorder
 
 __all__ = ["agl_install_tracer"]
 

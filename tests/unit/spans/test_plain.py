@@ -65,8 +65,24 @@ def test_an_enum_of_texts_or_numbers_is_its_value():
 
 
 def test_what_holds_itself_ends():
-    """As text, at some depth."""
+    """As text, where it comes again; also when it holds itself many times."""
     circle: list = []
-    circle.append(circle)
+    circle += [circle, circle, {"again": circle}]
 
-    assert json.dumps(plain(circle))
+    assert plain(circle) == [str(circle), str(circle), {"again": str(circle)}]
+
+
+def test_what_lies_very_deep_ends():
+    """As text, at some depth."""
+    deep: list = []
+    for _ in range(500):
+        deep = [deep]
+
+    assert json.dumps(plain(deep))
+
+
+def test_what_stands_in_two_places_is_told_in_both():
+    """It does not hold itself."""
+    shared = {"a": 1}
+
+    assert plain([shared, shared]) == [{"a": 1}, {"a": 1}]
