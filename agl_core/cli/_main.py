@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -83,11 +84,26 @@ class Root(LazyGroup):
         except KeyboardInterrupt:
             warn("interrupted: what was recorded stays")
             ctx.exit(INTERRUPTED)
+
+    def main(self, *arguments: Any, **extra: Any) -> Any:
+        """The whole of it; what it prints to may take no more."""
+        try:
+            return super().main(*arguments, **extra)
         except OSError as error:
             if error.errno not in _FULL:
                 raise
-            where = error.filename or "the output"
-            raise click.ClickException(f"{where} takes no more: {error.strerror}") from None
+            if not error.filename:
+                _let_go_of_stdout()
+            click.echo(f"Error: {error.filename or 'the output'} takes no more: {error.strerror}", err=True)
+            sys.exit(1)
+
+
+def _let_go_of_stdout() -> None:
+    """What is left in its buffer goes nowhere: Python would try again at the end, and exit with a code of its own."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def _version(ctx: click.Context, _option: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's signature

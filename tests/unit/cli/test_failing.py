@@ -165,11 +165,12 @@ def test_wrong_usage_is_exit_code_2(run, typed):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a disk that is always full")
-def test_a_full_disk_is_said_in_a_line():
+@pytest.mark.parametrize("arguments", [["plugins"], ["--help"], ["plugins", "--json"]], ids=" ".join)
+def test_a_full_disk_is_said_in_a_line(arguments):
     """Whatever `agl` printed to it."""
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
-            [sys.executable, "-m", "agl_core.cli", "plugins"],
+            [sys.executable, "-m", "agl_core.cli", *arguments],
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
