@@ -113,7 +113,8 @@ frameworks: .venv-one/.ready .venv-latest/.ready
 .venv-latest/.ready: .venv/.python pyproject.toml
 	$(BIN)/python -m venv --clear .venv-latest
 	.venv-latest/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
-	.venv-latest/bin/python -m pip install --quiet -e . --group test --group frameworks-latest
+	.venv-latest/bin/python -m pip install --quiet -e . -e ./plugins/agl-openai -e ./adapters/agl-triplets \
+		--group test --group frameworks-latest
 	@touch $@
 
 ci: test slow
