@@ -17,8 +17,10 @@ collect_ignore_glob = [] if find_spec("agents") else ["test_*.py"]  # the SDK is
 @pytest.fixture(autouse=True)
 def _no_upload():
     """The SDK's own exporter is out of the way: tests ask no vendor."""
-    from agents import set_trace_processors
+    from agents import set_trace_processors, set_tracing_disabled
 
+    # The SDK reads OPENAI_AGENTS_DISABLE_TRACING once a process: tests elsewhere, that set it, would switch these off.
+    set_tracing_disabled(False)  # noqa: FBT003 - the SDK's own argument
     set_trace_processors([])
     yield
     set_trace_processors([])
