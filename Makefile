@@ -21,6 +21,8 @@ EDITABLE := -e . \
 	-e './plugins/agl-openai[openai]' \
 	-e './plugins/agl-openai-agents[openai-agents]' \
 	-e './plugins/agl-transformers[transformers]' \
+	-e './adapters/agl-messages' \
+	-e './adapters/agl-rewards' \
 	-e './adapters/agl-triplets'
 
 .PHONY: demo test pytest slow soak lint types docs bench wheels core-only any-llm frameworks ci clean

@@ -55,6 +55,10 @@ class RunConfig:
     """Resource name to the LLM that others serve, without its key."""
     select: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Column of a call to the values of which it has one, where it may be learnt from; all calls, where none is."""
+    failures: Mapping[str, str] = field(default_factory=dict)
+    """What becomes of rollouts by how they end, where it is other than usual."""
+    max_failed_fraction: float = 1.0
+    """The run fails when more of the rollouts it asks for at once are masked for how they ended."""
 
 
 @event("run.started", schema=1)
@@ -143,6 +147,17 @@ class BatchFormed(Event):
     """Exit status to number of rollouts that were left out of the batch."""
     digest: str
     """Hash of the rows, to prove a later re-projection equal."""
+    options: Mapping[str, Any] | None = None
+    """What the adapter was told, by name; null of an adapter that is not known by name, and of logs before this."""
+    as_of: int | None = None
+    """Position up to which the log was read; null of logs before this."""
+    failures: Mapping[str, str] = field(default_factory=dict)
+    """What became of rollouts by how they ended, where the run says other than usual: exit status, owner of one, or
+    `no_reward`, to `train`, `zero`, `mask`, `retry` or `fail`."""
+    zeroed: Mapping[str, int] = field(default_factory=dict)
+    """Exit status, or `no_reward`, to number of rollouts that got a zero nobody gave, because the run says so."""
+    unmatched: Mapping[str, int] = field(default_factory=dict)
+    """Reason to number of rewards that reached no call."""
 
     def __post_init__(self) -> None:
         if self.captured != self.kept + sum(self.dropped.values()):

@@ -22,7 +22,9 @@ from agl_core.events import (
     RolloutFinished,
     RolloutUpdated,
     SpanRecorded,
+    Treatment,
     Unknown,
+    masked,
 )
 from agl_core.record import Record
 
@@ -56,6 +58,11 @@ class Trace:
     status: str
     """Of the rollout: `succeeded`, `failed`, `cancelled`, ..."""
     exit_status: str | None = None
+    treated: Treatment | None = None
+    """What its run does with it for how it ended; None where that is as usual."""
+    run_id: str | None = None
+    group: str | None = None
+    """Samples of one task in one group of one run are compared with each other."""
     repeat: int = 0
     calls: tuple[CallRecorded, ...] = ()
     """Of the attempt that counts, in the order they were recorded; order is not causality.
@@ -66,6 +73,11 @@ class Trace:
     rewards: tuple[TraceReward, ...] = ()
     """Given and not withdrawn."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def mask(self) -> str | None:
+        """Why nothing of it may be learnt, its place in a group's mean included: how it ended; None where it counts."""
+        return masked(self.status, self.exit_status, self.treated)
 
 
 def traces(stories: Iterable[Iterable[Record]]) -> Iterator[Trace]:
@@ -109,6 +121,8 @@ def _trace(records: list[Record]) -> Trace:
         mode=enqueued.mode,
         status=status,
         exit_status=exit_status,
+        run_id=enqueued.run_id,
+        group=enqueued.group,
         repeat=enqueued.repeat,
         calls=tuple(record.event for record in counting if isinstance(record.event, CallRecorded)),
         spans=tuple(record.event for record in counting if isinstance(record.event, SpanRecorded)),

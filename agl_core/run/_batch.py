@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from agl_core.adapter import Adapted, Adapter, Trace
 from agl_core.errors import CaptureNone, RewardMissing, SelectsNothing
-from agl_core.events import BatchFormed, owner
+from agl_core.events import BatchFormed
 from agl_core.ids import new_id
 from agl_core.run._selection import Selection, policy_calls
 from agl_core.store import Outcome
@@ -29,7 +29,7 @@ def rows_of(
 
     Raises `RewardMissing`, `CaptureNone`, and `SelectsNothing` unless `ever_selected` knows of a call that was.
     """
-    fine = [outcome for outcome in outcomes if _is_policys(outcome)]
+    fine = [outcome for outcome in outcomes if outcome.mask is None]
     unscored = [outcome.rollout_id for outcome in fine if outcome.reward is None]
     if unscored:
         raise RewardMissing(len(unscored), example=unscored[0])
@@ -45,9 +45,18 @@ def rows_of(
     return adapted
 
 
-def formed(run_id: str, name: str, outcomes: Sequence[Outcome], adapted: Adapted[Any], *, digest: str) -> BatchFormed:
+def formed(
+    run_id: str,
+    name: str,
+    outcomes: Sequence[Outcome],
+    adapted: Adapted[Any],
+    *,
+    digest: str,
+    options: Mapping[str, Any] | None,
+    as_of: int | None,
+) -> BatchFormed:
     """The batch, as the log keeps it."""
-    masked = Counter(outcome.exit_status or outcome.status for outcome in outcomes if not _is_policys(outcome))
+    masked = Counter(outcome.mask for outcome in outcomes if outcome.mask is not None)
     return BatchFormed(
         run_id=run_id,
         batch_id=new_id("ba"),
@@ -59,8 +68,7 @@ def formed(run_id: str, name: str, outcomes: Sequence[Outcome], adapted: Adapted
         dropped=dict(Counter(dropped.reason for dropped in adapted.dropped)),
         masked=dict(masked),
         digest=digest,
+        options=options,
+        as_of=as_of,
+        unmatched=dict(Counter(unmatched.reason for unmatched in adapted.unmatched)),
     )
-
-
-def _is_policys(outcome: Outcome) -> bool:
-    return owner(outcome.exit_status or "worker_lost") == "policy"

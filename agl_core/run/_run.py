@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import inspect
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,7 @@ import msgspec
 
 from agl_core.adapter import Adapted, Adapter
 from agl_core.engine import Checkpoint
-from agl_core.errors import AglError, BadValue, ModelNotFound, ReplayDiverged, RewardMissing, StepFailed
+from agl_core.errors import ModelNotFound, ReplayDiverged, RewardMissing
 from agl_core.events import (
     BatchFormed,
     CheckpointSaved,
@@ -30,8 +28,11 @@ from agl_core.events import (
 from agl_core.ids import canonical, content_id, new_id, task_id
 from agl_core.plugins import Plugins
 from agl_core.resources import NamedResources, Resource, ResourcesUpdate, dump
+from agl_core.run._adapters import adapter as named
+from agl_core.run._adapters import options as options_of
 from agl_core.run._batch import formed, rows_of
 from agl_core.run._checkpoints import Checkpoints
+from agl_core.run._effects import carried_out, plain
 from agl_core.run._estimates import Estimate, Examination
 from agl_core.run._journal import Journal, digest
 from agl_core.run._selection import Selection
@@ -228,24 +229,28 @@ class Run:
 
         Calls that the run's `selection` leaves out are dropped before the adapter looks. Raises `RewardMissing` when
         the policy came to an end of its own and nobody scored it, `CaptureNone` when not one model call was seen,
-        `SelectsNothing` when the run has made none that is selected.
+        `SelectsNothing` when the run has made none that is selected. The batch is of the log as it stands; when the
+        run is resumed, of the log as it stood.
         """
-        made = self._plugins.adapter(adapter)(**options) if isinstance(adapter, str) else adapter
+        made = named(self._plugins, adapter, options) if isinstance(adapter, str) else adapter
         ids = [outcome.rollout_id for outcome in outcomes]
-        adapted = rows_of(
-            outcomes,
-            lambda: self.store.ask.traces(ids),
-            made,
-            selection=self.selection,
-            ever_selected=self._ever_selected,
-        )
-        rows = content_id(msgspec.json.encode(adapted.rows, order="sorted"))
         with self._journal.movement("adapt", made.name) as movement:
-            if movement.recorded is not None:
-                assert isinstance(movement.recorded.event, BatchFormed)
-                movement.check(movement.recorded.event.digest, rows)
+            before = movement.recorded.event if movement.recorded is not None else None
+            assert before is None or isinstance(before, BatchFormed)
+            as_of = before.as_of if before is not None else self.store.log.head()
+            adapted = rows_of(
+                outcomes,
+                lambda: self.store.ask.traces(ids, as_of=as_of),
+                made,
+                selection=self.selection,
+                ever_selected=self._ever_selected,
+            )
+            rows = content_id(msgspec.json.encode(adapted.rows, order="sorted"))
+            if before is not None:
+                movement.check(before.digest, rows)
             else:
-                event = formed(self.id, made.name, outcomes, adapted, digest=rows)
+                told = options_of(self._plugins, made)
+                event = formed(self.id, made.name, outcomes, adapted, digest=rows, options=told, as_of=as_of)
                 self._journal.append(self._journal.draft(event, movement.key))
         return adapted
 
@@ -265,7 +270,7 @@ class Run:
                 movement.check(movement.recorded.event.digest, asked)
                 return movement.recorded.event.result
             began = time.monotonic()
-            result = _plain(await _carry_out(label, fn, *args))
+            result = plain(await carried_out(label, fn, *args))
             event = StepRecorded(
                 run_id=self.id, label=label, digest=asked, result=result, seconds=time.monotonic() - began
             )
@@ -286,7 +291,7 @@ class Run:
 
             async def make(*, keep: bool = False) -> tuple[Checkpoint, dict[str, str], int, Any]:
                 source, out = await weights.at_hand(checkpoint), weights.checkpoints.workspace()
-                result = _plain(await _carry_out(label, fn, source, out, *args))
+                result = plain(await carried_out(label, fn, source, out, *args))
                 base = _base(source) if (out / "adapter_config.json").exists() else None
                 return *(await weights.take(out, keep=keep, base=base)), result
 
@@ -372,26 +377,6 @@ class Run:
         return found
 
 
-async def _carry_out(label: str, fn: Callable[..., Any], *args: Any) -> Any:
-    try:
-        if inspect.iscoroutinefunction(fn):
-            return await fn(*args)
-        return await asyncio.to_thread(fn, *args)
-    except AglError:
-        raise
-    except Exception as error:
-        raise StepFailed(label, why=f"{type(error).__name__}: {error}") from error
-
-
 def _base(checkpoint: Checkpoint) -> Path:
     """The model that an adapter made from this checkpoint belongs to."""
     return checkpoint.base or checkpoint.folder
-
-
-def _plain(result: Any) -> Any:
-    if is_dataclass(result) and not isinstance(result, type):
-        result = asdict(result)
-    try:
-        return msgspec.json.decode(msgspec.json.encode(result))
-    except (TypeError, msgspec.MsgspecError) as error:
-        raise BadValue("result", result, why=f"a step returns plain JSON ({error})") from None

@@ -81,11 +81,14 @@ class Queries(Lists):
         }  # fmt: skip
         return [found[rollout_id] for rollout_id in rollout_ids]
 
-    def traces(self, rollout_ids: Iterable[str]) -> list[Trace]:
-        """What each rollout left in the log, for adapters; deleted ones too: facts stay."""
+    def traces(self, rollout_ids: Iterable[str], *, as_of: int | None = None) -> list[Trace]:
+        """What each rollout left in the log, for adapters; deleted ones too: facts stay.
+
+        `as_of` is the position up to which the log is read: what came later, a reward or its withdrawal, is not there.
+        """
         ids = list(rollout_ids)
         self.check(ids, hidden=True)
-        return list(traces(self.log.read(stream=f"rollout/{rollout_id}") for rollout_id in ids))
+        return list(traces(self.log.read(stream=f"rollout/{rollout_id}", until=as_of) for rollout_id in ids))
 
     def check(self, rollout_ids: Sequence[str], *, hidden: bool = False) -> None:
         """All of them exist; `UnknownId` names the first that does not. Deleted ones do when `hidden`."""

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from agl_core.events import RolloutConfig
+from agl_core.events import RolloutConfig, Treatment, masked
 
 __all__ = [
     "FINISHED",
@@ -136,7 +136,14 @@ class Outcome:
     status: RolloutStatus
     exit_status: str | None
     reward: float | None
-    """The last `primary` reward of the rollout that counts; never filled in."""
+    """The last `primary` reward of the rollout that counts; never filled in, unless the run's failure policy says."""
+    treated: Treatment | None = None
+    """What its run does with it for how it ended; None where that is as usual."""
+
+    @property
+    def mask(self) -> str | None:
+        """Why nothing of it may be learnt, its place in a group's mean included: how it ended; None where it counts."""
+        return masked(self.status, self.exit_status, self.treated)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -72,6 +72,7 @@ GOLDENS = sorted(FOLDER.glob("*.json"))
 RUN, ROLLOUT, ATTEMPT, CALL = (f"{kind}-01jaaaaaaaaaaaaaaaaaaaaaaa" for kind in ("run", "ro", "at", "ca"))
 OF_RUN = {"run_id": RUN}
 OF_CONFIG = {"initial_resources": "rs-1", "max_rollouts": 10, "rollout": {"max_attempts": 2}}
+OF_SELECT: dict[str, object] = {"select": {"agent": ("writer", "critic")}}
 OF_MODELS = {
     "roles": {"grader": "judge"},
     "sampling": {"val": {"temperature": 0}},
@@ -117,6 +118,11 @@ MEANINGS: dict[tuple[str, int], Event] = {
                 dropped={"no_reward": 2},
                 masked={"worker_lost": 1},
                 digest="0f",
+                options={"level": "transition", "agent": None},
+                as_of=27,
+                failures={"environment": "zero"},
+                zeroed={"tool_failed": 1},
+                unmatched={"unknown_target": 1},
             ),
         ),
         (1, BlobsErased(ids=("b2:00", "b2:01"), why="compact")),
@@ -273,7 +279,9 @@ MEANINGS: dict[tuple[str, int], Event] = {
                 config=RunConfig(
                     **OF_CONFIG,
                     **OF_MODELS,
-                    select={"agent": ("writer", "critic")},
+                    **OF_SELECT,
+                    failures={"environment": "zero"},
+                    max_failed_fraction=0.5,
                 ),
                 train=({"q": 1}, {"q": 2}),
                 val=({"q": 3},),
@@ -327,8 +335,11 @@ _BEFORE_RETRIES: dict[str, object] = {"retry_of": None}
 _BEFORE_STREAMS: dict[str, object] = {**_BEFORE_RETRIES, "first_token": None, "tries": ()}
 _BEFORE_ROLES: dict[str, object] = {"config": RunConfig(**OF_CONFIG)}
 _BEFORE_SELECT: dict[str, object] = {"config": RunConfig(**OF_CONFIG, **OF_MODELS)}
+_BEFORE_FAILURES: dict[str, object] = {"config": RunConfig(**OF_CONFIG, **OF_MODELS, **OF_SELECT)}
+_BEFORE_AS_OF: dict[str, object] = {"options": None, "as_of": None, "failures": {}, "zeroed": {}, "unmatched": {}}
 _BEFORE_SENDERS: dict[str, object] = {"trace_state": None, "links": (), "resource": {}, "scope": {}}
 BEFORE: dict[str, dict[str, object]] = {
+    "batch.formed.v1": _BEFORE_AS_OF,
     "span.recorded.v1": {**_BEFORE_SENDERS, "sequence_id": None},
     "span.recorded.v1.2": _BEFORE_SENDERS,
     "call.recorded.v1": _BEFORE_STREAMS,
@@ -338,6 +349,7 @@ BEFORE: dict[str, dict[str, object]] = {
     "run.started.v1": _BEFORE_ROLES,
     "run.started.v1.2": _BEFORE_ROLES,
     "run.started.v1.3": _BEFORE_SELECT,
+    "run.started.v1.4": _BEFORE_FAILURES,
 }
 """Golden to the fields that came after it was written, with the default they have in it."""
 

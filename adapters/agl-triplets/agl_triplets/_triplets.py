@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 
 from agl_core.adapter import Adapted, Dropped, Trace
 from agl_core.errors import BadValue
-from agl_core.events import CallRecorded, Message, ModelCall, owner
+from agl_core.events import CallRecorded, Message, ModelCall
 from agl_triplets._merge import Segment, merge, separate, temperature
 from agl_triplets._row import Row
 
@@ -56,7 +56,7 @@ class Triplets:
 
     def __call__(self, traces: Sequence[Trace]) -> Adapted[Row]:
         """Rows in the order of `traces`, then of the calls that began them."""
-        members = Counter(trace.task_id for trace in traces if not _mask(trace) and self._reward(trace) is not None)
+        members = Counter(trace.task_id for trace in traces if not trace.mask and self._reward(trace) is not None)
         rows: list[Row] = []
         dropped: list[Dropped] = []
         kept = 0
@@ -92,8 +92,8 @@ class Triplets:
         return "other_agent" if self.agent is not None and recorded.agent != self.agent else None
 
     def _unfit(self, trace: Trace, members: int) -> str | None:
-        if masked := _mask(trace):
-            return f"masked:{masked}"
+        if trace.mask:
+            return f"masked:{trace.mask}"
         if self._reward(trace) is None:
             return "no_reward"
         return "group_too_small" if members < self.min_group else None
@@ -118,15 +118,6 @@ class Triplets:
         if call.logprobs_mode != "processed" and temperature(recorded) != 1:
             return "raw_logprobs"
         return None if self.allow_truncated_sampling or _is_plain(call) else "truncated_sampling"
-
-
-def _mask(trace: Trace) -> str | None:
-    """What keeps the rollout out of the batch, baseline included: an outcome the policy did not cause."""
-    if trace.status == "cancelled":
-        return "cancelled"
-    if trace.exit_status is None:
-        return None if trace.status == "succeeded" else trace.status
-    return None if owner(trace.exit_status) == "policy" else trace.exit_status
 
 
 def _spoke(message: Message) -> bool:

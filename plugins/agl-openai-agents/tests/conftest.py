@@ -20,7 +20,7 @@ def _no_upload():
     from agents import set_trace_processors, set_tracing_disabled
 
     # The SDK reads OPENAI_AGENTS_DISABLE_TRACING once a process: tests elsewhere, that set it, would switch these off.
-    set_tracing_disabled(False)  # noqa: FBT003 - the SDK's own argument
+    set_tracing_disabled(False)
     set_trace_processors([])
     yield
     set_trace_processors([])

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from agl_core.projections import Trace, TraceReward
+from agl_core.projections import Trace
 
-__all__ = ["Adapted", "Adapter", "Dropped", "Trace", "TraceReward", "drift"]
+__all__ = ["Adapted", "Adapter", "Dropped", "Unmatched"]
 
 Row_co = TypeVar("Row_co", covariant=True)
 
@@ -24,6 +24,17 @@ class Dropped:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Unmatched:
+    """A reward that counts, and reached no call."""
+
+    reward_id: str
+    """Id of the event that gave it."""
+    rollout_id: str
+    reason: str
+    """`unknown_target` (the trace has no such call, span or agent), ..."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Adapted(Generic[Row_co]):
     """Rows, and what was dropped: together, every policy call that was captured."""
 
@@ -31,6 +42,8 @@ class Adapted(Generic[Row_co]):
     dropped: Sequence[Dropped] = ()
     kept: int
     """Policy calls that ended in a row."""
+    unmatched: Sequence[Unmatched] = ()
+    """Rewards that an adapter looked for a call for, and found none."""
 
     @property
     def captured(self) -> int:
@@ -46,18 +59,3 @@ class Adapter(Protocol[Row_co]):
     def __call__(self, traces: Sequence[Trace]) -> Adapted[Row_co]:
         """Rows of all `traces` of a batch; `captured` equals the number of their `policy` calls."""
         ...
-
-
-def drift(
-    answers: Iterable[Sequence[int]],
-    *,
-    decode: Callable[[Sequence[int]], str],
-    encode: Callable[[str], Sequence[int]],
-) -> float:
-    """Share of `answers`, token ids as they were sampled, that come back as other ids when their text is encoded.
-
-    Nothing here trains on ids that were made again from text. Whoever does (from a log of words alone, or behind an
-    endpoint that keeps its ids) trains in this share of answers on tokens that the policy never sampled.
-    """
-    drifted = [list(encode(decode(ids))) != list(ids) for ids in answers]
-    return sum(drifted) / len(drifted) if drifted else 0.0

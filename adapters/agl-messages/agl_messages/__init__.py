@@ -1,0 +1,3 @@
+"""Chat transcripts and preference pairs, for SFT, DPO and prompt work."""
+
+from __future__ import annotations

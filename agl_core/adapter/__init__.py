@@ -1,0 +1,10 @@
+"""Adapters: a trace in, training rows out, and a reason for everything that did not become one."""
+
+from __future__ import annotations
+
+from agl_core.adapter._adapter import Adapted, Adapter, Dropped, Unmatched
+from agl_core.adapter._credit import Credit, Term
+from agl_core.adapter._drift import drift
+from agl_core.projections import Trace, TraceReward
+
+__all__ = ["Adapted", "Adapter", "Credit", "Dropped", "Term", "Trace", "TraceReward", "Unmatched", "drift"]
