@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, fields, is_dataclass
-from typing import Any
+from typing import Any, cast
 
 from agl_core.adapter import Adapter
 from agl_core.errors import BadValue
@@ -26,11 +26,10 @@ def adapter(plugins: Plugins, name: str, given: Mapping[str, Any]) -> Adapter[An
 
 def options(plugins: Plugins, given: Adapter[Any]) -> dict[str, Any] | None:
     """What it was told, so that `adapter` makes an equal one; None of an adapter that no plugin has a name for."""
-    kind: Any = type(given)
-    if plugins.adapters().get(given.name) is not kind or not is_dataclass(kind):
+    if not _has_name(plugins, given):
         return None
     found = {}
-    for field in fields(kind):
+    for field in fields(cast("Any", given)):
         value = getattr(given, field.name)
         if callable(value) and is_dataclass(value) and not isinstance(value, type):
             inner = options(plugins, value)
@@ -41,6 +40,10 @@ def options(plugins: Plugins, given: Adapter[Any]) -> dict[str, Any] | None:
             value = asdict(value)
         found[field.name] = value
     return found
+
+
+def _has_name(plugins: Plugins, given: Any) -> bool:
+    return is_dataclass(given) and plugins.adapters().get(given.name) is type(given)
 
 
 def _made(plugins: Plugins, value: Any) -> Any:
