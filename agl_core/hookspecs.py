@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from agl_core.engine import Engine
     from agl_core.events import Event, Upcast
     from agl_core.executors import Executor
+    from agl_core.export import Exporter
     from agl_core.log import EventLog
     from agl_core.preflight import Check
     from agl_core.record import Draft, Record
@@ -62,6 +63,16 @@ def agl_register_dialects() -> Iterable[SpanDialect]:
     """Ways of saying things in a span, asked before those of the core, A to Z; the first that knows a span reads it.
 
     A module with `NAME` and `read` is one. Derived on read: a dialect that is gone changes no log.
+    """
+    raise AssertionError
+
+
+@hookspec
+def agl_register_exporters() -> Mapping[str, type[Exporter[Any]]]:
+    """Name to exporter class: `agl export NAME` writes rows with it, and its fields are options there.
+
+    Names are unique over all plugins, and `otlp` is the core's. A class is looked at for help, and made when it writes:
+    import what it writes with in its `write`.
     """
     raise AssertionError
 

@@ -16,6 +16,7 @@ _HOOKS = {
     "algorithm": "agl_register_algorithms",
     "command": "agl_register_commands",
     "dialect": "agl_register_dialects",
+    "exporter": "agl_register_exporters",
 }
 _RULES: Mapping[str, str] = {
     "gather": "all of them answer, in this order; where names clash, the later plugin is refused",

@@ -10,7 +10,7 @@
     │                   NotImportable NoRunnersLeft RewardMissing CaptureNone SelectsNothing StepFailed
     ├── PreflightError  AgentFailed AgentHangs CallsFailed GroupTooSmall NoExploration PlaceholderMissing
     │                   RewardConstant SplitsOverlap UnattributedCall
-    ├── ExportError     ExportFailed
+    ├── ExportError     ExportEmpty ExportExists ExportFailed ExportRefused
     └── EngineError     ModelNotFound PromptTooLong PolicyNotLoaded PortBusy EngineFailed TokenIdsMissing
 
 A bug raises a plain `AssertionError` or `TypeError`; those are not ours to catch.
@@ -29,7 +29,7 @@ from agl_core.errors._engine import (
     PromptTooLong,
     TokenIdsMissing,
 )
-from agl_core.errors._export import ExportError, ExportFailed
+from agl_core.errors._export import ExportEmpty, ExportError, ExportExists, ExportFailed, ExportRefused
 from agl_core.errors._log import (
     BadQuery,
     ContentErased,
@@ -94,8 +94,11 @@ __all__ = [
     "DiskFailed",
     "EngineError",
     "EngineFailed",
+    "ExportEmpty",
     "ExportError",
+    "ExportExists",
     "ExportFailed",
+    "ExportRefused",
     "GroupTooSmall",
     "KeyReused",
     "LeaseLost",

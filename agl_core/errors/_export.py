@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from agl_core.errors._base import AglError
 
-__all__ = ["ExportError", "ExportFailed"]
+__all__ = ["ExportEmpty", "ExportError", "ExportExists", "ExportFailed", "ExportRefused"]
 
 
 class ExportError(AglError):
@@ -25,3 +27,45 @@ class ExportFailed(ExportError):
             to=to,
             why=why,
         )
+
+
+class ExportEmpty(ExportError):
+    """No row was left to write."""
+
+    code = "EXPORT_EMPTY"
+
+    def __init__(
+        self, *, dropped: Mapping[str, int] | None = None, skipped: Mapping[str, int] | None = None, why: str = ""
+    ) -> None:
+        lost = [f"{count} calls were dropped: {reason}" for reason, count in _often(dropped)]
+        lost += [f"{count} rows were skipped: {reason}" for reason, count in _often(skipped)]
+        told = why or "; ".join(lost) or "there was none to begin with"
+        super().__init__(
+            f"nothing was written, for no row was left: {told}. Ask for other rollouts, or less of them",
+            dropped=dict(dropped or {}),
+            skipped=dict(skipped or {}),
+            why=why,
+        )
+
+
+class ExportExists(ExportError):
+    """Something is there already."""
+
+    code = "EXPORT_EXISTS"
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"{path} is there already: choose another place, or replace it with --force", path=path)
+
+
+class ExportRefused(ExportError):
+    """The place cannot be written to, or the format cannot be written there."""
+
+    code = "EXPORT_REFUSED"
+
+    def __init__(self, path: str, *, why: str, cure: str) -> None:
+        super().__init__(f"{path} cannot be written: {why}. {cure}", path=path, why=why)
+
+
+def _often(counts: Mapping[str, int] | None) -> list[tuple[str, int]]:
+    """Reasons, the most frequent first."""
+    return sorted((counts or {}).items(), key=lambda item: (-item[1], item[0]))

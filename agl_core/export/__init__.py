@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agl_core.export._exporter import Exported, Exporter, Skipped
 from agl_core.export._files import Moved, export_log, import_log
 from agl_core.export._frames import frame
 from agl_core.export._log import Log, LogArchive
@@ -12,9 +13,12 @@ __all__ = [
     "VIEWS",
     "Answer",
     "Column",
+    "Exported",
+    "Exporter",
     "Log",
     "LogArchive",
     "Moved",
+    "Skipped",
     "View",
     "export_log",
     "frame",

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from agl_core.adapter import Adapter
     from agl_core.codec import Codec
     from agl_core.engine import Engine
+    from agl_core.export import Exporter
     from agl_core.log import SqliteLog
     from agl_core.recorder import Recorder
     from agl_core.spans import SpanDialect
@@ -154,6 +155,10 @@ class Plugins:
         """The adapter class of that name."""
         found: type[Adapter[Any]] = self._the("adapter", name, self.adapters())
         return found
+
+    def exporters(self) -> dict[str, type[Exporter[Any]]]:
+        """Name to exporter class."""
+        return self._gathered.named("agl_register_exporters")
 
     def dialects(self) -> tuple[SpanDialect, ...]:
         """Those of plugins, A to Z, then the core's: what `agl_core.spans.meaning` asks."""

@@ -47,6 +47,7 @@ GATHER = [
     ("agl_register_algorithms", lambda plugins: plugins.algorithms()),
     ("agl_register_events", lambda plugins: plugins.codec()),
     ("agl_register_dialects", lambda plugins: plugins.dialects()),
+    ("agl_register_exporters", lambda plugins: plugins.exporters()),
 ]
 FIRST = [
     ("agl_open_log", ["url"], lambda plugins: plugins.open_log("carrier-pigeon://roof")),
@@ -80,6 +81,7 @@ def test_what_a_gathering_hook_raises_is_its_plugins_fault(plugins, hook, ask, e
         ("agl_register_events", 42, "'int' object is not iterable"),
         ("agl_register_events", [Upcast("weather.changed", 1, dict)], "no event has that name"),
         ("agl_register_dialects", [42], "42 is no dialect"),
+        ("agl_register_exporters", {"mine": 42}, "'mine' is 42, of which nothing can be made"),
     ],
 )
 def test_an_answer_that_is_none_is_its_plugins_fault(plugins, hook, answer, why):
@@ -91,7 +93,7 @@ def test_an_answer_that_is_none_is_its_plugins_fault(plugins, hook, answer, why)
         ask(plugins)
 
 
-@pytest.mark.parametrize("hook", ["agl_register_adapters", "agl_register_algorithms"])
+@pytest.mark.parametrize("hook", ["agl_register_adapters", "agl_register_algorithms", "agl_register_exporters"])
 def test_a_name_that_is_taken_names_both(plugins, hook):
     """The one who came first, and the one who is refused."""
     plugins.register(plugin(hook, lambda: {"mine": object}), name="b-later")

@@ -1,0 +1,139 @@
+"""Records into columns: the types that they need, found as they go by, and Parquet of them.
+
+Written by DuckDB, which is here anyway and holds lists of structs: the records go to a file of lines first, and are
+read back with the types that all of them came to. So what is in memory is a record at first and a row group later,
+and nobody is asked for a schema, or for pyarrow.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import msgspec
+
+from agl_core.errors import ExportRefused
+from agl_core.export.rows._places import new_place
+
+__all__ = ["Kind", "both", "columns", "kind_of", "write_parquet"]
+
+_LARGEST = 2**31 - 1
+"""Bytes of a line at most: DuckDB makes room for it when it meets one."""
+_encode = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """A list, and the kind of what is in it."""
+
+    of: Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """An object: names to kinds."""
+
+    of: Mapping[str, Kind]
+
+
+Kind = str | Items | Fields | None
+"""A type of DuckDB's by name, or what is made of them; None of what was null each time."""
+
+
+def write_parquet(records: Iterable[Mapping[str, Any]], path: Path) -> None:
+    """A Parquet file of them, whole or not at all. A field that is of two kinds, or whose names clash, is JSON text."""
+    with new_place(path) as part, columns(records, part.with_name("lines")) as (db, select):
+        try:
+            db.execute(f"copy ({select}) to '{_quoted(str(part))}' (format parquet, compression zstd)")
+        except duckdb.IOException as error:
+            why, cure = str(error), "Choose a place that you may write to, with room"
+            raise ExportRefused(str(path), why=why, cure=cure) from None
+
+
+@contextlib.contextmanager
+def columns(records: Iterable[Mapping[str, Any]], spool: Path) -> Iterator[tuple[duckdb.DuckDBPyConnection, str]]:
+    """A connection, and the query that gives the records, one a row; `spool` is a file for it to hold them in."""
+    found: Kind = Fields({})
+    with spool.open("xb") as file:
+        for record in records:
+            found = both(found, kind_of(record))
+            file.write(_encode(record) + b"\n")
+    assert isinstance(found, Fields), "records are objects"
+    kinds = found.of
+    if not kinds or not _are_distinct(kinds):
+        raise ExportRefused(str(spool), why=f"columns cannot be called {', '.join(kinds)}", cure="Write .jsonl")
+    read = ", ".join(f"'{_quoted(name)}': '{_quoted(_named(kind))}'" for name, kind in kinds.items())
+    # JSON text is text to whoever reads the file: only DuckDB has a type for it.
+    shown = ", ".join(f"{_name(name)}::{_named(kind, json='varchar')} as {_name(name)}" for name, kind in kinds.items())
+    with contextlib.closing(duckdb.connect(":memory:")) as db:
+        db.execute("set enable_progress_bar = false")  # at a prompt it would be printed among the data
+        options = f"format = 'newline_delimited', columns = {{{read}}}, maximum_object_size = {_LARGEST}"
+        yield db, f"select {shown} from read_json('{_quoted(str(spool))}', {options})"  # noqa: S608 - quoted by us
+
+
+def kind_of(value: Any) -> Kind:
+    """What a value of JSON needs."""
+    match value:
+        case None:
+            return None
+        case bool():
+            return "boolean"
+        case int():
+            return "bigint" if -(2**63) <= value < 2**63 else "json"
+        case float():
+            return "double"
+        case str():
+            return "varchar"
+        case Mapping():
+            return Fields({name: kind_of(inner) for name, inner in value.items()})
+        case _:
+            return Items(reduce(both, map(kind_of, value), None))
+
+
+def both(one: Kind, other: Kind) -> Kind:
+    """What holds values of either kind."""
+    if one == other or other is None:
+        return one
+    match one, other:
+        case None, _:
+            return other
+        case ("bigint", "double") | ("double", "bigint"):
+            return "double"
+        case Items(left), Items(right):
+            return Items(both(left, right))
+        case Fields(left), Fields(right):
+            return Fields({**left, **{name: both(left.get(name), kind) for name, kind in right.items()}})
+    return "json"
+
+
+def _named(kind: Kind, *, json: str = "json") -> str:
+    """As DuckDB writes it."""
+    match kind:
+        case None:
+            return "varchar"
+        case Items(of):
+            return f"{_named(of, json=json)}[]"
+        case Fields(of) if of and _are_distinct(of):
+            return f"struct({', '.join(f'{_name(name)} {_named(inner, json=json)}' for name, inner in of.items())})"
+        case Fields() | "json":
+            return json
+    return str(kind)
+
+
+def _are_distinct(names: Iterable[str]) -> bool:
+    """Whether they can name columns: DuckDB takes `A` and `a` for one."""
+    folded = [name.lower() for name in names]
+    return all(folded) and len(set(folded)) == len(folded)
+
+
+def _name(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _quoted(text: str) -> str:
+    return text.replace("'", "''")
