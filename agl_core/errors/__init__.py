@@ -10,6 +10,7 @@
     │                   NotImportable NoRunnersLeft RewardMissing CaptureNone SelectsNothing StepFailed
     ├── PreflightError  AgentFailed AgentHangs CallsFailed GroupTooSmall NoExploration PlaceholderMissing
     │                   RewardConstant SplitsOverlap UnattributedCall
+    ├── JudgeError      ExpectedMissing JudgeFailed JudgeMalformed JudgeUnanswered NothingToJudge
     ├── ExportError     ExportEmpty ExportExists ExportFailed ExportRefused
     └── EngineError     ModelNotFound PromptTooLong PolicyNotLoaded PortBusy EngineFailed TokenIdsMissing
 
@@ -30,6 +31,14 @@ from agl_core.errors._engine import (
     TokenIdsMissing,
 )
 from agl_core.errors._export import ExportEmpty, ExportError, ExportExists, ExportFailed, ExportRefused
+from agl_core.errors._judge import (
+    ExpectedMissing,
+    JudgeError,
+    JudgeFailed,
+    JudgeMalformed,
+    JudgeUnanswered,
+    NothingToJudge,
+)
 from agl_core.errors._log import (
     BadQuery,
     ContentErased,
@@ -94,12 +103,17 @@ __all__ = [
     "DiskFailed",
     "EngineError",
     "EngineFailed",
+    "ExpectedMissing",
     "ExportEmpty",
     "ExportError",
     "ExportExists",
     "ExportFailed",
     "ExportRefused",
     "GroupTooSmall",
+    "JudgeError",
+    "JudgeFailed",
+    "JudgeMalformed",
+    "JudgeUnanswered",
     "KeyReused",
     "LeaseLost",
     "LogBusy",
@@ -119,6 +133,7 @@ __all__ = [
     "NoTrainingData",
     "NotFast",
     "NotImportable",
+    "NothingToJudge",
     "OutsideAttempt",
     "PlaceholderMissing",
     "PluginBroken",
