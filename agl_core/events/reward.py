@@ -10,7 +10,7 @@ from typing import Any, Literal
 from agl_core.errors import BadValue
 from agl_core.events._base import Event, event
 
-__all__ = ["RewardGiven", "RewardWithdrawn", "Target"]
+__all__ = ["RewardGiven", "RewardWithdrawn", "RewardWithheld", "Target"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,3 +48,19 @@ class RewardWithdrawn(Event):
     reward: str
     """Id of the event that gave it."""
     why: str
+
+
+@event("reward.withheld", schema=1)
+class RewardWithheld(Event):
+    """A judge looked at a rollout, and gave no number: it is not a zero."""
+
+    rollout_id: str
+    attempt_id: str
+    """The one that was looked at."""
+    judge: str
+    name: str = "primary"
+    """Of the reward that it would have given."""
+    code: str
+    """Of the error that kept it from that."""
+    why: str
+    evidence: Mapping[str, Any] = field(default_factory=dict)

@@ -59,6 +59,8 @@ class RunConfig:
     """What becomes of rollouts by how they end, where it is other than usual."""
     max_failed_fraction: float = 1.0
     """The run fails when more of the rollouts it asks for at once are masked for how they ended."""
+    judges: Mapping[str, Component] = field(default_factory=dict)
+    """Name of a reward to who gives it, when a rollout has come to its end."""
 
 
 @event("run.started", schema=1)
@@ -144,7 +146,7 @@ class BatchFormed(Event):
     dropped: Mapping[str, int] = field(default_factory=dict)
     """Reason code to number of calls."""
     masked: Mapping[str, int] = field(default_factory=dict)
-    """Exit status to number of rollouts that were left out of the batch."""
+    """Exit status, `cancelled` or `no_reward`, to number of rollouts that were left out of the batch."""
     digest: str
     """Hash of the rows, to prove a later re-projection equal."""
     options: Mapping[str, Any] | None = None

@@ -41,6 +41,7 @@ from agl_core.events import (
     ResourcesPublished,
     RewardGiven,
     RewardWithdrawn,
+    RewardWithheld,
     RolloutCancelled,
     RolloutConfig,
     RolloutDeleted,
@@ -78,6 +79,7 @@ OF_MODELS = {
     "sampling": {"val": {"temperature": 0}},
     "foreign": {"llm": {"resource_type": "llm", "endpoint": "http://127.0.0.1:1/v1", "model": "m"}},
 }
+OF_FAILURES: dict[str, object] = {"failures": {"environment": "zero"}, "max_failed_fraction": 0.5}
 OF_ATTEMPT = {"rollout_id": ROLLOUT, "attempt_id": ATTEMPT}
 AT = 1_700_000_000_000_000_000
 OF_SENDER = {
@@ -224,6 +226,17 @@ MEANINGS: dict[tuple[str, int], Event] = {
             ),
         ),
         (1, RewardWithdrawn(rollout_id=ROLLOUT, reward="01j", why="the grader was wrong")),
+        (
+            1,
+            RewardWithheld(
+                **OF_ATTEMPT,
+                judge="grader 1.0",
+                name="style",
+                code="JUDGE_MALFORMED",
+                why="no score in 3 answers",
+                evidence={"calls": [CALL]},
+            ),
+        ),
         (1, RolloutCancelled(rollout_id=ROLLOUT, why="enough")),
         (1, RolloutDeleted(rollout_id=ROLLOUT, why="a mistake")),
         (
@@ -280,8 +293,8 @@ MEANINGS: dict[tuple[str, int], Event] = {
                     **OF_CONFIG,
                     **OF_MODELS,
                     **OF_SELECT,
-                    failures={"environment": "zero"},
-                    max_failed_fraction=0.5,
+                    **OF_FAILURES,
+                    judges={"style": Component(name="llm", version="1", config={"model": "https://host/v1#m"})},
                 ),
                 train=({"q": 1}, {"q": 2}),
                 val=({"q": 3},),
@@ -336,6 +349,7 @@ _BEFORE_STREAMS: dict[str, object] = {**_BEFORE_RETRIES, "first_token": None, "t
 _BEFORE_ROLES: dict[str, object] = {"config": RunConfig(**OF_CONFIG)}
 _BEFORE_SELECT: dict[str, object] = {"config": RunConfig(**OF_CONFIG, **OF_MODELS)}
 _BEFORE_FAILURES: dict[str, object] = {"config": RunConfig(**OF_CONFIG, **OF_MODELS, **OF_SELECT)}
+_BEFORE_JUDGES: dict[str, object] = {"config": RunConfig(**OF_CONFIG, **OF_MODELS, **OF_SELECT, **OF_FAILURES)}
 _BEFORE_AS_OF: dict[str, object] = {"options": None, "as_of": None, "failures": {}, "zeroed": {}, "unmatched": {}}
 _BEFORE_SENDERS: dict[str, object] = {"trace_state": None, "links": (), "resource": {}, "scope": {}}
 BEFORE: dict[str, dict[str, object]] = {
@@ -350,6 +364,7 @@ BEFORE: dict[str, dict[str, object]] = {
     "run.started.v1.2": _BEFORE_ROLES,
     "run.started.v1.3": _BEFORE_SELECT,
     "run.started.v1.4": _BEFORE_FAILURES,
+    "run.started.v1.5": _BEFORE_JUDGES,
 }
 """Golden to the fields that came after it was written, with the default they have in it."""
 
