@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
+from agl_core.events import Provenance
+
 __all__ = ["Row", "Turn", "turns"]
 
 
@@ -16,6 +18,9 @@ class Row:
     rollout_id: str
     attempt_id: str
     task_id: str
+    run_id: str | None
+    group: str | None
+    """Rows of one task in one group of one run are of rollouts that are compared with each other."""
     repeat: int
     token_ids: tuple[int, ...]
     """The prompt of the first call, then everything that followed: what was sampled, and what later prompts put in."""
@@ -28,14 +33,21 @@ class Row:
     call_ids: tuple[str, ...]
     sampled: tuple[int, ...]
     """Tokens each call sampled: with `mask`, this tells two calls apart that nothing was put between."""
+    credits: tuple[float, ...]
+    """What each call earned: its credit, or the rollout's final reward where no rule made one. It is of every token
+    the call sampled; of a call with several answers it is the credit of each, in as many rows."""
     policy_versions: tuple[int | None, ...]
     """Version of the weights that spoke, one a call."""
-    reward: float
-    """Final reward of the rollout: the same in all of its rows."""
+    staleness: tuple[int | None, ...]
+    """How many versions behind the one in training each call was; None where either is not known."""
+    provenance: tuple[Provenance, ...]
+    """Where the token ids of each call are from: `engine`, or `retokenised` where those are allowed."""
+    reward: float | None
+    """Final reward of the rollout: the same in all of its rows; None of one that has none, and credit for its calls."""
     temperature: float
     rollout_tokens: int
-    """Sampled tokens of the whole rollout, over all of its rows. A loss divided by it, not by the row's own length,
-    weighs the rollout the same however it was cut into rows."""
+    """Sampled tokens of all rows of the rollout. A loss divided by it, not by the row's own length, weighs the rollout
+    the same however it was cut into rows."""
     began: str
     """Why the row begins here: `start` (nothing was said before), `call` (rows are calls), `choice` (another answer of
     the same call), `branched` (that history was continued once already), `other_temperature`, `other_agent`, or the

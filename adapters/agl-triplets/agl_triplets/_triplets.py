@@ -3,35 +3,34 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import ClassVar, Literal
 
-from agl_core.adapter import Adapted, Dropped, Trace
+from agl_core.adapter import Adapted, Adapter, Credit, Dropped, Trace, Unmatched
 from agl_core.errors import BadValue
-from agl_core.events import CallRecorded, Message, ModelCall
-from agl_triplets._merge import Segment, merge, separate, temperature
+from agl_core.events import CallRecorded
+from agl_triplets._merge import Segment, merge, separate
 from agl_triplets._row import Row
+from agl_triplets._unusable import Unusable
 
 __all__ = ["Triplets"]
 
-# What else bends a distribution, by the names engines have for it, and the value that does not.
-_RESHAPING = {"min_p": 0, "typical_p": 1, "presence_penalty": 0, "frequency_penalty": 0, "repetition_penalty": 1}
+Group = tuple[str | None, str | None, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Triplets:
-    """Traces into rows of token ids, mask, logprobs and reward.
+    """Traces into rows of token ids, mask, logprobs and what each call earned.
 
     The reward of a rollout is the value of the last counted reward event of that name whose target is the rollout; a
-    rollout without one has none, and its calls are dropped, never scored zero. Calls of judges and tools are not looked
-    at. Every other call ends in a row or in `dropped`, with the first of these reasons that holds:
+    rollout without one has none, and its calls are dropped, never scored zero, unless its run treats it as zero or a
+    `credit` adapter has credit for them. Calls of judges and tools are not looked at. Every other call ends in a row
+    or in `dropped`, with the first of these reasons that holds:
 
-    `other_agent` · `masked:<status>` (cancelled, or ended by something the policy did not cause) · `no_reward` ·
-    `group_too_small` · `call_failed` · `no_token_ids` · `retokenised` (ids made again from text are not what was
-    sampled) · `empty` (nothing was sampled) · `no_logprobs` · `greedy` (temperature 0 samples from no distribution) ·
-    `raw_logprobs` (of another distribution than the one sampled) · `truncated_sampling` (top-p, top-k, min-p, a penalty
-    or a bias was at work, and the learner's distribution knows none of them).
+    `other_agent` · `masked:<status>` (cancelled, or ended by something the policy did not cause) · `no_reward`, or why
+    the `credit` adapter has none for it (`no_credit` where it does not say) · `group_too_small` · what `Unusable` says
+    of a call that cannot train.
     """
 
     name: ClassVar[str] = "triplets"
@@ -42,9 +41,19 @@ class Triplets:
     agent: str | None = None
     """Keep the calls of this agent only."""
     min_group: int = 2
-    """Rollouts of one task, rewarded and not masked, that make a baseline; fewer are dropped."""
+    """Rollouts of one task in one group of a run that make a baseline, not masked, and rewarded or with credit; fewer
+    are dropped."""
     reward: str = "primary"
     """Name of the reward that counts."""
+    credit: Adapter[Credit] | None = None
+    """Says what each call earned, such as `rewards`; without one it is the final reward of the rollout."""
+    current_version: int | None = None
+    """Version of the weights in training, which staleness is counted from."""
+    allow_multimodal: bool = False
+    """Keep calls with images, sounds or files in their prompts, for a learner that puts them where the ids have
+    placeholders; the rows do not have them."""
+    allow_retokenised: bool = False
+    """Keep calls whose ids were made again from text, and mark them so in the row's `provenance`."""
     allow_truncated_sampling: bool = False
     """Keep calls whose sampler cut or bent the distribution, though a learner's logprobs will differ from theirs."""
 
@@ -53,100 +62,137 @@ class Triplets:
             raise BadValue("level", self.level, why="it is 'trajectory' or 'transition'")
         if self.min_group < 1:
             raise BadValue("min_group", self.min_group, why="a group has at least one member")
+        if self.credit is not None and not callable(self.credit):
+            raise BadValue("credit", self.credit, why="it is an adapter, or its options with its name: {'name': ...}")
 
     def __call__(self, traces: Sequence[Trace]) -> Adapted[Row]:
         """Rows in the order of `traces`, then of the calls that began them."""
-        members = Counter(trace.task_id for trace in traces if not trace.mask and self._reward(trace) is not None)
+        earned = _earned(self.credit, traces) if self.credit is not None else _final(traces, self._reward)
+        members = Counter(_group(trace) for trace in traces if self._is_member(trace, earned))
+        unusable = Unusable(
+            allow_multimodal=self.allow_multimodal,
+            allow_retokenised=self.allow_retokenised,
+            allow_truncated_sampling=self.allow_truncated_sampling,
+        )
         rows: list[Row] = []
         dropped: list[Dropped] = []
         kept = 0
         for trace in traces:
             usable = []
-            unfit = self._unfit(trace, members[trace.task_id])
+            is_alone = members[_group(trace)] < self.min_group
             for recorded in trace.calls:
                 if recorded.role != "policy":
                     continue
-                reason = self._other(recorded) or unfit or self._unusable(recorded)
+                reason = (
+                    self._unfit(trace, recorded)
+                    or earned.why_not(recorded.call_id)
+                    or ("group_too_small" if is_alone else None)
+                    or unusable.why(recorded)
+                )
                 if reason:
                     dropped.append(Dropped(call_id=recorded.call_id, rollout_id=trace.rollout_id, reason=reason))
                 else:
                     usable.append(recorded)
             kept += len(usable)
-            rows += self._rows(trace, usable)
-        return Adapted(rows=tuple(rows), dropped=tuple(dropped), kept=kept)
+            rows += self._rows(trace, usable, earned.by_call)
+        return Adapted(rows=tuple(rows), dropped=tuple(dropped), kept=kept, unmatched=earned.unmatched)
 
-    def _rows(self, trace: Trace, calls: Sequence[CallRecorded]) -> Iterator[Row]:
-        reward = self._reward(trace)
-        if reward is None or not calls:
-            return
+    def _rows(self, trace: Trace, calls: Sequence[CallRecorded], credits: Mapping[str, float]) -> Iterator[Row]:
         segments = merge(calls) if self.level == "trajectory" else separate(calls)
         rollout_tokens = sum(len(segment.logprobs) for segment in segments)
+        reward = self._reward(trace)
         for segment in segments:
-            yield _row(trace, segment, reward=reward, rollout_tokens=rollout_tokens)
+            yield self._row(trace, segment, credits, reward=reward, rollout_tokens=rollout_tokens)
+
+    def _row(
+        self,
+        trace: Trace,
+        segment: Segment,
+        credits: Mapping[str, float],
+        *,
+        reward: float | None,
+        rollout_tokens: int,
+    ) -> Row:
+        calls = [recorded for recorded, _ in segment.turns]
+        return Row(
+            rollout_id=trace.rollout_id,
+            attempt_id=trace.attempt_id,
+            task_id=trace.task_id,
+            run_id=trace.run_id,
+            group=trace.group,
+            repeat=trace.repeat,
+            token_ids=segment.tokens,
+            prompt_length=segment.prompt_length,
+            mask=tuple(segment.mask),
+            logprobs=tuple(segment.logprobs),
+            call_ids=tuple(recorded.call_id for recorded in calls),
+            sampled=tuple(len(choice.token_ids) for _, choice in segment.turns),
+            credits=tuple(credits[recorded.call_id] for recorded in calls),
+            policy_versions=tuple(recorded.policy_version for recorded in calls),
+            staleness=tuple(self._staleness(recorded) for recorded in calls),
+            provenance=tuple(recorded.call.provenance for recorded in calls),
+            reward=reward,
+            temperature=segment.temperature,
+            rollout_tokens=rollout_tokens,
+            began=segment.began,
+            differs_at=segment.differs_at,
+        )
+
+    def _staleness(self, recorded: CallRecorded) -> int | None:
+        spoke, current = recorded.policy_version, self.current_version
+        return None if spoke is None or current is None else current - spoke
 
     def _reward(self, trace: Trace) -> float | None:
         given = (reward.given for reward in reversed(trace.rewards))
-        return next((one.value for one in given if one.name == self.reward and one.target.kind == "rollout"), None)
+        values = (one.value for one in given if one.name == self.reward and one.target.kind == "rollout")
+        return next(values, 0.0 if trace.treated == "zero" else None)
 
-    def _other(self, recorded: CallRecorded) -> str | None:
-        return "other_agent" if self.agent is not None and recorded.agent != self.agent else None
+    def _unfit(self, trace: Trace, recorded: CallRecorded) -> str | None:
+        if self.agent is not None and recorded.agent != self.agent:
+            return "other_agent"
+        return f"masked:{trace.mask}" if trace.mask else None
 
-    def _unfit(self, trace: Trace, members: int) -> str | None:
+    def _is_member(self, trace: Trace, earned: _Earned) -> bool:
         if trace.mask:
-            return f"masked:{trace.mask}"
-        if self._reward(trace) is None:
-            return "no_reward"
-        return "group_too_small" if members < self.min_group else None
-
-    def _unusable(self, recorded: CallRecorded) -> str | None:
-        call = recorded.call
-        if recorded.status != "ok":
-            return "call_failed"
-        if call.provenance == "absent" or not call.prompt_token_ids:
-            return "no_token_ids"
-        if call.provenance == "retokenised":
-            return "retokenised"
-        if any(not choice.token_ids and _spoke(choice.message) for choice in call.choices):
-            return "no_token_ids"
-        if not any(choice.token_ids for choice in call.choices):
-            return "empty"
-        if any(len(choice.token_ids) != len(choice.logprobs) for choice in call.choices):
-            return "no_logprobs"
-        if temperature(recorded) <= 0:
-            return "greedy"
-        # At temperature 1 the two modes are one.
-        if call.logprobs_mode != "processed" and temperature(recorded) != 1:
-            return "raw_logprobs"
-        return None if self.allow_truncated_sampling or _is_plain(call) else "truncated_sampling"
+            return False
+        return self._reward(trace) is not None or any(call.call_id in earned.by_call for call in trace.calls)
 
 
-def _spoke(message: Message) -> bool:
-    return bool(message.content or message.tool_calls)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Earned:
+    """What the calls of a batch earned."""
+
+    by_call: Mapping[str, float]
+    reasons: Mapping[str, str]
+    unmatched: Sequence[Unmatched] = ()
+
+    def why_not(self, call_id: str) -> str | None:
+        if call_id in self.by_call:
+            return None
+        return self.reasons.get(call_id, "no_credit")
 
 
-def _is_plain(call: ModelCall) -> bool:
-    top_p, top_k = call.sampling.top_p, call.sampling.top_k
-    is_whole = (top_p is None or top_p >= 1) and (top_k is None or top_k <= 0)
-    bends = (call.extra.get(name) not in {None, neutral} for name, neutral in _RESHAPING.items())
-    return is_whole and not call.extra.get("logit_bias") and not any(bends)
-
-
-def _row(trace: Trace, segment: Segment, *, reward: float, rollout_tokens: int) -> Row:
-    return Row(
-        rollout_id=trace.rollout_id,
-        attempt_id=trace.attempt_id,
-        task_id=trace.task_id,
-        repeat=trace.repeat,
-        token_ids=segment.tokens,
-        prompt_length=segment.prompt_length,
-        mask=tuple(segment.mask),
-        logprobs=tuple(segment.logprobs),
-        call_ids=tuple(recorded.call_id for recorded, _ in segment.turns),
-        sampled=tuple(len(choice.token_ids) for _, choice in segment.turns),
-        policy_versions=tuple(recorded.policy_version for recorded, _ in segment.turns),
-        reward=reward,
-        temperature=segment.temperature,
-        rollout_tokens=rollout_tokens,
-        began=segment.began,
-        differs_at=segment.differs_at,
+def _earned(credit: Adapter[Credit], traces: Sequence[Trace]) -> _Earned:
+    adapted = credit(traces)
+    return _Earned(
+        by_call={one.call_id: one.value for one in adapted.rows},
+        reasons={one.call_id: one.reason for one in adapted.dropped},
+        unmatched=tuple(adapted.unmatched),
     )
+
+
+def _final(traces: Sequence[Trace], reward: Callable[[Trace], float | None]) -> _Earned:
+    by_call: dict[str, float] = {}
+    reasons: dict[str, str] = {}
+    for trace in traces:
+        value = reward(trace)
+        for recorded in trace.calls:
+            if value is None:
+                reasons[recorded.call_id] = "no_reward"
+            else:
+                by_call[recorded.call_id] = value
+    return _Earned(by_call=by_call, reasons=reasons)
+
+
+def _group(trace: Trace) -> Group:
+    return trace.run_id, trace.group, trace.task_id

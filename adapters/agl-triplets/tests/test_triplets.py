@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from agl_triplets import Triplets, agl_register_adapters
 
@@ -25,7 +27,10 @@ def reasons(adapted):
         ({"provenance": "absent"}, "no_token_ids"),
         ({"provenance": "retokenised"}, "retokenised"),
         ({"logprobs": ()}, "no_logprobs"),
-        ({"logprobs": (-1.0, -1.0)}, "no_logprobs"),
+        ({"logprobs": (-1.0, -1.0)}, "logprobs_length"),
+        ({"logprobs": (math.nan,)}, "bad_logprobs"),
+        ({"logprobs": (-math.inf,)}, "bad_logprobs"),
+        ({"logprobs": (0.01,)}, "bad_logprobs"),
         ({"temperature": 0.0}, "greedy"),
         ({"temperature": 0.7, "logprobs_mode": "raw"}, "raw_logprobs"),
         ({"temperature": 0.7, "logprobs_mode": None}, "raw_logprobs"),
@@ -120,6 +125,18 @@ def test_a_member_whose_calls_are_unfit_still_makes_a_baseline(call, trace):
 
     assert adapted.kept == 1
     assert reasons(adapted) == ["no_logprobs"]
+
+
+@pytest.mark.parametrize("apart", ["run_id", "group"])
+def test_only_samples_of_one_group_are_compared(call, trace, apart):
+    """The same task asked for again, in another round or another run, is another group."""
+    batch = [trace(f"ro-{n}", call(f"c{n}", [1], [2]), **{apart: "ab"[n]}) for n in range(2)]
+
+    assert reasons(Triplets()(batch)) == ["group_too_small", "group_too_small"]
+    assert [(row.run_id, row.group) for row in alone(batch).rows] in [
+        [("a", None), ("b", None)],
+        [(None, "a"), (None, "b")],
+    ]
 
 
 def test_one_agent_can_be_selected(call, trace):
