@@ -27,8 +27,8 @@ class Dropped:
 class Unmatched:
     """A reward that counts, and reached no call."""
 
-    reward_id: str
-    """Id of the event that gave it."""
+    reward_id: str | None
+    """Id of the event that gave it; null of a zero that nobody gave."""
     rollout_id: str
     reason: str
     """`unknown_target` (the trace has no such call, span or agent), ..."""

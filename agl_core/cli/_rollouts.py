@@ -177,7 +177,7 @@ def _told(rollout: Rollout, attempts: Sequence[Attempt], trace: Trace, reward: f
     }
 
 
-def _reward(reward_id: str, given: RewardGiven) -> dict[str, Any]:
+def _reward(reward_id: str | None, given: RewardGiven) -> dict[str, Any]:
     return {
         "reward_id": reward_id,
         "name": given.name,

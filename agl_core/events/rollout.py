@@ -42,9 +42,9 @@ POLICY = frozenset({"completed", "gave_up", "prompt_too_long", "max_turns", "tim
 """Outcomes the policy caused: they train on their reward."""
 INFRASTRUCTURE = frozenset({"unresponsive", "worker_lost", "endpoint_down", "stalled"})
 _FRAMEWORK = frozenset({"agent_raised", "capture_lost"})
-Treatment = Literal["train", "zero", "mask"]
-"""What a run does with a rollout that came to an end: it counts with its reward; with a zero where nobody gave it one;
-or not at all."""
+Treatment = Literal["train", "zero", "mask", "unscored"]
+"""What a run does with a rollout that came to an end: it counts with its reward; with a zero, because nobody gave it
+one; or not at all, for how it ended, or because nobody scored it."""
 _RETRIED = frozenset({*get_args(ExitStatus), "failed", "infrastructure"}) - {"completed"}
 """What a retry condition may name; the statuses of Agent Lightning that are not ours are `failed` and no other."""
 
@@ -60,11 +60,17 @@ def owner(status: str) -> str:
 
 def masked(status: str, exit_status: str | None, treated: Treatment | None = None) -> str | None:
     """Why nothing may be learnt of a rollout that stands so: it is not over, was called off, or ended by something
-    that its policy did not cause. None where it counts. A run may have `treated` it in another way than that."""  # noqa: D205, D209 - one paragraph
+    that its policy did not cause. None where it counts. A run may have `treated` it in another way than that: then it
+    may be `no_reward`, too."""  # noqa: D205, D209 - one paragraph
     if status == "cancelled":
         return "cancelled"
-    if treated is not None:
-        return (exit_status or status) if treated == "mask" else None
+    match treated:
+        case "train" | "zero":
+            return None
+        case "mask":
+            return exit_status or status
+        case "unscored":
+            return "no_reward"
     if exit_status is None:
         return None if status == "succeeded" else status
     return None if owner(exit_status) == "policy" else exit_status

@@ -42,7 +42,8 @@ _NEVER = sys.maxsize
 class TraceReward:
     """A reward that counts, and the id of the event that gave it."""
 
-    id: str
+    id: str | None
+    """Null of a zero that nobody gave, and that the run's failure policy counts."""
     given: RewardGiven
 
 
