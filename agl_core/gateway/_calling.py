@@ -13,7 +13,7 @@ import msgspec
 
 from agl_core.clock import Clock
 from agl_core.errors import AglError, TokenIdsMissing
-from agl_core.events import CallRecorded
+from agl_core.events import CallRecorded, Role
 from agl_core.gateway._lanes import Lanes, Target
 from agl_core.gateway._ports import Calls
 from agl_core.gateway._refusals import Refused, Reply
@@ -45,6 +45,14 @@ class Asked:
     started_at: int
     headers: Mapping[str, str] = field(default_factory=dict)
     """Those that a provider is to see."""
+    is_judge: bool = False
+    """It is a judge's, whatever model it asks: never the policy's, and sampled as the judge says."""
+
+    def role(self, target: Target) -> Role:
+        """What the call is of, when it is asked there."""
+        if self.is_judge:
+            return "judge"
+        return "tool" if self.dialect is openai_embeddings else target.role
 
 
 class Calling:
@@ -77,7 +85,7 @@ class Calling:
         rollout_id = asked.admission.rollout_id
         target, *_ = self._lanes.targets(model, rollout_id)
         way = Translation(asked.dialect, asked.body, target.endpoint, self._sampling(asked))
-        noted = self._calls.begin_call(asked.call_id, asked.admission, model=model)
+        noted = self._calls.begin_call(asked.call_id, asked.admission, model=model, role=asked.role(target))
         relay = Relay(asked.dialect, asked.body, out, clock=self._clock) if way.streams else None
         try:
             async with self._lanes.passage(model, rollout_id) as targets:
@@ -132,6 +140,8 @@ class Calling:
 
     def _sampling(self, asked: Asked) -> Sampling:
         admission = asked.admission
+        if asked.is_judge:  # what the run says of its modes is not meant for those who judge it
+            return partial(filled, overrides={}, defaults={}, seed=None)
         drawn = seed(admission, self._ordinals.take(admission.attempt_id))
         overrides = self._overrides.get(admission.mode or "", {})
         return partial(filled, overrides=overrides, defaults=admission.sampling, seed=drawn)
@@ -149,7 +159,7 @@ class Calling:
             rollout_id=asked.admission.rollout_id,
             attempt_id=asked.admission.attempt_id,
             call=way.answered(said),
-            role="tool" if asked.dialect is openai_embeddings else target.role,
+            role=asked.role(target),
             agent=asked.agent,
             parent_call_id=asked.parent_call_id,
             status=answer.status,
@@ -170,7 +180,7 @@ class Calling:
     def _look_for_ids(self, event: CallRecorded, target: Target) -> None:
         """Say it at the first call, not when the training finds nothing to learn from."""
         endpoint, call = target.endpoint, event.call
-        is_asked = endpoint.token_ids and target.role == "policy" and event.status == "ok"
+        is_asked = endpoint.token_ids and event.role == "policy" and event.status == "ok"
         if is_asked and call.choices and call.provenance != "engine" and endpoint.url not in self._told:
             self._told.add(endpoint.url)
             _log.warning("%s: %s", TokenIdsMissing.code, TokenIdsMissing(endpoint.model, url=endpoint.url))

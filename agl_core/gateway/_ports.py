@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Sequence
 from concurrent.futures import Future
 from typing import Any, Protocol
 
-from agl_core.events import CallRecorded
+from agl_core.events import CallRecorded, Role
 from agl_core.log import Work
 from agl_core.record import Record
 from agl_core.store import Admission
@@ -25,7 +25,7 @@ class Admissions(Protocol):
 class Calls(Protocol):
     """Keeps model calls, for the coroutines of one loop."""
 
-    def begin_call(self, call_id: str, admission: Admission, /, *, model: str) -> Awaitable[Any]:
+    def begin_call(self, call_id: str, admission: Admission, /, *, model: str, role: Role) -> Awaitable[Any]:
         """Note that a call is under way; durable when the future resolves."""
         ...
 

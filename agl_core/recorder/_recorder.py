@@ -14,7 +14,7 @@ from typing import Any
 
 from agl_core.clock import Clock, System
 from agl_core.errors import AglError, LogError
-from agl_core.events import CallRecorded, Event, ModelCall, RewardGiven, SpanRecorded
+from agl_core.events import CallRecorded, Event, ModelCall, RewardGiven, Role, SpanRecorded
 from agl_core.log import Decide, Owner, SqliteLog, View
 from agl_core.record import Draft, Record
 from agl_core.recorder._forked import Of, Said, What, family
@@ -143,13 +143,14 @@ class Recorder:
         """The same, for those who await: what the coroutines of a loop write in one turn is one transaction."""
         return LoopRecorder(self, self._log)
 
-    def begins(self, call_id: str, of: Attributed, model: str) -> Decide:
+    def begins(self, call_id: str, of: Attributed, model: str, role: Role = "policy") -> Decide:
         """What `begin_call` decides, for who writes it himself."""
         data = {
             "run_id": of.run_id,
             "rollout_id": of.rollout_id,
             "attempt_id": of.attempt_id,
             "model": model,
+            "role": role,
             "started": self._clock.now(),
         }
 
@@ -247,9 +248,11 @@ class LoopRecorder:
     def __init__(self, recorder: Recorder, log: SqliteLog) -> None:
         self._recorder, self._log = recorder, log
 
-    def begin_call(self, call_id: str, of: Attributed, *, model: str) -> asyncio.Future[Sequence[Record]]:
-        """As the recorder's."""
-        return self._log.soon(self._recorder.begins(call_id, of, model))
+    def begin_call(
+        self, call_id: str, of: Attributed, *, model: str, role: Role = "policy"
+    ) -> asyncio.Future[Sequence[Record]]:
+        """As the recorder's; `role` is what the call will be of, if nobody lives to say what came of it."""
+        return self._log.soon(self._recorder.begins(call_id, of, model, role))
 
     def end_call(self, event: CallRecorded, of: Attributed) -> asyncio.Future[Sequence[Record]]:
         """As the recorder's."""

@@ -150,11 +150,18 @@ class Queries(Lists):
         run_id, task_id, repeat, mode, metadata, seed, status, is_current = found[0]
         return Admission(
             run_id=run_id, rollout_id=rollout_id, attempt_id=attempt_id, task_id=task_id, repeat=repeat, mode=mode,
-            seed=seed, key=self.attempt_key(attempt_id),
+            seed=seed, key=self.attempt_key(attempt_id), judge_key=self.judge_key(attempt_id),
             is_open=bool(is_current) and status in {"preparing", "running"},
             sampling=msgspec.json.decode(metadata).get("sampling", {}),
         )  # fmt: skip
 
     def attempt_key(self, attempt_id: str) -> str:
         """The token an attempt shows at the gateway: made from the log's own key, and stored nowhere."""
-        return "agl-" + hmac.new(self._secret, attempt_id.encode(), blake2b).hexdigest()[:48]
+        return self._token(attempt_id)
+
+    def judge_key(self, attempt_id: str) -> str:
+        """The token that judges of an attempt show: what is asked with it is a judge's, whenever it is asked."""
+        return self._token(f"judge/{attempt_id}")
+
+    def _token(self, of: str) -> str:
+        return "agl-" + hmac.new(self._secret, of.encode(), blake2b).hexdigest()[:48]

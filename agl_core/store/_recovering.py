@@ -68,6 +68,7 @@ def recover_calls(view: View, gone: Collection[Owner]) -> list[Draft]:
             rollout_id=flight.data["rollout_id"],
             attempt_id=flight.data["attempt_id"],
             call=ModelCall(model=flight.data["model"]),
+            role=flight.data.get("role", "policy"),
             status="unknown",
             error=f"process {flight.owner.pid} died during the call",
             started_at=flight.data["started"],

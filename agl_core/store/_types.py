@@ -178,6 +178,8 @@ class Admission:
     """Of the run; null outside a run."""
     key: str = field(repr=False)
     """What the agent must present: the attempt's own token."""
+    judge_key: str = field(default="", repr=False)
+    """What a judge of the attempt must present, whom nobody refuses because it is settled; empty where none may ask."""
     is_open: bool
     """False when the attempt is fenced or settled: its calls are refused."""
     sampling: Mapping[str, Any] = field(default_factory=dict)

@@ -106,7 +106,9 @@ class KeptCalls:
         """As it is."""
         return self
 
-    def begin_call(self, call_id: str, admission: Admission, /, *, model: str) -> asyncio.Future[None]:
+    def begin_call(
+        self, call_id: str, admission: Admission, /, *, model: str, role: str = "policy"
+    ) -> asyncio.Future[None]:
         """As the recorder does."""
         self.begun.append(call_id)
         self._loop.call_soon_threadsafe(self.noted.release)

@@ -162,3 +162,31 @@ async def test_no_body_names_another_upstream(scene: Scene, name: str):
 
     assert status == 200
     assert scene.model.asked[0][name] == elsewhere
+
+
+async def test_a_judge_may_ask_for_an_attempt_that_is_over(scene: Scene):
+    """With its own key; what it asks is a judge's, though the model is the policy's."""
+    scene.attempts.put(admission(is_open=False, judge_key="at-1-judge"))
+
+    status, _ = await scene.ask(key="at-1-judge")
+
+    assert status == 200
+    assert [call.role for call in scene.calls.events] == ["judge"]
+
+
+async def test_a_judge_is_sampled_as_it_says(scene: Scene):
+    """What a run says of its modes, of an attempt, and its seed are for agents."""
+    scene.attempts.put(admission(judge_key="at-1-judge", sampling={"temperature": 1.5}))
+
+    await scene.ask(key="at-1-judge")
+
+    assert not {"temperature", "seed"} & scene.model.asked[-1].keys()
+
+
+async def test_nobody_is_a_judge_without_a_key(scene: Scene):
+    """An attempt that no judge may ask for has no key that would be right, and not the empty one."""
+    scene.attempts.put(admission(is_open=False, judge_key=""))
+
+    status, answer = await scene.ask(key="")
+
+    assert (status, answer["error"]["code"]) == (401, "UNAUTHORIZED")
