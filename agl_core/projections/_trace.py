@@ -68,7 +68,8 @@ class Trace:
     calls: tuple[CallRecorded, ...] = ()
     """Of the attempt that counts, in the order they were recorded; order is not causality.
 
-    What came after its lease was lost is in the log, and not here; of spans and rewards too.
+    What came after its lease was lost is in the log, and not here; of spans and rewards too. Calls of judges are here
+    whenever they came.
     """
     spans: tuple[SpanRecorded, ...] = ()
     rewards: tuple[TraceReward, ...] = ()
@@ -141,8 +142,10 @@ def _fences(event: Event, attempt_id: str) -> bool:
 
 
 def _counts(record: Record, attempt_id: str, fence: int) -> bool:
-    """Whether it is of that attempt, before its lease was lost; or of the rollout as such."""
+    """Whether it is of that attempt, before its lease was lost; or of a judge, or of the rollout as such."""
     of = getattr(record.event, "attempt_id", None)
+    if isinstance(record.event, CallRecorded) and record.event.role == "judge":
+        return of == attempt_id  # judges come when all is over; nobody learns from their calls
     return of is None or (of == attempt_id and record.position < fence)
 
 
