@@ -27,6 +27,7 @@ from agl_core.events import (
     masked,
 )
 from agl_core.record import Record
+from agl_core.spans.rewards import MADE
 
 __all__ = ["Trace", "TraceReward", "traces"]
 
@@ -45,6 +46,10 @@ class TraceReward:
     id: str | None
     """Null of a zero that nobody gave, and that the run's failure policy counts."""
     given: RewardGiven
+    span_id: str | None = None
+    """The span that stated it; null of one that was given as a fact of its own."""
+    given_at: int | None = None
+    """Nanoseconds since the epoch, writer's clock; null out of no log."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +80,14 @@ class Trace:
     rewards: tuple[TraceReward, ...] = ()
     """Given and not withdrawn."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    positions: Mapping[str, int] = field(default_factory=dict)
+    """Where calls, spans and rewards stand in the log, by their ids: the one order they all have. Empty of no log."""
+
+    @property
+    def reward(self) -> float | None:
+        """The last `primary` reward that was given to the rollout itself; None where nobody gave it one."""
+        given = (reward.given for reward in reversed(self.rewards))
+        return next((one.value for one in given if one.name == "primary" and one.target.kind == "rollout"), None)
 
     @property
     def mask(self) -> str | None:
@@ -129,12 +142,32 @@ def _trace(records: list[Record]) -> Trace:
         calls=tuple(record.event for record in counting if isinstance(record.event, CallRecorded)),
         spans=tuple(record.event for record in counting if isinstance(record.event, SpanRecorded)),
         rewards=tuple(
-            TraceReward(id=record.id, given=record.event)
+            TraceReward(
+                id=record.id, given=record.event, span_id=_stated_by(record, attempt_id), given_at=record.occurred_at
+            )
             for record in counting
             if isinstance(record.event, RewardGiven) and record.id not in withdrawn
         ),
         metadata=enqueued.metadata,
+        positions={id_: record.position for record in counting if (id_ := _id(record)) is not None},
     )
+
+
+def _id(record: Record) -> str | None:
+    match record.event:
+        case CallRecorded(call_id=id_) | SpanRecorded(span_id=id_):
+            return id_
+        case RewardGiven():
+            return record.id
+    return None
+
+
+def _stated_by(record: Record, attempt_id: str) -> str | None:
+    """The span in the reward's key: `reward/<attempt>/<span>/<name>`."""
+    before = f"{MADE}{attempt_id}/"
+    if record.key is None or not record.key.startswith(before) or not isinstance(record.event, RewardGiven):
+        return None
+    return record.key[len(before) :].removesuffix(f"/{record.event.name}")
 
 
 def _fences(event: Event, attempt_id: str) -> bool:
