@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from agl_core.hookspecs import hookimpl
+from agl_triplets._difference import Difference, difference
 from agl_triplets._row import Row, Turn, turns
 from agl_triplets._triplets import Triplets
 
-__all__ = ["Row", "Triplets", "Turn", "agl_register_adapters", "turns"]
+__all__ = ["Difference", "Row", "Triplets", "Turn", "agl_register_adapters", "difference", "turns"]
 
 
 @hookimpl

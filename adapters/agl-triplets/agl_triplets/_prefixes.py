@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-__all__ = ["Node", "Path", "Prefixes", "Tokens"]
+__all__ = ["Node", "Path", "Prefixes", "Tokens", "common"]
 
 Owner = TypeVar("Owner")
 Tokens = tuple[int, ...]
+
+_AT_ONCE = 256  # slices are compared at the speed of C, tokens one by one are not
 
 
 @dataclass(slots=True)
@@ -53,7 +55,7 @@ class Prefixes(Generic[Owner]):
             here = tokens[shared : shared + len(node.label)]
             nearest = node.owner
             if here != node.label:
-                shared += _common(here, node.label)
+                shared += common(here, node.label)
                 break
             shared += len(here)
             nodes.append(node)
@@ -68,7 +70,7 @@ class Prefixes(Generic[Owner]):
             if node is None:
                 node = below[tokens[index]] = Node(tokens[index:], owner)
             elif (here := tokens[index : index + len(node.label)]) != node.label:
-                node = below[tokens[index]] = _upper_half(node, at=_common(here, node.label))
+                node = below[tokens[index]] = _upper_half(node, at=common(here, node.label))
             index += len(node.label)
             if index == len(tokens):
                 node.ending.append(owner)
@@ -83,6 +85,12 @@ def _upper_half(node: Node[Owner], *, at: int) -> Node[Owner]:
     return upper
 
 
-def _common(left: Tokens, right: Tokens) -> int:
-    pairs = zip(left, right, strict=False)
-    return next((index for index, (one, other) in enumerate(pairs) if one != other), min(len(left), len(right)))
+def common(left: Tokens, right: Tokens) -> int:
+    """How many tokens they begin with alike."""
+    shorter = min(len(left), len(right))
+    for start in range(0, shorter, _AT_ONCE):
+        one, other = left[start : start + _AT_ONCE], right[start : start + _AT_ONCE]
+        if one != other:
+            pairs = enumerate(zip(one, other, strict=False), start)
+            return next((index for index, (a, b) in pairs if a != b), shorter)
+    return shorter

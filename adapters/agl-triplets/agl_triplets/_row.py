@@ -49,12 +49,18 @@ class Row:
     """Sampled tokens of all rows of the rollout. A loss divided by it, not by the row's own length, weighs the rollout
     the same however it was cut into rows."""
     began: str
-    """Why the row begins here: `start` (nothing was said before), `call` (rows are calls), `choice` (another answer of
-    the same call), `branched` (that history was continued once already), `other_temperature`, `other_agent`, or the
-    break in the history: `retokenised` (same words, other tokens where the model spoke), `template` (same words,
-    other tokens around them), `edited_history` (other words)."""
+    """Why the row begins here. A beginning: `start` (nothing was said before), `call` (rows are calls), `choice`
+    (another answer of the same call), `branched` (that history was continued once already), `other_agent`,
+    `other_temperature`. Or a break in the history: `retokenised` (same words, other tokens where the model spoke),
+    `template` (same words, other tokens around them), `truncated` (the agent took messages out, or shortened some),
+    `edited_history` (other words)."""
     differs_at: int | None = None
-    """Of a break: the first index where the prompt leaves the row it shares most with."""
+    """Where it does not just start: the first index where its prompt leaves the row it shares most with. Of a break
+    that is the row it follows by its words."""
+    differs_from: str | None = None
+    """The call of that row whose token stands there."""
+    expected: tuple[int, ...] = ()
+    """What that row has from there: a few tokens, for people."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,9 @@ from typing import ClassVar, Literal
 from agl_core.adapter import Adapted, Adapter, Credit, Dropped, Trace, Unmatched
 from agl_core.errors import BadValue
 from agl_core.events import CallRecorded
-from agl_triplets._merge import Segment, merge, separate
+from agl_triplets._merge import merge, separate
 from agl_triplets._row import Row
+from agl_triplets._segment import Segment
 from agl_triplets._unusable import Unusable
 
 __all__ = ["Triplets"]
@@ -134,8 +135,10 @@ class Triplets:
             reward=reward,
             temperature=segment.temperature,
             rollout_tokens=rollout_tokens,
-            began=segment.began,
-            differs_at=segment.differs_at,
+            began=segment.beginning.why,
+            differs_at=segment.beginning.differs_at,
+            differs_from=segment.beginning.differs_from,
+            expected=segment.beginning.expected,
         )
 
     def _staleness(self, recorded: CallRecorded) -> int | None:

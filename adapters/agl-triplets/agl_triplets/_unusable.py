@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import isfinite
 
 from agl_core.events import CallRecorded, Choice, Message, ModelCall
-from agl_triplets._merge import temperature
+from agl_triplets._segment import temperature
 
 __all__ = ["Unusable"]
 
