@@ -46,8 +46,8 @@ class Row:
     """Final reward of the rollout: the same in all of its rows; None of one that has none, and credit for its calls."""
     temperature: float
     rollout_tokens: int
-    """Sampled tokens of all rows of the rollout. A loss divided by it, not by the row's own length, weighs the rollout
-    the same however it was cut into rows."""
+    """Sampled tokens of all rows of the rollout; those of rows that are too long, and dropped, are not among them. A
+    loss divided by it, not by the row's own length, weighs the rollout the same however it was cut into rows."""
     began: str
     """Why the row begins here. A beginning: `start` (nothing was said before), `call` (rows are calls), `choice`
     (another answer of the same call), `branched` (that history was continued once already), `other_agent`,

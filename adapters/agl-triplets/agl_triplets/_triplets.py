@@ -10,6 +10,7 @@ from typing import ClassVar, Literal
 from agl_core.adapter import Adapted, Adapter, Credit, Dropped, Trace, Unmatched
 from agl_core.errors import BadValue
 from agl_core.events import CallRecorded
+from agl_triplets._fit import fitting
 from agl_triplets._merge import merge, separate
 from agl_triplets._row import Row
 from agl_triplets._segment import Segment
@@ -25,13 +26,13 @@ class Triplets:
     """Traces into rows of token ids, mask, logprobs and what each call earned.
 
     The reward of a rollout is the value of the last counted reward event of that name whose target is the rollout; a
-    rollout without one has none, and its calls are dropped, never scored zero, unless its run treats it as zero or a
-    `credit` adapter has credit for them. Calls of judges and tools are not looked at. Every other call ends in a row
-    or in `dropped`, with the first of these reasons that holds:
+    rollout without one has none, and its calls are dropped, never scored zero, unless a `credit` adapter has credit for
+    them. Calls of judges and tools are not looked at. Every other call ends in a row or in `dropped`, with the first of
+    these reasons that holds:
 
     `other_agent` · `masked:<status>` (cancelled, or ended by something the policy did not cause) · `no_reward`, or why
     the `credit` adapter has none for it (`no_credit` where it does not say) · `group_too_small` · what `Unusable` says
-    of a call that cannot train.
+    of a call that cannot train · `too_long`.
     """
 
     name: ClassVar[str] = "triplets"
@@ -50,6 +51,9 @@ class Triplets:
     """Says what each call earned, such as `rewards`; without one it is the final reward of the rollout."""
     current_version: int | None = None
     """Version of the weights in training, which staleness is counted from."""
+    max_length: int | None = None
+    """Tokens of the longest row that is kept. A longer one is dropped whole, never cut: its head alone would be another
+    conversation, and its tail an answer to nothing. What is left of the rollout weighs as much as any other rollout."""
     allow_multimodal: bool = False
     """Keep calls with images, sounds or files in their prompts, for a learner that puts them where the ids have
     placeholders; the rows do not have them."""
@@ -63,6 +67,8 @@ class Triplets:
             raise BadValue("level", self.level, why="it is 'trajectory' or 'transition'")
         if self.min_group < 1:
             raise BadValue("min_group", self.min_group, why="a group has at least one member")
+        if self.max_length is not None and self.max_length < 1:
+            raise BadValue("max_length", self.max_length, why="a row has at least one token")
         if self.credit is not None and not callable(self.credit):
             raise BadValue("credit", self.credit, why="it is an adapter, or its options with its name: {'name': ...}")
 
@@ -79,7 +85,7 @@ class Triplets:
         dropped: list[Dropped] = []
         kept = 0
         for trace in traces:
-            usable = []
+            usable: list[CallRecorded] = []
             is_alone = members[_group(trace)] < self.min_group
             for recorded in trace.calls:
                 if recorded.role != "policy":
@@ -94,12 +100,21 @@ class Triplets:
                     dropped.append(Dropped(call_id=recorded.call_id, rollout_id=trace.rollout_id, reason=reason))
                 else:
                     usable.append(recorded)
-            kept += len(usable)
-            rows += self._rows(trace, usable, earned.by_call)
+            segments, too_long = self._segments(usable)
+            dropped += [
+                Dropped(call_id=recorded.call_id, rollout_id=trace.rollout_id, reason="too_long")
+                for recorded in usable
+                if recorded.call_id in too_long
+            ]
+            kept += len(usable) - len(too_long)
+            rows += self._rows(trace, segments, earned.by_call)
         return Adapted(rows=tuple(rows), dropped=tuple(dropped), kept=kept, unmatched=earned.unmatched)
 
-    def _rows(self, trace: Trace, calls: Sequence[CallRecorded], credits: Mapping[str, float]) -> Iterator[Row]:
+    def _segments(self, calls: Sequence[CallRecorded]) -> tuple[list[Segment], set[str]]:
         segments = merge(calls) if self.level == "trajectory" else separate(calls)
+        return (segments, set()) if self.max_length is None else fitting(segments, self.max_length)
+
+    def _rows(self, trace: Trace, segments: Sequence[Segment], credits: Mapping[str, float]) -> Iterator[Row]:
         rollout_tokens = sum(len(segment.logprobs) for segment in segments)
         reward = self._reward(trace)
         for segment in segments:
@@ -148,7 +163,7 @@ class Triplets:
     def _reward(self, trace: Trace) -> float | None:
         given = (reward.given for reward in reversed(trace.rewards))
         values = (one.value for one in given if one.name == self.reward and one.target.kind == "rollout")
-        return next(values, 0.0 if trace.treated == "zero" else None)
+        return next(values, None)
 
     def _unfit(self, trace: Trace, recorded: CallRecorded) -> str | None:
         if self.agent is not None and recorded.agent != self.agent:

@@ -131,13 +131,3 @@ def test_rewards_stay_as_exact_as_they_were_given(call, trace, value):
 
     assert row.reward.hex() == value.hex()
     assert row.credits[0].hex() == value.hex()
-
-
-def test_a_rollout_that_its_run_treats_as_zero_earns_zero(call, trace):
-    """Only where nobody gave it anything."""
-    unscored, scored = (
-        rows(trace, call("a", [1], [2]), treated="zero", reward=reward, status="failed", exit_status="worker_lost")
-        for reward in (None, 0.5)
-    )
-
-    assert [row.reward for row in (*unscored, *scored)] == [0.0, 0.5]
