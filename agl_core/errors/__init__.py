@@ -12,6 +12,7 @@
     │                   RewardConstant SplitsOverlap UnattributedCall
     ├── JudgeError      ExpectedMissing JudgeFailed JudgeMalformed JudgeUnanswered NothingToJudge
     ├── ExportError     ExportEmpty ExportExists ExportFailed ExportRefused
+    ├── ImportingError  ImportChanged ImportLineBad ImportRefused ImportStillOpen ImportWrongFormat
     └── EngineError     ModelNotFound PromptTooLong PolicyNotLoaded PortBusy EngineFailed TokenIdsMissing
 
 A bug raises a plain `AssertionError` or `TypeError`; those are not ours to catch.
@@ -38,6 +39,14 @@ from agl_core.errors._judge import (
     JudgeMalformed,
     JudgeUnanswered,
     NothingToJudge,
+)
+from agl_core.errors._importing import (
+    ImportChanged,
+    ImportLineBad,
+    ImportRefused,
+    ImportStillOpen,
+    ImportWrongFormat,
+    ImportingError,
 )
 from agl_core.errors._log import (
     BadQuery,
@@ -110,6 +119,12 @@ __all__ = [
     "ExportFailed",
     "ExportRefused",
     "GroupTooSmall",
+    "ImportChanged",
+    "ImportLineBad",
+    "ImportRefused",
+    "ImportStillOpen",
+    "ImportWrongFormat",
+    "ImportingError",
     "JudgeError",
     "JudgeFailed",
     "JudgeMalformed",
