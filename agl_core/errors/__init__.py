@@ -32,6 +32,14 @@ from agl_core.errors._engine import (
     TokenIdsMissing,
 )
 from agl_core.errors._export import ExportEmpty, ExportError, ExportExists, ExportFailed, ExportRefused
+from agl_core.errors._importing import (
+    ImportChanged,
+    ImportingError,
+    ImportLineBad,
+    ImportRefused,
+    ImportStillOpen,
+    ImportWrongFormat,
+)
 from agl_core.errors._judge import (
     ExpectedMissing,
     JudgeError,
@@ -39,14 +47,6 @@ from agl_core.errors._judge import (
     JudgeMalformed,
     JudgeUnanswered,
     NothingToJudge,
-)
-from agl_core.errors._importing import (
-    ImportChanged,
-    ImportLineBad,
-    ImportRefused,
-    ImportStillOpen,
-    ImportWrongFormat,
-    ImportingError,
 )
 from agl_core.errors._log import (
     BadQuery,
