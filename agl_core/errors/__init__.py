@@ -8,6 +8,7 @@
     ├── PluginError     MissingExtra PluginBroken TracerFailed UnknownName
     ├── RunError        ReplayDiverged AmbiguousLabel RunNotImportable RunNotResumable NoTrainingData NotFast
     │                   NotImportable NoRunnersLeft RewardMissing CaptureNone SelectsNothing StepFailed
+    │                   RolloutFailed TooManyFailed
     ├── PreflightError  AgentFailed AgentHangs CallsFailed GroupTooSmall NoExploration PlaceholderMissing
     │                   RewardConstant SplitsOverlap UnattributedCall
     ├── JudgeError      ExpectedMissing JudgeFailed JudgeMalformed JudgeUnanswered NothingToJudge
@@ -88,11 +89,13 @@ from agl_core.errors._run import (
     NoTrainingData,
     ReplayDiverged,
     RewardMissing,
+    RolloutFailed,
     RunError,
     RunNotImportable,
     RunNotResumable,
     SelectsNothing,
     StepFailed,
+    TooManyFailed,
 )
 from agl_core.errors._store import AlreadySettled, BadValue, LeaseLost, OutsideAttempt, RunHeld, StoreError, UnknownId
 
@@ -161,6 +164,7 @@ __all__ = [
     "ReplayDiverged",
     "RewardConstant",
     "RewardMissing",
+    "RolloutFailed",
     "RunError",
     "RunHeld",
     "RunNotImportable",
@@ -170,6 +174,7 @@ __all__ = [
     "StepFailed",
     "StoreError",
     "TokenIdsMissing",
+    "TooManyFailed",
     "TracerFailed",
     "UnattributedCall",
     "UnknownId",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from agl_core.errors._base import AglError
 
@@ -15,11 +15,13 @@ __all__ = [
     "NotImportable",
     "ReplayDiverged",
     "RewardMissing",
+    "RolloutFailed",
     "RunError",
     "RunNotImportable",
     "RunNotResumable",
     "SelectsNothing",
     "StepFailed",
+    "TooManyFailed",
 ]
 
 
@@ -150,6 +152,48 @@ class CaptureNone(RunError):
             rollouts=rollouts,
             example=example,
         )
+
+
+class RolloutFailed(RunError):
+    """A rollout ended in a way that the run is to stop for."""
+
+    code = "ROLLOUT_FAILED"
+
+    def __init__(self, ended: Mapping[str, int], *, example: str, error: str) -> None:
+        worst = max(ended, key=lambda end: ended[end])
+        super().__init__(
+            f"{_counted(ended)} rollout(s), and this run stops for that (first: {example}: {error}): mend it and start "
+            f'a new run, or say what else becomes of them, such as failures={{"{worst}": "mask"}} '
+            f"(`--failures {worst}=mask`)",
+            ended=dict(ended),
+            rollouts=sum(ended.values()),
+            example=example,
+            error=error,
+        )
+
+
+class TooManyFailed(RunError):
+    """Of the rollouts that were asked for at once, more came to nothing than the run allows."""
+
+    code = "TOO_MANY_FAILED"
+
+    def __init__(self, ended: Mapping[str, int], *, of: int, most: float, example: str, error: str) -> None:
+        failed = sum(ended.values())
+        super().__init__(
+            f"{failed} of {of} rollouts are masked ({_counted(ended)}), more than max_failed_fraction={most:g} allows "
+            f"(first: {example}: {error}): mend it and start a new run, or resume this one with more "
+            "(`--max-failed-fraction`)",
+            ended=dict(ended),
+            failed=failed,
+            of=of,
+            most=most,
+            example=example,
+            error=error,
+        )
+
+
+def _counted(ended: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {end}" for end, count in sorted(ended.items()))
 
 
 class SelectsNothing(RunError):

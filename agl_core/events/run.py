@@ -15,6 +15,7 @@ __all__ = [
     "BatchFormed",
     "Component",
     "MetricsLogged",
+    "OutcomesRead",
     "RunConfig",
     "RunFailed",
     "RunFinished",
@@ -89,6 +90,15 @@ class RunResumed(Event):
     run_id: str
     after: int
     """Position the log had then."""
+
+
+@event("outcomes.read", schema=1)
+class OutcomesRead(Event):
+    """A run was told what came of its rollouts; when it is resumed, it is told the same."""
+
+    run_id: str
+    as_of: int
+    """Position up to which the log was read: a reward that came later is not in it."""
 
 
 @event("run.finished", schema=1)

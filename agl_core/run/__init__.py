@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+from agl_core.run._batch import adapted
 from agl_core.run._checkpoints import Checkpoints, describe
 from agl_core.run._estimates import Estimate, Examination
+from agl_core.run._failures import Failures, treated
 from agl_core.run._run import Run, Updated
 from agl_core.run._selection import Kept, Selection
 from agl_core.run._weights import Serving
 
-__all__ = ["Checkpoints", "Estimate", "Examination", "Kept", "Run", "Selection", "Serving", "Updated", "describe"]
+__all__ = [
+    "Checkpoints",
+    "Estimate",
+    "Examination",
+    "Failures",
+    "Kept",
+    "Run",
+    "Selection",
+    "Serving",
+    "Updated",
+    "adapted",
+    "describe",
+    "treated",
+]

@@ -45,7 +45,18 @@ class Examination:
     difference: Estimate
     """Of the pairs: after minus before, task by task."""
     masked: int = 0
-    """Tasks left out, because infrastructure failed on one side."""
+    """Tasks left out, because what came of one side does not count."""
+
+    @classmethod
+    def of(cls, before: Sequence[float | None], after: Sequence[float | None]) -> Examination:
+        """Rewards of the same tasks in the same order; None of what does not count."""
+        pairs = [(a, b) for a, b in zip(before, after, strict=True) if a is not None and b is not None]
+        return cls(
+            before=Estimate.of([a for a, _ in pairs]),
+            after=Estimate.of([b for _, b in pairs]),
+            difference=Estimate.of([b - a for a, b in pairs]),
+            masked=len(before) - len(pairs),
+        )
 
     @property
     def is_better(self) -> bool:

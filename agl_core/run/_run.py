@@ -13,7 +13,7 @@ import msgspec
 
 from agl_core.adapter import Adapted, Adapter
 from agl_core.engine import Checkpoint
-from agl_core.errors import ModelNotFound, ReplayDiverged, RewardMissing
+from agl_core.errors import ModelNotFound, RewardMissing
 from agl_core.events import (
     BatchFormed,
     CheckpointSaved,
@@ -23,17 +23,18 @@ from agl_core.events import (
     RolloutConfig,
     StepRecorded,
     TestOpened,
-    owner,
 )
-from agl_core.ids import canonical, content_id, new_id, task_id
+from agl_core.ids import canonical, content_id, new_id
 from agl_core.plugins import Plugins
 from agl_core.resources import NamedResources, Resource, ResourcesUpdate, dump
+from agl_core.run import _rounds as rounds
 from agl_core.run._adapters import adapter as named
 from agl_core.run._adapters import options as options_of
-from agl_core.run._batch import formed, rows_of
+from agl_core.run._batch import adapted, formed, refuse_empty
 from agl_core.run._checkpoints import Checkpoints
 from agl_core.run._effects import carried_out, plain
-from agl_core.run._estimates import Estimate, Examination
+from agl_core.run._estimates import Examination
+from agl_core.run._failures import Failures
 from agl_core.run._journal import Journal, digest
 from agl_core.run._selection import Selection
 from agl_core.run._weights import Serving, Weights
@@ -68,6 +69,8 @@ class Run:
         resources: ResourcesUpdate | None = None,
         rollout_config: RolloutConfig | None = None,
         selection: Selection | None = None,
+        failures: Failures | None = None,
+        max_failed_fraction: float = 1.0,
         actor: str = "agl-core",
     ) -> None:
         self.id, self.seed, self.deterministic = id, seed, deterministic
@@ -77,6 +80,9 @@ class Run:
         self.rollout_config = rollout_config or RolloutConfig(max_attempts=3)
         self.selection = selection or Selection()
         """Which calls may become rows."""
+        self.failures = failures or Failures()
+        """What becomes of rollouts by how they end."""
+        self.max_failed_fraction = max_failed_fraction
         self._test = tuple(test)
         self.store = store
         """For what `Run` does not offer; what is done there is not replayed."""
@@ -167,7 +173,9 @@ class Run:
         """Hand each task out `repeat` times, wait until all are settled, and say what came of each, in order.
 
         `sampling` gives defaults for what the agent's requests leave open. One call is one group: samples of the
-        same task in it are compared with each other.
+        same task in it are compared with each other. What came of each is as the run's `failures` have it; a reward
+        that comes later changes nothing in it, when the run is resumed neither. Raises `RolloutFailed` for an end that
+        the run stops for, and `TooManyFailed` when more than `max_failed_fraction` of them are masked.
         """
         bundle = self.resources if resources is None else resources
         if bundle is not None and not isinstance(bundle, ResourcesUpdate):
@@ -179,7 +187,7 @@ class Run:
                     mode=mode,
                     resources_id=bundle.resources_id if bundle else None,
                     resources_version=bundle.version if bundle else None,
-                    config=config or self.rollout_config,
+                    config=self.failures.configured(config or self.rollout_config),
                     metadata={"sampling": dict(sampling)} if sampling else {},
                     run_id=self.id,
                     group=movement.key,
@@ -189,48 +197,26 @@ class Run:
                 for n, task in enumerate(tasks)
                 for sample in range(repeat)
             ]
-            self._check(movement.key, requests)
-            if not self._is_all_done(movement.key, len(requests)):
+            rounds.check(self._journal, movement.key, requests)
+            if not rounds.is_settled(self._journal, movement.key, len(requests)):
                 await self._weights.admit()
             ids = await self.store.enqueue(requests)
             await self.store.wait(ids)
-        return self.store.ask.outcomes(ids, {id_: request.input for id_, request in zip(ids, requests, strict=True)})
-
-    def _check(self, key: str, requests: Sequence[EnqueueRolloutRequest]) -> None:
-        """What was enqueued under this name must be what is asked for now."""
-        rows = self.store.log.rows(
-            "select coalesce(json_extract(metadata, '$.on_enqueue.task_id'), task_id), repeat, mode "
-            "from rollouts where run_id = ? and grp = ? order by position",
-            (self.id, key),
-        )
-        if rows:
-            asked = [(task_id(request.input), request.repeat, request.mode) for request in requests]
-            first = next((n for n, (a, b) in enumerate(zip(rows, asked, strict=False)) if tuple(a) != b), len(asked))
-            if rows != asked:
-                raise ReplayDiverged(
-                    key,
-                    position=0,
-                    recorded=f"{len(rows)} rollouts, number {first}: {rows[first : first + 1]}",
-                    asked=f"{len(asked)} rollouts, number {first}: {asked[first : first + 1]}",
-                )
-
-    def _is_all_done(self, key: str, count: int) -> bool:
-        found = self.store.log.rows(
-            "select count(*) from rollouts where run_id = ? and grp = ? "
-            "and status in ('succeeded', 'failed', 'cancelled')",
-            (self.id, key),
-        )
-        return bool(found[0][0] == count)
+            as_of = await rounds.read_as_of(self._journal, movement)
+        inputs = {id_: request.input for id_, request in zip(ids, requests, strict=True)}
+        outcomes = [self.failures.outcome(outcome) for outcome in self.store.ask.outcomes(ids, inputs, as_of=as_of)]
+        rounds.refuse(self.store.log, outcomes, failures=self.failures, most=self.max_failed_fraction)
+        return outcomes
 
     # --- rows
 
     def adapt(self, outcomes: Sequence[Outcome], adapter: str | Adapter[Any], **options: Any) -> Adapted[Any]:
         """Training rows from what the rollouts left in the log, and why the rest was dropped.
 
-        Calls that the run's `selection` leaves out are dropped before the adapter looks. Raises `RewardMissing` when
-        the policy came to an end of its own and nobody scored it, `CaptureNone` when not one model call was seen,
-        `SelectsNothing` when the run has made none that is selected. The batch is of the log as it stands; when the
-        run is resumed, of the log as it stood.
+        Calls that the run's `selection` leaves out are dropped before the adapter looks; its `failures` say which
+        rollouts count. Raises `RewardMissing` when one that counts was scored by nobody, `CaptureNone` when not one
+        model call was seen, `SelectsNothing` when the run has made none that is selected. The batch is of the log as it
+        stands; when the run is resumed, of the log as it stood.
         """
         made = named(self._plugins, adapter, options) if isinstance(adapter, str) else adapter
         ids = [outcome.rollout_id for outcome in outcomes]
@@ -238,21 +224,21 @@ class Run:
             before = movement.recorded.event if movement.recorded is not None else None
             assert before is None or isinstance(before, BatchFormed)
             as_of = before.as_of if before is not None else self.store.log.head()
-            adapted = rows_of(
-                outcomes,
-                lambda: self.store.ask.traces(ids, as_of=as_of),
-                made,
-                selection=self.selection,
-                ever_selected=self._ever_selected,
+            traces = self.store.ask.traces(ids, as_of=as_of)
+            batch = adapted(traces, made, selection=self.selection, failures=self.failures)
+            refuse_empty(
+                traces, batch, selection=self.selection, failures=self.failures, ever_selected=self._ever_selected
             )
-            rows = content_id(msgspec.json.encode(adapted.rows, order="sorted"))
+            rows = content_id(msgspec.json.encode(batch.rows, order="sorted"))
             if before is not None:
                 movement.check(before.digest, rows)
             else:
                 told = options_of(self._plugins, made)
-                event = formed(self.id, made.name, outcomes, adapted, digest=rows, options=told, as_of=as_of)
+                event = formed(
+                    self.id, made.name, traces, batch, failures=self.failures, digest=rows, options=told, as_of=as_of
+                )
                 self._journal.append(self._journal.draft(event, movement.key))
-        return adapted
+        return batch
 
     def _ever_selected(self) -> bool:
         """Whether any call of the run is, even if none of this batch."""
@@ -354,25 +340,15 @@ class Run:
             return None
         opened = TestOpened(run_id=self.id, tasks=len(self._test))
         self._journal.append(self._journal.draft(opened, f"{self.id}/test.opened"))
-        rewards = []
+        sides = []
         for label, checkpoint in (("test-before", before), ("test-after", after)):
             await self.serve(checkpoint, policy=policy)
             outcomes = await self.rollouts(self._test, mode="test", label=label, sampling=sampling)
-            unscored = [
-                outcome.rollout_id
-                for outcome in outcomes
-                if outcome.reward is None and owner(outcome.exit_status or "worker_lost") == "policy"
-            ]
-            if unscored:
+            unscored = [outcome.rollout_id for outcome in outcomes if outcome.mask is None and outcome.reward is None]
+            if unscored and self.failures.of_unscored == "fail":
                 raise RewardMissing(len(unscored), example=unscored[0])
-            rewards.append([outcome.reward for outcome in outcomes])
-        pairs = [(a, b) for a, b in zip(*rewards, strict=True) if a is not None and b is not None]
-        found = Examination(
-            before=Estimate.of([a for a, _ in pairs]),
-            after=Estimate.of([b for _, b in pairs]),
-            difference=Estimate.of([b - a for a, b in pairs]),
-            masked=len(self._test) - len(pairs),
-        )
+            sides.append([outcome.reward if outcome.mask is None else None for outcome in outcomes])
+        found = Examination.of(*sides)
         self.result.update(found.to_json())
         return found
 

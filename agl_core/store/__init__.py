@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from agl_core.store._adding import added as spans_added
+from agl_core.store._decisions import is_tried_again
 from agl_core.store._hooked import Hooks, changed
 from agl_core.store._pages import PaginatedResult
 from agl_core.store._queries import REWARD, Queries
@@ -47,5 +48,6 @@ __all__ = [
     "WorkerStatus",
     "changed",
     "from_otel",
+    "is_tried_again",
     "spans_added",
 ]

@@ -40,6 +40,7 @@ __all__ = [
     "finish",
     "finished",
     "give_back",
+    "is_tried_again",
     "lose",
     "renew",
     "settle",
@@ -220,7 +221,7 @@ def cancel(view: View, rollout_id: str, why: str) -> list[Draft]:
 def settle(view: View, rollout: Standing, attempt_id: str, exit_status: ExitStatus) -> list[Draft]:
     """Finished, unless it is tried again: then the projection puts it back into the queue."""
     others = view.rows(_EXITS, (rollout.id, attempt_id)) if rollout.attempts > 1 else []
-    if _is_tried_again([*(status for (status,) in others), exit_status], rollout.config):
+    if is_tried_again([*(status for (status,) in others), exit_status], rollout.config):
         return []
     return [finished(rollout, attempt_id, exit_status)]
 
@@ -244,7 +245,8 @@ _EXITS = (
 )
 
 
-def _is_tried_again(exits: list[str], config: RolloutConfig) -> bool:
+def is_tried_again(exits: Sequence[str], config: RolloutConfig) -> bool:
+    """Whether there is one more attempt after those, which ended so."""
     last = exits[-1]
     if len(exits) >= max(_MOST_ATTEMPTS, config.max_attempts):
         return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -16,7 +16,7 @@ from agl_core.resources import ResourcesUpdate
 from agl_core.store._lists import Lists
 from agl_core.store._pages import Page, PaginatedResult
 from agl_core.store._rows import bundle, many
-from agl_core.store._types import Admission, Attempt, Outcome, Rollout
+from agl_core.store._types import Admission, Attempt, Outcome, Rollout, RolloutStatus
 
 __all__ = ["REWARD", "Queries"]
 
@@ -30,6 +30,15 @@ REWARD = (
 
 What an attempt says after its lease was lost is not its reward; a judge who comes later names no attempt."""
 
+_KNOWN = (
+    "select rollout_id from rollouts where rollout_id in (select value from json_each(?)) and hidden <= ? "
+    "and position <= coalesce(?, position)"
+)
+_GROWN = (
+    "select value from json_each(?) where ? < "
+    "(select position from events where stream = 'rollout/' || value order by version desc limit 1)"
+)
+"""Rollouts of which something was said later: the last of a stream has its highest position."""
 _DELETED = "with hidden as (select rollout_id from rollouts where hidden = 1) "
 
 
@@ -63,9 +72,14 @@ class Queries(Lists):
         latest: str | None = self.log.rows("select attempt_id from rollouts where rollout_id = ?", (rollout_id,))[0][0]
         return latest
 
-    def outcomes(self, rollout_ids: Sequence[str], tasks: Mapping[str, Any] | None = None) -> list[Outcome]:
-        """What came of each, in the order asked, deleted ones too; `tasks` spares reading the inputs back."""
-        self.check(rollout_ids, hidden=True)
+    def outcomes(
+        self, rollout_ids: Sequence[str], tasks: Mapping[str, Any] | None = None, *, as_of: int | None = None
+    ) -> list[Outcome]:
+        """What came of each, in the order asked, deleted ones too; `tasks` spares reading the inputs back.
+
+        `as_of` is the position up to which the log is read.
+        """
+        self.check(rollout_ids, hidden=True, as_of=as_of)
         if tasks is None:
             tasks = {rollout.rollout_id: rollout.input for rollout in self.made(self.rollout_rows(rollout_ids))}
         sql = (
@@ -79,7 +93,24 @@ class Queries(Lists):
             )
             for rollout_id, task, repeat, status, exit_status, reward in self.log.rows(sql, (many(rollout_ids),))
         }  # fmt: skip
+        if as_of is not None:
+            # Asked after the tables: of what came between, these know nothing, or the trace does.
+            found |= self._outcomes_then(self._grown(rollout_ids, since=as_of), tasks, as_of)
         return [found[rollout_id] for rollout_id in rollout_ids]
+
+    def _grown(self, rollout_ids: Sequence[str], *, since: int) -> list[str]:
+        return [rollout_id for (rollout_id,) in self.log.rows(_GROWN, (many(rollout_ids), since))]
+
+    def _outcomes_then(self, rollout_ids: Sequence[str], tasks: Mapping[str, Any], as_of: int) -> dict[str, Outcome]:
+        """By their traces: the tables are of the head."""
+        return {
+            trace.rollout_id: Outcome(
+                rollout_id=trace.rollout_id, task_id=trace.task_id, repeat=trace.repeat,
+                status=cast("RolloutStatus", trace.status), exit_status=trace.exit_status,
+                task=tasks[trace.rollout_id], reward=trace.reward,
+            )
+            for trace in self.traces(rollout_ids, as_of=as_of)
+        }  # fmt: skip
 
     def traces(self, rollout_ids: Iterable[str], *, as_of: int | None = None) -> list[Trace]:
         """What each rollout left in the log, for adapters; deleted ones too: facts stay.
@@ -87,13 +118,12 @@ class Queries(Lists):
         `as_of` is the position up to which the log is read: what came later, a reward or its withdrawal, is not there.
         """
         ids = list(rollout_ids)
-        self.check(ids, hidden=True)
+        self.check(ids, hidden=True, as_of=as_of)
         return list(traces(self.log.read(stream=f"rollout/{rollout_id}", until=as_of) for rollout_id in ids))
 
-    def check(self, rollout_ids: Sequence[str], *, hidden: bool = False) -> None:
+    def check(self, rollout_ids: Sequence[str], *, hidden: bool = False, as_of: int | None = None) -> None:
         """All of them exist; `UnknownId` names the first that does not. Deleted ones do when `hidden`."""
-        sql = "select rollout_id from rollouts where rollout_id in (select value from json_each(?)) and hidden <= ?"
-        known = {rollout_id for (rollout_id,) in self.log.rows(sql, (many(rollout_ids), hidden))}
+        known = {rollout_id for (rollout_id,) in self.log.rows(_KNOWN, (many(rollout_ids), hidden, as_of))}
         for rollout_id in rollout_ids:
             if rollout_id not in known:
                 raise UnknownId("rollout", rollout_id)

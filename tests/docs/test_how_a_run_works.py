@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import get_args
 
 from agl_core.events import ExitStatus, RolloutConfig, owner
-from agl_core.store import _decisions as decisions
+from agl_core.store import is_tried_again
 
 PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "how-a-run-works.md"
 ROWS = {
@@ -27,7 +27,7 @@ def test_the_table_has_every_exit_status():
 def test_the_table_names_each_owner_and_what_the_default_does():
     """Retried or not, trained on or masked."""
     for status, row in ROWS.items():
-        again = decisions._is_tried_again([status], RolloutConfig(max_attempts=3))
+        again = is_tried_again([status], RolloutConfig(max_attempts=3))
 
         assert row["owner"] == owner(status)
         assert row["again"].startswith("yes" if again else "no"), status
@@ -38,5 +38,5 @@ def test_a_lost_worker_is_tried_ten_times_whatever_the_attempts():
     """And no more."""
     config = RolloutConfig(max_attempts=1)
 
-    assert decisions._is_tried_again(["worker_lost"] * 9, config)
-    assert not decisions._is_tried_again(["worker_lost"] * 10, config)
+    assert is_tried_again(["worker_lost"] * 9, config)
+    assert not is_tried_again(["worker_lost"] * 10, config)

@@ -12,7 +12,15 @@ from agl_core.errors import AglError, UnknownId, UnknownName, VersionConflict
 CLASSES = [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, AglError)]
 BRANCHES = [cls for cls in CLASSES if cls.__subclasses__()]
 LEAVES = [cls for cls in CLASSES if not cls.__subclasses__()]
-ARGUMENTS = {"str": "some-word", "int": 7, "object": "some-word", "Iterable[str]": ("one", "two")}
+ARGUMENTS = {
+    "str": "some-word",
+    "int": 7,
+    "float": 0.5,
+    "object": "some-word",
+    "Iterable[str]": ("one", "two"),
+    "Mapping[str, int]": {"some-word": 7},
+    "Mapping[str, int] | None": {"some-word": 7},
+}
 
 
 def raised(cls: type[AglError]) -> AglError:

@@ -1,0 +1,92 @@
+"""A round of rollouts: what was asked for under its name, what came of it as of when it was read, and what stops it."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+
+from agl_core.errors import ReplayDiverged, RolloutFailed, TooManyFailed
+from agl_core.events import OutcomesRead
+from agl_core.ids import task_id
+from agl_core.log import SqliteLog
+from agl_core.run._failures import Failures
+from agl_core.run._journal import Journal, Movement
+from agl_core.store import EnqueueRolloutRequest, Outcome
+
+__all__ = ["check", "is_settled", "read_as_of", "refuse"]
+
+_log = logging.getLogger(__name__)
+
+
+def check(journal: Journal, key: str, requests: Sequence[EnqueueRolloutRequest]) -> None:
+    """What was enqueued under this name must be what is asked for now; raises `ReplayDiverged`."""
+    rows = journal.log.rows(
+        "select coalesce(json_extract(metadata, '$.on_enqueue.task_id'), task_id), repeat, mode "
+        "from rollouts where run_id = ? and grp = ? order by position",
+        (journal.run_id, key),
+    )
+    asked = [(task_id(request.input), request.repeat, request.mode) for request in requests]
+    if rows and rows != asked:
+        first = next((n for n, (a, b) in enumerate(zip(rows, asked, strict=False)) if tuple(a) != b), len(asked))
+        raise ReplayDiverged(
+            key,
+            position=0,
+            recorded=f"{len(rows)} rollouts, number {first}: {rows[first : first + 1]}",
+            asked=f"{len(asked)} rollouts, number {first}: {asked[first : first + 1]}",
+        )
+
+
+def is_settled(journal: Journal, key: str, count: int) -> bool:
+    """Whether all rollouts of the round have come to their ends."""
+    found = journal.log.rows(
+        "select count(*) from rollouts where run_id = ? and grp = ? and status in ('succeeded', 'failed', 'cancelled')",
+        (journal.run_id, key),
+    )
+    return bool(found[0][0] == count)
+
+
+async def read_as_of(journal: Journal, movement: Movement) -> int:
+    """The position up to which the log is read for what came of the round: where it stands, or stood the first time.
+
+    A reward that comes later must not change what the algorithm was told: it may be what the next round is about.
+    """
+    if movement.recorded is not None:
+        assert isinstance(movement.recorded.event, OutcomesRead)
+        return movement.recorded.event.as_of
+    as_of = journal.log.head()
+    event = OutcomesRead(run_id=journal.run_id, as_of=as_of)
+    await journal.log.soon([journal.draft(event, movement.key)])
+    return as_of
+
+
+def refuse(log: SqliteLog, outcomes: Sequence[Outcome], *, failures: Failures, most: float) -> None:
+    """Raise `RolloutFailed` for an end that the run stops for, and `TooManyFailed` when over a share `most` is masked.
+
+    A round of which nothing counts is at least warned of.
+    """
+    stops = [outcome for outcome in outcomes if failures.of_end(outcome.exit_status) == "fail"]
+    if stops:
+        ended = Counter(str(outcome.exit_status) for outcome in stops)
+        raise RolloutFailed(ended, example=stops[0].rollout_id, error=_error(log, stops[0]))
+    failed = [outcome for outcome in outcomes if outcome.mask not in {None, "cancelled"}]
+    if not failed:
+        return
+    ended, example = Counter(str(outcome.mask) for outcome in failed), failed[0]
+    if len(failed) > len(outcomes) * most:
+        raise TooManyFailed(ended, of=len(outcomes), most=most, example=example.rollout_id, error=_error(log, example))
+    if len(failed) == len(outcomes):
+        _log.warning(
+            "nothing can be learnt from %d rollout(s): %s (first: %s: %s)",
+            len(outcomes),
+            ", ".join(f"{count} {end}" for end, count in sorted(ended.items())),
+            example.rollout_id,
+            _error(log, example),
+        )
+
+
+def _error(log: SqliteLog, outcome: Outcome) -> str:
+    """What its attempt said, or how it ended."""
+    sql = "select a.error from rollouts r join attempts a on a.attempt_id = r.attempt_id where r.rollout_id = ?"
+    found = log.rows(sql, (outcome.rollout_id,))
+    return str((found and found[0][0]) or outcome.mask or outcome.exit_status)
