@@ -29,8 +29,11 @@ class UnknownId(StoreError):
     code = "UNKNOWN_ID"
 
     def __init__(self, kind: str, id_: str) -> None:
-        lists = "rollouts" if kind in {"attempt", "reward"} else f"{kind.removesuffix('s')}s"  # shown with theirs
-        shows = '`agl log query "from workers"`' if kind == "worker" else f"`agl {lists} list`"
+        lists = (
+            "rollouts" if kind in {"attempt", "reward", "call"} else f"{kind.removesuffix('s')}s"
+        )  # shown with theirs
+        elsewhere = {"worker": '`agl log query "from workers"`', "batch": "`agl runs show`"}
+        shows = elsewhere.get(kind, f"`agl {lists} list`")
         super().__init__(f"no {kind} {id_!r} in this log: {shows} shows what there is", kind=kind, id=id_)
 
 

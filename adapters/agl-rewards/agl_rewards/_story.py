@@ -70,7 +70,7 @@ class Story:
             reward_id=None,
             rollout_id=self.trace.rollout_id,
             name=name,
-            judge="agl-core",
+            judge="failures",
             value=0.0,
             weight=self.names[name],
             why=self._why(name, self._not_given),
