@@ -93,6 +93,14 @@ def agl_register_algorithms() -> Mapping[str, Any]:
 
 
 @hookimpl
+def agl_register_judges() -> Mapping[str, Any]:
+    """`exact_match`, `json_schema`, `llm`, `numeric` and `regex`."""
+    from agl_core.judges import ExactMatch, JsonSchema, Llm, Numeric, Regex
+
+    return {kind.name: kind for kind in (ExactMatch, JsonSchema, Llm, Numeric, Regex)}
+
+
+@hookimpl
 def agl_register_dialects() -> Sequence[SpanDialect]:
     """Those of the core, which are asked last."""
     from agl_core.spans import DIALECTS

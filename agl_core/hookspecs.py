@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from agl_core.events import Event, Upcast
     from agl_core.executors import Executor
     from agl_core.export import Exporter
+    from agl_core.judges import AskingJudge, Judge
     from agl_core.log import EventLog
     from agl_core.preflight import Check
     from agl_core.record import Draft, Record
@@ -55,6 +56,12 @@ def agl_register_adapters() -> Mapping[str, type[Adapter[Any]]]:
 @hookspec
 def agl_register_algorithms() -> Mapping[str, type[Algorithm]]:
     """Name to algorithm class; its `config` dataclass becomes the options of `agl train`. Import heavy things late."""
+    raise AssertionError
+
+
+@hookspec
+def agl_register_judges() -> Mapping[str, type[Judge | AskingJudge]]:
+    """Name to judge class: a frozen dataclass whose fields are the options of `agl judge`. Import heavy things late."""
     raise AssertionError
 
 

@@ -16,6 +16,7 @@ _HOOKS = {
     "algorithm": "agl_register_algorithms",
     "command": "agl_register_commands",
     "dialect": "agl_register_dialects",
+    "judge": "agl_register_judges",
     "exporter": "agl_register_exporters",
 }
 _RULES: Mapping[str, str] = {

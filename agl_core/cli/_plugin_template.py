@@ -17,7 +17,7 @@ from agl_core.plugins import Plugins
 __all__ = ["write"]
 
 _SUFFIX = ".jinja"
-_WORDS = {"Adapted", "Any", "Callable", "Dropped", "Mapping", "Row", "Sequence", "Trace"}
+_WORDS = {"Adapted", "Any", "Callable", "ClassVar", "Dropped", "Mapping", "Row", "Sequence", "Trace", "Verdict"}
 """What the templates' own classes are not to be called."""
 _PROMISES = "Its promises are the tests of `{}`."
 _KINDS: Mapping[str, tuple[str, str, str]] = {
@@ -45,6 +45,11 @@ _KINDS: Mapping[str, tuple[str, str, str]] = {
         "agl_open_engine",
         "The engine behind `{name}:...`, as in `agl train --model policy={name}:abc`.",
         f"{_PROMISES.format('EngineContract')} Put your model in the place of `Letters`, and write streams.",
+    ),
+    "judge": (
+        "agl_register_judges",
+        "The judge `{name}` scores rollouts: `agl judge {name}`, or `agl train ... --judge {name}`.",
+        f"{_PROMISES.format('JudgeContract')} Say in `_judge.py` what counts, and raise where it cannot be told.",
     ),
     "tracer": (
         "agl_install_tracer",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["plugins"]
 
-KINDS = ("adapter", "algorithm", "command", "dialect", "engine", "tracer")
+KINDS = ("adapter", "algorithm", "command", "dialect", "engine", "judge", "tracer")
 
 
 @click.group(invoke_without_command=True)
@@ -43,7 +43,7 @@ def list_plugins(*, as_json: bool) -> None:
 @log_level
 def why(*, target: str, as_json: bool) -> None:
     """Who answers, and why a plugin does not: `agl_open_log`, `grpo`, `adapter:triplets`, `algorithm:grpo`,
-    `command:demo`, `dialect:gen_ai`."""  # noqa: D205, D209 - one sentence
+    `command:demo`, `dialect:gen_ai`, `judge:numeric`."""  # noqa: D205, D209 - one sentence
     from agl_core.cli._plugin_answers import answer
     from agl_core.plugins import Plugins
 

@@ -160,6 +160,14 @@ class Plugins:
         """Name to exporter class."""
         return self._gathered.named("agl_register_exporters")
 
+    def judges(self) -> dict[str, Any]:
+        """Name to judge class."""
+        return self._gathered.named("agl_register_judges")
+
+    def judge(self, name: str) -> Any:
+        """The judge class of that name."""
+        return self._the("judge", name, self.judges())
+
     def dialects(self) -> tuple[SpanDialect, ...]:
         """Those of plugins, A to Z, then the core's: what `agl_core.spans.meaning` asks."""
         return self._gathered.dialects()

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from agl_core.testing._dialect_contract import DialectContract
     from agl_core.testing._engine_contract import EngineContract
     from agl_core.testing._executor_contract import ExecutorContract
+    from agl_core.testing._judge_contract import JudgeContract
     from agl_core.testing._log_contract import LogContract, LogReadingContract
     from agl_core.testing._scripted_engine import ScriptedEngine
     from agl_core.testing._scripted_faults import Broken, Failing, Malformed, Stalled, Unfinished, in_turn
@@ -35,6 +36,7 @@ __all__ = [
     "EngineContract",
     "ExecutorContract",
     "Failing",
+    "JudgeContract",
     "LogContract",
     "LogReadingContract",
     "Malformed",
@@ -61,6 +63,7 @@ _HOMES = {
     "EngineContract": "_engine_contract",
     "ExecutorContract": "_executor_contract",
     "Failing": "_scripted_faults",
+    "JudgeContract": "_judge_contract",
     "LogContract": "_log_contract",
     "LogReadingContract": "_log_contract",
     "Malformed": "_scripted_faults",

@@ -18,7 +18,7 @@ import pytest
 from agl_core.adapter import Adapter, Trace, TraceReward
 from agl_core.events import CallRecorded, Choice, Message, ModelCall, RewardGiven, Sampling, Target
 
-__all__ = ["AdapterContract"]
+__all__ = ["AdapterContract", "watching"]
 
 _OUTSIDE = ("open", "socket.connect", "socket.bind", "subprocess.Popen", "os.system", "sqlite3.connect")
 _seen: ContextVar[list[str] | None] = ContextVar("seen", default=None)
@@ -110,10 +110,22 @@ class AdapterContract:
         """No file, no connection, no other program."""
         adapter(traces)  # what it imports late is there from now on
 
-        with _watching() as seen:
+        with watching() as seen:
             adapter(traces)
 
         assert seen == []
+
+
+@contextmanager
+def watching() -> Iterator[list[str]]:
+    """What code in here reaches outside for, while it lasts."""
+    _listen()
+    seen: list[str] = []
+    token = _seen.set(seen)
+    try:
+        yield seen
+    finally:
+        _seen.reset(token)
 
 
 def _batches(traces: Sequence[Trace]) -> Iterator[Sequence[Trace]]:
@@ -135,17 +147,6 @@ def _with(trace: Trace, **facts: Any) -> Trace:
 def _bytes(rows: Sequence[Any]) -> bytes:
     """As the run encodes them."""
     return msgspec.json.encode(rows, order="sorted")
-
-
-@contextmanager
-def _watching() -> Iterator[list[str]]:
-    _listen()
-    seen: list[str] = []
-    token = _seen.set(seen)
-    try:
-        yield seen
-    finally:
-        _seen.reset(token)
 
 
 @cache

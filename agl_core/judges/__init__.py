@@ -1,0 +1,49 @@
+"""Judges: a trace in, verdicts out. What is not judged has a reason, and never a zero."""
+
+from __future__ import annotations
+
+from agl_core.judges._answer import Answer, answer_of
+from agl_core.judges._exact_match import ExactMatch
+from agl_core.judges._expected import expected_of
+from agl_core.judges._json_schema import JsonSchema
+from agl_core.judges._judge import (
+    Ask,
+    AskingJudge,
+    Judge,
+    Said,
+    Verdict,
+    asks,
+    fingerprint,
+    identity,
+    options,
+    verdicts,
+)
+from agl_core.judges._llm import Llm
+from agl_core.judges._numeric import Numeric
+from agl_core.judges._regex import Regex
+from agl_core.judges._sitting import Sat, Seat, Sitting, why_not
+
+__all__ = [
+    "Answer",
+    "Ask",
+    "AskingJudge",
+    "ExactMatch",
+    "JsonSchema",
+    "Judge",
+    "Llm",
+    "Numeric",
+    "Regex",
+    "Said",
+    "Sat",
+    "Seat",
+    "Sitting",
+    "Verdict",
+    "answer_of",
+    "asks",
+    "expected_of",
+    "fingerprint",
+    "identity",
+    "options",
+    "verdicts",
+    "why_not",
+]

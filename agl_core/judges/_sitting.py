@@ -1,0 +1,172 @@
+"""Judging a rollout of a log: what was judged before is not judged again, and what cannot be judged says why."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from agl_core.errors import AglError
+from agl_core.events import RewardGiven, RewardWithdrawn, RewardWithheld, Target
+from agl_core.judges._judge import Ask, AskingJudge, Judge, Verdict, asks, fingerprint, identity, verdicts
+from agl_core.log import View
+from agl_core.projections import Trace
+from agl_core.record import Draft
+from agl_core.store import FINISHED, Store
+
+__all__ = ["Sat", "Seat", "Sitting", "why_not"]
+
+_ACTOR = "agl-core judges"
+_KNOWN = """
+select e.key, w.id
+from events e left join rewards w on w.position = e.position and w.withdrawn = 0
+where e.key >= ? and e.key < ?
+"""
+_EARLIER = """
+select id from rewards
+where rollout_id = ? and withdrawn = 0 and name = ? and (judge = ? or substr(judge, 1, length(?) + 1) = ? || ' ')
+"""
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seat:
+    """A judge, and what its verdicts are called."""
+
+    judge: Judge | AskingJudge
+    dimension: str = "primary"
+    """Name of the reward that its `primary` verdicts become; others keep their own."""
+
+    def named(self, verdict: Verdict) -> str:
+        """What the reward is called."""
+        return self.dimension if verdict.name == "primary" else verdict.name
+
+    def prefix(self, trace: Trace) -> str:
+        """Begins the key of every judgement by this judge, told the same, of the attempt that counts."""
+        return f"judge/{trace.rollout_id}/{trace.attempt_id}/{fingerprint(self.judge)}/{self.dimension}/"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sat:
+    """What came of judging a rollout."""
+
+    rollout_id: str
+    status: Literal["judged", "known", "withheld"]
+    """`known` when the same judge, told the same, judged it before; `withheld` when it gave no number."""
+    rewards: tuple[RewardGiven, ...] = ()
+    withdrawn: int = 0
+    """Earlier rewards that these replace."""
+    code: str = ""
+    why: str = ""
+
+
+Asking = Callable[[Seat, Trace, str], Ask]
+"""Makes what a judge asks its model with, for the judgement of that key."""
+
+
+def why_not(trace: Trace) -> str | None:
+    """Why there is nothing to judge: it is not over, or ended by what its policy did not cause; None where there is."""
+    if trace.status not in FINISHED:
+        return "open"
+    return trace.mask or (None if trace.attempt_id else "never_begun")
+
+
+@dataclass(frozen=True, slots=True)
+class Sitting:
+    """Judges rollouts, and writes down what came of it."""
+
+    store: Store
+    asking: Asking
+
+    async def judge(self, seat: Seat, trace: Trace, *, replace: bool = False) -> Sat:
+        """Have the rollout judged, unless that was done; `replace` does it anew, and withdraws what was given before.
+
+        All verdicts of a judgement are written together, or none. A judge without a verdict leaves `reward.withheld`.
+        """
+        prefix = seat.prefix(trace)
+        given = self.store.log.rows(_KNOWN, (prefix, prefix + "~"))
+        if given and not replace:
+            return Sat(rollout_id=trace.rollout_id, status="known")
+        number = 1 + max((int(key[len(prefix) :].partition("/")[0]) for key, _ in given), default=-1)
+        key = f"{prefix}{number}"
+        try:
+            ask = self.asking(seat, trace, key) if asks(seat.judge) else None
+            found = await verdicts(seat.judge, trace, ask)
+        except AglError as error:
+            return await self._withhold(seat, trace, key, error)
+        return await self._give(seat, trace, key, found, replace=replace)
+
+    async def _give(self, seat: Seat, trace: Trace, key: str, found: Sequence[Verdict], *, replace: bool) -> Sat:
+        rewards = tuple(_reward(seat, trace, verdict) for verdict in found)
+
+        def decide(view: View) -> list[Draft]:
+            if _is_known(view, key):
+                return []
+            drafts = [_draft(trace, event, f"{key}/{n}") for n, event in enumerate(rewards)]
+            return [*(_withdrawals(view, seat, trace, rewards) if replace else ()), *drafts]
+
+        records = await self.store.log.soon(decide)
+        if not records:  # somebody else judged it meanwhile, and was first
+            return Sat(rollout_id=trace.rollout_id, status="known")
+        withdrawn = sum(isinstance(record.event, RewardWithdrawn) for record in records)
+        return Sat(rollout_id=trace.rollout_id, status="judged", rewards=rewards, withdrawn=withdrawn)
+
+    async def _withhold(self, seat: Seat, trace: Trace, key: str, error: AglError) -> Sat:
+        who = identity(seat.judge)
+        event = RewardWithheld(
+            rollout_id=trace.rollout_id,
+            attempt_id=trace.attempt_id,
+            judge=who,
+            name=seat.dimension,
+            code=error.code,
+            why=str(error),
+        )
+        records = await self.store.log.soon(
+            lambda view: [] if _is_known(view, key) else [_draft(trace, event, None)],
+        )
+        if not records:
+            return Sat(rollout_id=trace.rollout_id, status="known")
+        _log.warning("%s is not judged by %s [%s]: %s", trace.rollout_id, who, error.code, error)
+        return Sat(rollout_id=trace.rollout_id, status="withheld", code=error.code, why=str(error))
+
+
+def _reward(seat: Seat, trace: Trace, verdict: Verdict) -> RewardGiven:
+    return RewardGiven(
+        rollout_id=trace.rollout_id,
+        # No attempt: a judge comes later, and what is late of an attempt would not count.
+        target=verdict.target or Target(kind="rollout", id=trace.rollout_id),
+        value=float(verdict.value),
+        name=seat.named(verdict),
+        judge=identity(seat.judge),
+        evidence=verdict.evidence,
+    )
+
+
+def _draft(trace: Trace, event: RewardGiven | RewardWithdrawn | RewardWithheld, key: str | None) -> Draft:
+    return Draft(
+        stream=f"rollout/{trace.rollout_id}",
+        event=event,
+        key=key,
+        correlation_id=trace.run_id or trace.rollout_id,
+        actor=_ACTOR,
+    )
+
+
+def _is_known(view: View, key: str) -> bool:
+    return bool(view.rows("select 1 from events where key = ?", (f"{key}/0",)))
+
+
+def _withdrawals(view: View, seat: Seat, trace: Trace, rewards: Sequence[RewardGiven]) -> list[Draft]:
+    """Of what that judge gave before, in any version, under the same names."""
+    name, who = seat.judge.name, identity(seat.judge)
+    earlier = [
+        id_
+        for dimension in dict.fromkeys(reward.name for reward in rewards)
+        for (id_,) in view.rows(_EARLIER, (trace.rollout_id, dimension, name, name, name))
+    ]
+    why = f"{who} judged it anew"
+    return [
+        _draft(trace, RewardWithdrawn(rollout_id=trace.rollout_id, reward=id_, why=why), None)
+        for id_ in dict.fromkeys(earlier)
+    ]
