@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from agl_core.events import CORE_EVENTS, BatchFormed, Event, NoteTaken, Packing, RolloutConfig, Unknown
 from agl_core.record import Draft
+from agl_core.testing._random_traces import traces
 
-__all__ = ["drafts", "event", "events", "json_values", "texts", "unknowns"]
+__all__ = ["drafts", "event", "events", "json_values", "texts", "traces", "unknowns"]
 
 _INT64 = 1 << 63
 

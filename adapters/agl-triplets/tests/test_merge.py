@@ -51,6 +51,34 @@ def test_every_choice_is_a_row_and_each_may_be_continued(call, trace):
     assert second.call_ids == ("a", "b")
 
 
+def test_what_a_prompt_adds_is_never_trained_on(call, trace):
+    """However much of it there is: the mask ends where the last answer does, and has ones for answers alone."""
+    (row,) = rows(trace, call("a", [1], [2]), call("b", [1, 2, *range(10, 60)], [3, 4]))
+
+    assert row.mask == (1, *[0] * 50, 1, 1)
+    assert len(row.mask) == len(row.token_ids) - row.prompt_length
+
+
+def test_a_prompt_that_adds_nothing_adds_nothing(call, trace):
+    """Nor is it there twice."""
+    (row,) = rows(trace, call("a", [1, 2, 3], [4]), call("b", [1, 2, 3, 4], [5]))
+
+    assert row.token_ids == (1, 2, 3, 4, 5)
+    assert row.mask == (1, 1)
+
+
+def test_merging_leaves_the_captured_lists_alone(call, trace):
+    """The very lists, as they were: Agent Lightning v1 made the first one longer."""
+    first, second = call("a", [1], [2], logprobs=[-0.1]), call("b", [1, 2, 3], [4], logprobs=[-0.2])
+    lists = [recorded.call.choices[0].logprobs for recorded in (first, second)]
+
+    (row,) = rows(trace, first, second)
+
+    assert row.logprobs == (-0.1, -0.2)
+    assert lists == [[-0.1], [-0.2]]
+    assert all(one is recorded.call.choices[0].logprobs for one, recorded in zip(lists, (first, second), strict=True))
+
+
 def test_interleaved_agents_merge_apart(call, trace):
     """A forest of open rows: a sub-agent's calls do not close its parent's row."""
     found = rows(

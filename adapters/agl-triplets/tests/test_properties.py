@@ -2,74 +2,27 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
+from dataclasses import replace
 from fractions import Fraction
 
-import pytest
+import msgspec
 from agl_triplets import Triplets, turns
 from hypothesis import given
 from hypothesis import strategies as st
 
-# Few tokens, short texts: so that prompts collide, continue each other and branch.
-tokens = st.lists(st.integers(0, 2), max_size=6)
-answers = st.lists(st.lists(st.integers(0, 2), max_size=4), min_size=1, max_size=3)
-faults = st.sampled_from(
-    [
-        {},
-        {},
-        {},
-        {"status": "broken"},
-        {"role": "judge"},
-        {"agent": "other"},
-        {"provenance": "absent"},
-        {"provenance": "retokenised"},
-        {"logprobs": (-1.0,)},
-        {"temperature": 0.5},
-        {"temperature": 0.0},
-        {"top_p": 0.5},
-    ]
-)
-exits = st.sampled_from(
-    [
-        {"reward": 1.0},
-        {"reward": 0.0},
-        {"reward": None},
-        {"status": "cancelled"},
-        {"status": "failed", "exit_status": "worker_lost"},
-        {"status": "failed", "exit_status": "timeout"},
-    ]
-)
-adapters = st.builds(
-    Triplets,
-    st.sampled_from(["trajectory", "transition"]),
-    agent=st.sampled_from([None, "other"]),
-    min_group=st.integers(1, 3),
-)
+from agl_core.testing.strategies import traces
 
-
-@pytest.fixture(scope="session")
-def traces(call, trace):
-    """Batches of traces whose calls often, and not always, continue earlier ones."""
-
-    @st.composite
-    def calls(draw, rollout):
-        made = []
-        for index in range(draw(st.integers(0, 7))):
-            prompt = draw(tokens)
-            if made and draw(st.booleans()):
-                before = draw(st.sampled_from(made)).call
-                prompt = [*before.prompt_token_ids, *draw(st.sampled_from(before.choices)).token_ids, *prompt]
-            made.append(call(f"{rollout}.{index}", prompt, *draw(answers), **draw(faults)))
-        return made
-
-    @st.composite
-    def batches(draw):
-        return [
-            trace(f"ro-{index}", *draw(calls(index)), task_id=draw(st.sampled_from("ab")), **draw(exits))
-            for index in range(draw(st.integers(0, 5)))
-        ]
-
-    return batches()
+options = {
+    "agent": st.sampled_from([None, None, "parent", "sub"]),
+    "min_group": st.integers(1, 3),
+    "current_version": st.none() | st.just(5),
+    "max_length": st.none() | st.integers(4, 30),
+    "allow_retokenised": st.booleans(),
+    "allow_truncated_sampling": st.booleans(),
+}
+adapters = st.builds(Triplets, st.sampled_from(["trajectory", "transition"]), **options)
 
 
 def kept_calls(batch, adapted):
@@ -79,11 +32,9 @@ def kept_calls(batch, adapted):
     return [recorded for recorded in policy if recorded.call_id not in dropped]
 
 
-@given(data=st.data(), adapt=adapters)
-def test_captured_is_kept_plus_dropped(traces, data, adapt):
+@given(traces(), adapters)
+def test_captured_is_kept_plus_dropped(batch, adapt):
     """The conservation law: no call vanishes, none is counted twice."""
-    batch = data.draw(traces)
-
     adapted = adapt(batch)
 
     policy = [recorded.call_id for trace in batch for recorded in trace.calls if recorded.role == "policy"]
@@ -92,11 +43,9 @@ def test_captured_is_kept_plus_dropped(traces, data, adapt):
     assert (adapted.captured, adapted.kept) == (len(policy), len(in_rows))
 
 
-@given(data=st.data(), adapt=adapters)
-def test_every_sampled_token_is_trained_on_exactly_once(traces, data, adapt):
-    """Masks, logprobs and counts agree, and together they hold what was sampled."""
-    batch = data.draw(traces)
-
+@given(traces(), adapters)
+def test_every_sampled_token_is_trained_on_exactly_once(batch, adapt):
+    """Masks, logprobs and counts agree, and together they hold what was sampled, and nothing else."""
     adapted = adapt(batch)
 
     sampled = Counter()
@@ -111,11 +60,9 @@ def test_every_sampled_token_is_trained_on_exactly_once(traces, data, adapt):
     )
 
 
-@given(data=st.data(), adapt=adapters)
-def test_merging_can_be_undone(traces, data, adapt):
+@given(traces(), adapters)
+def test_merging_can_be_undone(batch, adapt):
     """Each call's prompt and answers come back out of the rows, token for token."""
-    batch = data.draw(traces)
-
     adapted = adapt(batch)
 
     found = Counter((turn.call_id, turn.prompt, turn.sampled) for row in adapted.rows for turn in turns(row))
@@ -127,27 +74,85 @@ def test_merging_can_be_undone(traces, data, adapt):
     )
 
 
-@given(data=st.data(), adapt=adapters)
-def test_a_rollout_weighs_one_however_it_is_cut(traces, data, adapt):
-    """Loss weights of a rollout's tokens add up to one, in as many rows as there are."""
-    adapted = adapt(data.draw(traces))
+@given(traces(), adapters)
+def test_what_is_said_of_a_call_is_that_calls(batch, adapt):
+    """Its credit, version, staleness and provenance stand in the row at its place."""
+    by_id = {recorded.call_id: recorded for trace in batch for recorded in trace.calls}
+    rewards = {trace.rollout_id: trace.reward for trace in batch}
 
+    for row in adapt(batch).rows:
+        calls = [by_id[call_id] for call_id in row.call_ids]
+        assert row.reward == rewards[row.rollout_id]
+        assert row.credits == tuple(rewards[row.rollout_id] for _ in calls)
+        assert row.policy_versions == tuple(one.policy_version for one in calls)
+        assert row.staleness == tuple(
+            None if None in {adapt.current_version, one.policy_version} else adapt.current_version - one.policy_version
+            for one in calls
+        )
+        assert row.provenance == tuple(one.call.provenance for one in calls)
+
+
+@given(traces(), st.integers(1, 3))
+def test_a_rollout_weighs_one_however_it_is_cut(batch, min_group):
+    """Loss weights of a rollout's tokens add up to one: by call as by trajectory, in as many rows as there are."""
+
+    def weights(level):
+        found = Counter()
+        for row in Triplets(level, min_group=min_group)(batch).rows:
+            found[row.rollout_id] += Fraction(sum(row.mask), row.rollout_tokens)
+        return found
+
+    assert weights("trajectory") == weights("transition")
+    assert set(weights("trajectory").values()) <= {1}
+
+
+@given(traces(), adapters)
+def test_what_is_left_of_a_rollout_weighs_one(batch, adapt):
+    """Also where rows were too long."""
     weights = Counter()
-    for row in adapted.rows:
+    for row in adapt(batch).rows:
         weights[row.rollout_id] += Fraction(sum(row.mask), row.rollout_tokens)
+
     assert set(weights.values()) <= {1}
 
 
-@given(data=st.data(), adapt=adapters)
-def test_traces_do_not_touch_each_other(traces, data, adapt):
-    """The order of a batch is the order of its rows, and nothing else; the same batch gives the same rows."""
-    batch = data.draw(traces)
+@given(st.data(), traces(), adapters)
+def test_traces_do_not_touch_each_other(data, batch, adapt):
+    """The order of a batch is the order of its rows, and nothing else."""
     shuffled = data.draw(st.permutations(batch))
 
-    rows = adapt(batch).rows
+    assert Counter(adapt(shuffled).rows) == Counter(adapt(batch).rows)
+    assert Counter(adapt(shuffled).dropped) == Counter(adapt(batch).dropped)
 
-    assert adapt(batch).rows == rows
-    assert Counter(adapt(shuffled).rows) == Counter(rows)
+
+@given(traces(), adapters)
+def test_the_same_batch_gives_the_same_bytes(batch, adapt):
+    """Which is what a run that is resumed compares."""
+    first, again = (msgspec.json.encode(adapt(one).rows, order="sorted") for one in (batch, copy.deepcopy(batch)))
+
+    assert first == again
+
+
+@given(traces(), adapters)
+def test_what_goes_in_stays_as_it_was(batch, adapt):
+    """Every value equal, and the very object it was: others look at the same traces."""
+
+    def objects():
+        choices = [one for trace in batch for recorded in trace.calls for one in recorded.call.choices]
+        return [*map(id, batch), *((id(one), id(one.token_ids), id(one.logprobs)) for one in choices)]
+
+    before, were = copy.deepcopy(batch), objects()
+
+    adapt(batch)
+
+    assert batch == before
+    assert objects() == were
+
+
+@given(traces(), adapters)
+def test_spans_change_no_row(batch, adapt):
+    """Those with lost parents or in circles neither: rows are of calls, and of what they earned."""
+    assert adapt(batch) == adapt([replace(trace, spans=()) for trace in batch])
 
 
 @given(order=st.permutations([0] * 3 + [1] * 3 + [2] * 3))
