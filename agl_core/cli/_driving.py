@@ -27,6 +27,7 @@ __all__ = [
     "driving",
     "find_code",
     "made",
+    "named_failures",
     "named_models",
     "named_roles",
     "refuse_no_model",
@@ -78,6 +79,11 @@ def refuse_no_model(agent: Any, models: Sequence[str]) -> None:
 def named_roles(given: Sequence[str]) -> dict[str, Any]:
     """`NAME=ROLE`, any number."""
     return dict(_split(text, "--role", "NAME=ROLE") for text in given)
+
+
+def named_failures(given: Sequence[str]) -> dict[str, str]:
+    """`END=WHAT`, any number."""
+    return dict(_split(text, "--failures", "END=WHAT, such as environment=zero") for text in given)
 
 
 def sampling_by_mode(given: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -152,6 +158,7 @@ def made(
     sampling: Sequence[str],
     timeout: float | None,
     max_attempts: int,
+    failures: Sequence[str],
     **more: Any,
 ) -> Trainer:
     """The trainer that the options of a command mean."""
@@ -164,6 +171,7 @@ def made(
         roles=named_roles(roles),
         sampling=sampling_by_mode(sampling),
         rollout_config=RolloutConfig(timeout_seconds=timeout, max_attempts=max_attempts),
+        failures=named_failures(failures),
         **more,
     )
 

@@ -70,7 +70,7 @@ def dry_run(command: Decorated) -> Decorated:
 
 
 def run_options(command: Decorated) -> Decorated:
-    """What every run is told: its models, how many runners, its seed, its limits."""
+    """What every run is told: its models, how many runners, its seed, its limits, what becomes of what fails."""
     for option in reversed(_RUN):
         command = option(command)
     return command
@@ -102,5 +102,14 @@ _RUN: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "--max-attempts", default=3, show_default=True, type=click.IntRange(min=1),
         help="Tries at a rollout that something other than the policy made fail.",
+    ),
+    click.option(
+        "--failures", multiple=True, metavar="END=WHAT",
+        help="What becomes of rollouts that end so: train, zero, mask, retry or fail; END is an exit status, policy,"
+        " environment, infrastructure, framework, or no_reward.",
+    ),
+    click.option(
+        "--max-failed-fraction", type=click.FloatRange(min=0, max=1), metavar="SHARE",
+        help="Stop when more of the rollouts that are asked for at once are masked; default: never.",
     ),
 )  # fmt: skip

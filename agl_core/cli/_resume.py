@@ -12,11 +12,25 @@ __all__ = ["resume"]
 @click.command()
 @click.argument("run_id", metavar="RUN")
 @click.option("--n-runners", type=click.IntRange(min=1), help="Rollouts at once; default: as many as before.")
+@click.option(
+    "--max-failed-fraction",
+    type=click.FloatRange(min=0, max=1),
+    metavar="SHARE",
+    help="Stop when more of the rollouts that are asked for at once are masked; default: as before.",
+)
 @log_path
 @quiet
 @as_json
 @log_level
-def resume(*, run_id: str, n_runners: int | None, log_path: str | None, quiet: bool, as_json: bool) -> None:
+def resume(
+    *,
+    run_id: str,
+    n_runners: int | None,
+    max_failed_fraction: float | None,
+    log_path: str | None,
+    quiet: bool,
+    as_json: bool,
+) -> None:
     """Go on with a run where its log ends.
 
     What is recorded is not done again: finished rollouts are kept, and training goes on from the last checkpoint.
@@ -31,5 +45,11 @@ def resume(*, run_id: str, n_runners: int | None, log_path: str | None, quiet: b
         run_id, path = find(log, "run", run_id), str(there(log_path))
     progress = Progress(quiet=quiet)
     with driving(progress, path):
-        summary = go_on(run_id, log=path, on_records=progress.heard, n_runners=n_runners)
+        summary = go_on(
+            run_id,
+            log=path,
+            on_records=progress.heard,
+            n_runners=n_runners,
+            max_failed_fraction=max_failed_fraction,
+        )
     summarise(summary, as_json=as_json)

@@ -63,6 +63,17 @@ def show_run(*, run_id: str | None, log_path: str | None, as_json: bool) -> None
         _show(run)
 
 
+_REASONS = {
+    "dropped": "dropped",
+    "masked": "masked rollouts",
+    "zeroed": "zeroed rollouts",
+    "unmatched": "unmatched rewards",
+}
+"""What a batch counts by reason, and the heading of it."""
+_ALWAYS = {"dropped", "masked"}
+"""Shown where there is none of it, too."""
+
+
 def _newest(log: Any) -> str:
     from agl_core.errors import UnknownId
 
@@ -83,6 +94,7 @@ def _show(run: Mapping[str, Any]) -> None:
             ("algorithm", run["algorithm"] + _words(run["config"], before="  ")),
             ("models", _words(run["models"]) or None),
             ("seed", f"{run['seed']}{', deterministic' if run['deterministic'] else ''}"),
+            ("failures", _failures(run) or None),
             ("tasks", _words({split: count for split, count in run["tasks"].items() if count}) or None),
             ("started", f"{here(run['started_at'])}, took {duration(run['seconds'])}"),
             ("rollouts", _words(run["rollouts"]) or None),
@@ -99,6 +111,11 @@ def _show(run: Mapping[str, Any]) -> None:
     _show_metrics(run["metrics"])
     _show_batches(run["batches"])
     _show_weights(run)
+
+
+def _failures(run: Mapping[str, Any]) -> str:
+    most = run["max_failed_fraction"]
+    return "; ".join(filter(None, (_words(run["failures"]), f"at most {most:g} masked" if most < 1 else "")))
 
 
 def _show_metrics(metrics: Mapping[str, Sequence[Sequence[float]]]) -> None:
@@ -123,19 +140,16 @@ def _show_batches(batches: Sequence[Mapping[str, Any]]) -> None:
     if not batches:
         return
     total = {name: sum(batch[name] for batch in batches) for name in ("rollouts", "captured", "kept", "rows")}
-    dropped, masked = (_added(batches, name) for name in ("dropped", "masked"))
+    reasons = [name for name in _REASONS if name in _ALWAYS or any(batch[name] for batch in batches)]
+    added: dict[str, Any] = {name: _added(batches, name) for name in reasons}
     click.echo(f"\nbatches: {len(batches)}; all {total['captured']} calls are accounted for")
     print_table(
-        ("", "rollouts", "captured", "kept", "rows", "dropped", "masked rollouts"),
-        [("all", *total.values(), _words(dropped) or "none", _words(masked) or "none")]
-        + [
-            (
-                batch["batch_id"], batch["rollouts"], batch["captured"], batch["kept"], batch["rows"],
-                _words(batch["dropped"]) or "none", _words(batch["masked"]) or "none",
-            )
-            for batch in batches[-5:]
+        ("", *total, *(_REASONS[name] for name in reasons)),
+        [
+            (title, *(batch[name] for name in total), *(_words(batch[name]) or "none" for name in reasons))
+            for title, batch in [("all", total | added), *((batch["batch_id"], batch) for batch in batches[-5:])]
         ],
-    )  # fmt: skip
+    )
     if len(batches) > 5:
         click.echo(f"the last 5 are shown; --json shows all {len(batches)}")
 

@@ -10,8 +10,9 @@ from agl_core.cli._words import HEADLINES, iso
 from agl_core.log import Owner, is_alive
 
 if TYPE_CHECKING:
-    from agl_core.events import RunStarted
+    from agl_core.events import BatchFormed, RunStarted
     from agl_core.log import SqliteLog
+    from agl_core.record import Record
 
 __all__ = ["listed", "told"]
 
@@ -54,6 +55,8 @@ def told(log: SqliteLog, run_id: str) -> dict[str, Any]:
         "config": started.algorithm.config,
         "models": started.models,
         "deterministic": started.deterministic,
+        "failures": started.config.failures,
+        "max_failed_fraction": started.config.max_failed_fraction,
         "tasks": {split: len(getattr(started, split)) for split in ("train", "val", "test")},
         "result": json.loads(result) if result else None,
         "metrics": _metrics(log, run_id),
@@ -97,11 +100,15 @@ def _metrics(log: SqliteLog, run_id: str) -> dict[str, list[list[float]]]:
 
 
 def _batches(log: SqliteLog, run_id: str) -> list[dict[str, Any]]:
-    columns = ("batch_id", "adapter", "rollouts", "captured", "kept", "rows", "dropped", "masked", "position")
-    return [
-        {**batch, "dropped": json.loads(batch["dropped"]), "masked": json.loads(batch["masked"])}
-        for batch in _named(log, "batches", columns, run_id)
-    ]
+    """From their facts: the table has not all that they say."""
+    return [_batch(record) for record in log.read(stream=f"run/{run_id}", types=["batch.formed"])]
+
+
+def _batch(record: Record) -> dict[str, Any]:
+    batch = cast("BatchFormed", record.event)
+    names = ("batch_id", "adapter", "captured", "kept", "rows", "dropped", "masked", "zeroed", "unmatched")
+    told = {name: getattr(batch, name) for name in names}
+    return {**told, "rollouts": len(batch.rollouts), "position": record.position}
 
 
 def _named(log: SqliteLog, table: str, columns: Sequence[str], run_id: str) -> list[dict[str, Any]]:

@@ -19,8 +19,9 @@ from agl_core.errors import (
     TokenIdsMissing,
     UnattributedCall,
 )
-from agl_core.events import CallRecorded, owner
+from agl_core.events import CallRecorded, Treatment, owner
 from agl_core.preflight._needs import Need
+from agl_core.run import Failures
 from agl_core.store import Store
 
 __all__ = ["Evidence", "compared", "faults", "gathered"]
@@ -42,14 +43,18 @@ class Evidence:
     calls: tuple[CallRecorded, ...] = ()
     strays: int = 0
     """Model calls of this process that belong to no attempt."""
+    treated: Treatment | None = None
+    """What its run does with it for how it ended; None where that is as usual."""
+    scores: bool = True
+    """Whether the run cannot do without a reward of what counts."""
 
     @property
     def ended(self) -> bool:
         """Whether the agent came to an end that the policy has to answer for."""
-        return owner(self.exit_status) == "policy"
+        return self.treated != "mask" and (self.treated is not None or owner(self.exit_status) == "policy")
 
 
-def gathered(store: Store, attempt_id: str, *, strays: int = 0) -> Evidence | None:
+def gathered(store: Store, attempt_id: str, *, strays: int = 0, failures: Failures | None = None) -> Evidence | None:
     """What an attempt left; None while it is under way, and when it was called off."""
     rows = store.log.rows("select rollout_id, exit_status, error from attempts where attempt_id = ?", (attempt_id,))
     if not rows or rows[0][1] is None:
@@ -58,14 +63,18 @@ def gathered(store: Store, attempt_id: str, *, strays: int = 0) -> Evidence | No
     (outcome,) = store.ask.outcomes([rollout_id])
     (trace,) = store.ask.traces([rollout_id])
     is_of_it = trace.attempt_id == attempt_id
+    reward, failures = outcome.reward if is_of_it else None, failures or Failures()
+    treated = failures.treatment("failed", exit_status, is_scored=reward is not None)
     return Evidence(
         rollout_id=rollout_id,
         mode=trace.mode,
         exit_status=exit_status,
         error=error,
-        reward=outcome.reward if is_of_it else None,
+        reward=0.0 if treated == "zero" else reward,
         calls=trace.calls if is_of_it else (),
         strays=strays,
+        treated=treated,
+        scores=failures.of_unscored == "fail",
     )
 
 
@@ -96,7 +105,7 @@ def _failed(seen: Evidence) -> AglError:
 
 
 def _of_reward(seen: Evidence, needs: Collection[Need]) -> Iterator[AglError]:
-    if "rewards" in needs and seen.reward is None:
+    if "rewards" in needs and seen.scores and seen.reward is None:
         yield RewardMissing(1, example=seen.rollout_id)
 
 

@@ -16,6 +16,7 @@ from agl_core.preflight._codes import page_of
 from agl_core.preflight._evidence import Evidence, compared, faults, gathered
 from agl_core.preflight._needs import Need
 from agl_core.record import Draft
+from agl_core.run import Failures
 from agl_core.runner import Runner
 from agl_core.store import Store
 from agl_core.tap import STRAYS
@@ -37,9 +38,18 @@ class Preflight:
     """
 
     def __init__(
-        self, store: Store, run_id: str, needs: Iterable[Need], *, only_warns: bool = False, patience: float = 60.0
+        self,
+        store: Store,
+        run_id: str,
+        needs: Iterable[Need],
+        *,
+        failures: Failures | None = None,
+        only_warns: bool = False,
+        patience: float = 60.0,
     ) -> None:
         self._store, self._run_id, self._needs, self._only_warns = store, run_id, frozenset(needs), only_warns
+        self._failures = failures or Failures()
+        """What becomes of an attempt by how it ended: where it counts, it is looked at as any other."""
         self._patience = patience
         """Seconds after which it is said that the first rollout keeps the others waiting."""
         self._cleared: Future[None] = Future()
@@ -112,7 +122,7 @@ class Preflight:
             return None
         attempt_id, rollout_id = rows[0]
         await self._store.wait([rollout_id], timeout=0)  # its end is told to hooks: one of them may give its reward
-        return gathered(self._store, attempt_id, strays=STRAYS.count)
+        return gathered(self._store, attempt_id, strays=STRAYS.count, failures=self._failures)
 
     def _say_slow(self, worker_id: str) -> None:
         sql = "select rollout_id from attempts where worker_id = ? and exit_status is null"

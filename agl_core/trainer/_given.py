@@ -10,7 +10,7 @@ from agl_core.events import Mode, Role, RunStarted
 from agl_core.ids import canonical
 from agl_core.resources import NamedResources, load
 
-__all__ = ["foreign", "known_roles", "plain_tasks", "sampling_by_mode"]
+__all__ = ["foreign", "fraction", "known_roles", "plain_tasks", "refuse_unheard", "sampling_by_mode"]
 
 
 def plain_tasks(split: Sequence[Any] | None) -> tuple[Any, ...]:
@@ -27,6 +27,21 @@ def known_roles(given: Mapping[str, Role]) -> dict[str, Role]:
         if role not in get_args(Role):
             raise BadValue(f"roles[{name!r}]", role, why=f"a role is one of {', '.join(get_args(Role))}")
     return dict(given)
+
+
+def fraction(name: str, given: float | None) -> float | None:
+    """A share of a whole; None where none is given."""
+    if given is not None and not 0 <= given <= 1:
+        raise BadValue(name, given, why="it is a share, from 0 to 1")
+    return given
+
+
+def refuse_unheard(*, select: str, failures: Mapping[str, str], share: float | None) -> None:
+    """Raise for what an algorithm that works on the store directly would not keep to."""
+    given = {"select": select or None, "failures": dict(failures) or None, "max_failed_fraction": share}
+    for name, value in given.items():
+        if value is not None:
+            raise BadValue(name, value, why="this algorithm asks the store, and would not keep to it")
 
 
 def sampling_by_mode(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -17,7 +17,12 @@ __all__ = ["resume"]
 
 
 def resume(
-    run_id: str, *, log: str, on_records: Callable[[Sequence[Record]], None] | None = None, n_runners: int | None = None
+    run_id: str,
+    *,
+    log: str,
+    on_records: Callable[[Sequence[Record]], None] | None = None,
+    n_runners: int | None = None,
+    max_failed_fraction: float | None = None,
 ) -> RunSummary:
     """Find the run's code again, and run it: what is recorded returns at once, and only what is missing is done."""
     plugins = Plugins.load()
@@ -36,6 +41,7 @@ def resume(
         seed=started.seed,
         deterministic=started.deterministic,
         rollout_config=msgspec.convert(started.config.rollout, RolloutConfig),
+        max_failed_fraction=max_failed_fraction,
         on_records=on_records,
         plugins=plugins,
     )
