@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from agl_core.codec import Codec
     from agl_core.engine import Engine
     from agl_core.executors import InProcess
-    from agl_core.export import Log
+    from agl_core.export import Exporter, Log
     from agl_core.preflight import Check
     from agl_core.record import Draft
     from agl_core.recorder import Recorder
@@ -106,6 +106,15 @@ def agl_register_dialects() -> Sequence[SpanDialect]:
     from agl_core.spans import DIALECTS
 
     return DIALECTS
+
+
+@hookimpl
+def agl_register_exporters() -> Mapping[str, type[Exporter[Any]]]:
+    """What training tools read."""
+    from agl_core.export import rows
+
+    kinds = (rows.OpenAiSft, rows.OpenAiDpo, rows.ShareGpt, rows.Trl, rows.Hf, rows.Jsonl, rows.V03Triplets)
+    return {kind.name: kind for kind in kinds}
 
 
 @hookimpl

@@ -2,7 +2,23 @@
 
 from __future__ import annotations
 
+from agl_core.export.rows._openai import OpenAiDpo, OpenAiSft
 from agl_core.export.rows._places import new_file, new_folder
+from agl_core.export.rows._plain import Hf, Jsonl, V03Triplets
 from agl_core.export.rows._records import Tally, write_records
+from agl_core.export.rows._sharegpt import ShareGpt
+from agl_core.export.rows._trl import Trl
 
-__all__ = ["Tally", "new_file", "new_folder", "write_records"]
+__all__ = [
+    "Hf",
+    "Jsonl",
+    "OpenAiDpo",
+    "OpenAiSft",
+    "ShareGpt",
+    "Tally",
+    "Trl",
+    "V03Triplets",
+    "new_file",
+    "new_folder",
+    "write_records",
+]

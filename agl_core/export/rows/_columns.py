@@ -10,7 +10,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
+from hashlib import blake2b, file_digest
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ import msgspec
 from agl_core.errors import ExportRefused
 from agl_core.export.rows._places import new_place
 
-__all__ = ["Kind", "both", "columns", "kind_of", "write_parquet"]
+__all__ = ["Kind", "both", "kind_of", "write_dataset", "write_parquet"]
 
 _LARGEST = 2**31 - 1
 """Bytes of a line at most: DuckDB makes room for it when it meets one."""
@@ -47,16 +48,39 @@ Kind = str | Items | Fields | None
 
 def write_parquet(records: Iterable[Mapping[str, Any]], path: Path) -> None:
     """A Parquet file of them, whole or not at all. A field that is of two kinds, or whose names clash, is JSON text."""
-    with new_place(path) as part, columns(records, part.with_name("lines")) as (db, select):
-        try:
-            db.execute(f"copy ({select}) to '{_quoted(str(part))}' (format parquet, compression zstd)")
-        except duckdb.IOException as error:
-            why, cure = str(error), "Choose a place that you may write to, with room"
-            raise ExportRefused(str(path), why=why, cure=cure) from None
+    with new_place(path) as part, _selected(records, part.with_name("lines"), path) as (db, select):
+        db.execute(f"copy ({select}) to '{_quoted(str(part))}' (format parquet, compression zstd)")
+
+
+def write_dataset(records: Iterable[Mapping[str, Any]], folder: Path) -> None:
+    """The files of a data set that `datasets` keeps on a disk, in a folder that is there: a stream of Arrow's, with the
+    same columns as in Parquet, and what it must know beside."""  # noqa: D205, D209 - one sentence
+    from nanoarrow.ipc import StreamWriter
+
+    name = "data-00000-of-00001.arrow"
+    with (
+        _selected(records, folder / "lines", folder) as (db, select),
+        StreamWriter.from_path(folder / name) as writer,
+    ):
+        writer.write_stream(db.sql(select))
+    (folder / "lines").unlink()
+    state = {"_data_files": [{"filename": name}], "_fingerprint": _fingerprint(folder / name), "_split": None}
+    formatting: dict[str, Any] = {
+        "_format_columns": None,
+        "_format_kwargs": {},
+        "_format_type": None,
+        "_output_all_columns": False,
+    }
+    (folder / "state.json").write_bytes(_encode(state | formatting))
+    (folder / "dataset_info.json").write_bytes(
+        _encode({"citation": "", "description": "", "homepage": "", "license": ""})
+    )
 
 
 @contextlib.contextmanager
-def columns(records: Iterable[Mapping[str, Any]], spool: Path) -> Iterator[tuple[duckdb.DuckDBPyConnection, str]]:
+def _selected(
+    records: Iterable[Mapping[str, Any]], spool: Path, place: Path
+) -> Iterator[tuple[duckdb.DuckDBPyConnection, str]]:
     """A connection, and the query that gives the records, one a row; `spool` is a file for it to hold them in."""
     found: Kind = Fields({})
     with spool.open("xb") as file:
@@ -66,14 +90,19 @@ def columns(records: Iterable[Mapping[str, Any]], spool: Path) -> Iterator[tuple
     assert isinstance(found, Fields), "records are objects"
     kinds = found.of
     if not kinds or not _are_distinct(kinds):
-        raise ExportRefused(str(spool), why=f"columns cannot be called {', '.join(kinds)}", cure="Write .jsonl")
+        names = ", ".join(kinds) or "nothing"
+        raise ExportRefused(str(place), why=f"columns cannot be called {names}", cure="Write lines")
     read = ", ".join(f"'{_quoted(name)}': '{_quoted(_named(kind))}'" for name, kind in kinds.items())
     # JSON text is text to whoever reads the file: only DuckDB has a type for it.
     shown = ", ".join(f"{_name(name)}::{_named(kind, json='varchar')} as {_name(name)}" for name, kind in kinds.items())
+    options = f"format = 'newline_delimited', columns = {{{read}}}, maximum_object_size = {_LARGEST}"
     with contextlib.closing(duckdb.connect(":memory:")) as db:
         db.execute("set enable_progress_bar = false")  # at a prompt it would be printed among the data
-        options = f"format = 'newline_delimited', columns = {{{read}}}, maximum_object_size = {_LARGEST}"
-        yield db, f"select {shown} from read_json('{_quoted(str(spool))}', {options})"  # noqa: S608 - quoted by us
+        try:
+            yield db, f"select {shown} from read_json('{_quoted(str(spool))}', {options})"  # noqa: S608 - quoted by us
+        except duckdb.IOException as error:
+            cure = "Choose a place that you may write to, with room"
+            raise ExportRefused(str(place), why=str(error), cure=cure) from None
 
 
 def kind_of(value: Any) -> Kind:
@@ -137,3 +166,9 @@ def _name(name: str) -> str:
 
 def _quoted(text: str) -> str:
     return text.replace("'", "''")
+
+
+def _fingerprint(path: Path) -> str:
+    """Of what is in it: `datasets` finds by it again what it made of the data."""
+    with path.open("rb") as file:
+        return file_digest(file, partial(blake2b, digest_size=8)).hexdigest()

@@ -14,6 +14,9 @@ from agl_core.errors import ExportRefused
 
 __all__ = ["new_file", "new_folder", "new_place"]
 
+_MARK = ".agl-export"
+"""A file in each folder that was written here: no other folder is ever replaced."""
+
 
 @contextmanager
 def new_file(path: Path) -> Iterator[IO[bytes]]:
@@ -29,6 +32,7 @@ def new_folder(path: Path) -> Iterator[Path]:
     """A folder to write into, which takes the place of `path` when the block ends well; else nothing is left of it."""
     with new_place(path) as part:
         part.mkdir()
+        (part / _MARK).touch()
         yield part
 
 
@@ -36,6 +40,9 @@ def new_folder(path: Path) -> Iterator[Path]:
 def new_place(path: Path) -> Iterator[Path]:
     """A path where nothing is, in a private folder; what is there when the block ends well becomes `path`."""
     path = path.absolute()
+    if path.is_dir() and not (path / _MARK).exists() and any(path.iterdir()):
+        why, cure = "it is a folder of something else", "Name a place of its own"
+        raise ExportRefused(str(path), why=why, cure=cure)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # Beside it, not in /tmp: only within a file system does a rename take the place of a file at once.
