@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from agl_core.judges._answer import Answer, answer_of
+from agl_core.judges._asking import Asking
 from agl_core.judges._exact_match import ExactMatch
 from agl_core.judges._expected import expected_of
 from agl_core.judges._json_schema import JsonSchema
@@ -26,6 +27,7 @@ from agl_core.judges._sitting import Sat, Seat, Sitting, why_not
 __all__ = [
     "Answer",
     "Ask",
+    "Asking",
     "AskingJudge",
     "ExactMatch",
     "JsonSchema",

@@ -61,7 +61,7 @@ class Sat:
     why: str = ""
 
 
-Asking = Callable[[Seat, Trace, str], Ask]
+Handing = Callable[[Seat, Trace, str], Ask]
 """Makes what a judge asks its model with, for the judgement of that key."""
 
 
@@ -77,7 +77,7 @@ class Sitting:
     """Judges rollouts, and writes down what came of it."""
 
     store: Store
-    asking: Asking
+    asking: Handing
 
     async def judge(self, seat: Seat, trace: Trace, *, replace: bool = False) -> Sat:
         """Have the rollout judged, unless that was done; `replace` does it anew, and withdraws what was given before.

@@ -42,6 +42,7 @@ from agl_core.runner import Hook, QueueHooks
 from agl_core.store import Store
 from agl_core.trainer._components import agent_component, algorithm_component, build_component, find_agent
 from agl_core.trainer._given import foreign, fraction, known_roles, plain_tasks, refuse_unheard, sampling_by_mode
+from agl_core.trainer._judging import JudgeHook, recorded_seats, seated, seats_of
 from agl_core.trainer._log import find, note
 from agl_core.trainer._looking import Looking
 from agl_core.trainer._plugin_hooks import PluginHooks
@@ -76,6 +77,8 @@ class Trainer:
     become rows, `{"agent": "writer"}`; `Run.adapt` says of the others why not. A tracer that cannot attach is
     `TracerFailed` before anything runs, unless `on_tracer_error` (or AGL_ON_TRACER_ERROR) is "warn". `store` is a path,
     a URL, a log or a store (default `.agl/log.db`); `max_rollouts` is per runner; `port` is the gateway's.
+    `judges` score each rollout when it has ended: `"exact_match"`, `{"name": "llm", "model": URL, "as": "style"}`, an
+    instance, or several; what they give is `primary`, or what `as` says.
     `preflight` looks at the first rollout before the others begin, and stops a run that would learn nothing; "warn"
     lets it go on. Left out, it is AGL_PREFLIGHT (0, 1 or warn), else on, where the algorithm says what it needs.
     `failures` says what becomes of rollouts by how they end, `{"environment": "zero", "timeout": "mask"}`: see
@@ -102,6 +105,7 @@ class Trainer:
         sampling: Mapping[str, Mapping[str, Any]] | None = None,
         select: Mapping[str, str | Sequence[str]] | None = None,
         failures: Mapping[str, str] | None = None,
+        judges: Any = None,
         max_failed_fraction: float | None = None,
         seed: int = 0,
         deterministic: bool = False,
@@ -118,6 +122,7 @@ class Trainer:
         self.initial_resources = dict(initial_resources or {})
         self.roles, self.sampling = known_roles(roles or {}), sampling_by_mode(sampling or {})
         self.selection, self.failures = Selection.of(select), Failures.of(failures)
+        self.judges = seats_of(self.plugins, judges)
         self.max_failed_fraction = fraction("max_failed_fraction", max_failed_fraction)
         self.seed, self.deterministic = seed, deterministic
         self.rollout_config = rollout_config or RolloutConfig(max_attempts=3)
@@ -195,6 +200,7 @@ class Trainer:
                 run_id, tasks, config = started.run_id, [started.train, started.val, started.test], started.config
                 self.seed, self.selection = started.seed, Selection.of(config.select)
                 self.failures = Failures.of(config.failures)
+                self.judges = self.judges or recorded_seats(self.plugins, config.judges)
                 if self.max_failed_fraction is None:
                     self.max_failed_fraction = config.max_failed_fraction
             await store.hold_run(run_id)
@@ -207,6 +213,10 @@ class Trainer:
             await models.start(self.models, closing)
             given = self.initial_resources if started is None else foreign(started, self.initial_resources)
             resources = {**models.resources(), **(await models.adopt(given, closing))}
+            if self.judges:
+                judging = JudgeHook(self.judges, self.failures)
+                await judging.start(store, gateway, self.plugins, resources, closing)
+                store.hooks = QueueHooks([judging, *self.hooks])
             if started is None:
                 bundle = await store.publish(resources, run_id=run_id, why="initial") if resources else None
                 event = self._started(run_id, agent, algorithm, tasks, bundle.resources_id if bundle else None)
@@ -345,6 +355,7 @@ class Trainer:
                 foreign={name: dump(llm) for name, llm in self.initial_resources.items() if is_foreign(llm)},
                 select=self.selection.wanted,
                 failures=dict(self.failures.said),
+                judges=seated(self.plugins, self.judges),
                 max_failed_fraction=self._most,
             ),
             train=train,

@@ -1,0 +1,234 @@
+"""Judges at work: found by name, their models behind a gateway, in a run as rollouts end, or later over old ones."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from typing import Any
+
+from agl_core.errors import BadValue, ContentErased, JudgeUnanswered, RunNotImportable
+from agl_core.events import Component
+from agl_core.gateway import Gateway
+from agl_core.judges import Ask, Asking, Sat, Seat, Sitting, asks, identity, options, why_not
+from agl_core.plugins import Plugins
+from agl_core.projections import Trace
+from agl_core.recorder import Recorder
+from agl_core.resources import NamedResources, ProxyLLM
+from agl_core.run import Failures
+from agl_core.runner import Hook
+from agl_core.store import Rollout, Store
+from agl_core.trainer._components import build_component, import_path
+from agl_core.trainer._serving import Models
+
+__all__ = ["JudgeHook", "judge_rollouts", "recorded_seats", "seated", "seats_of"]
+
+_AT_ONCE = 16
+"""Rollouts of a run that are judged at a time."""
+_log = logging.getLogger(__name__)
+
+
+def seats_of(plugins: Plugins, given: Any) -> list[Seat]:
+    """Who judges, and what the verdicts are called.
+
+    A mapping of names to judges; or one judge or several, of which one gives `primary` and the others are dicts with
+    `as`. A judge is an instance, a class, a registry name, an import path, or a dict with `name` and options.
+    """
+    if isinstance(given, Mapping):
+        named: list[tuple[str | None, Any]] = list(given.items())
+    else:
+        several = given if isinstance(given, list | tuple) else [] if given is None else [given]
+        named = [_named(spec) for spec in several]
+    seats = [Seat(judge=_made(plugins, spec), dimension=name or "primary") for name, spec in named]
+    for dimension, count in Counter(seat.dimension for seat in seats).items():
+        if count > 1:
+            who = ", ".join(identity(seat.judge) for seat in seats if seat.dimension == dimension)
+            why = f"{who} would all give {dimension!r}, and one of them would count: name the others with `as`"
+            raise BadValue("judges", dimension, why=why)
+    return seats
+
+
+def seated(plugins: Plugins, seats: Iterable[Seat]) -> dict[str, Component]:
+    """How a resume will find them: for `run.started`."""
+    return {seat.dimension: _component(plugins, seat.judge) for seat in seats}
+
+
+def recorded_seats(plugins: Plugins, judges: Mapping[str, Component]) -> list[Seat]:
+    """The judges that a run began with."""
+    for judge in judges.values():
+        if not judge.importable:
+            raise RunNotImportable(judge.name, why=judge.why)
+    return seats_of(plugins, {name: {"name": judge.name, **judge.config} for name, judge in judges.items()})
+
+
+class JudgeHook(Hook):
+    """Has each rollout of a run judged when it has ended, before whoever waits for it goes on.
+
+    What its policy did not cause is not judged, unless the run's `failures` let it count.
+    """
+
+    def __init__(self, seats: Sequence[Seat], failures: Failures) -> None:
+        self._seats, self._failures = seats, failures
+        self._sitting: Sitting | None = None
+        self._room = asyncio.Semaphore(_AT_ONCE)
+        self._withheld: Counter[tuple[str, str]] = Counter()
+
+    async def start(
+        self, store: Store, gateway: Gateway, plugins: Plugins, resources: NamedResources, closing: AsyncExitStack
+    ) -> None:
+        """Start the models that they ask, but for those of the run, whose names are among its resources."""
+        served = {name: llm.model for name, llm in resources.items() if isinstance(llm, ProxyLLM)}
+        asking = await _asking(self._seats, store, gateway, plugins, served, closing)
+        self._sitting = Sitting(store, asking)
+        closing.callback(self._tell)
+
+    async def on_succeeded(self, *, rollout: Rollout, **_others: Any) -> None:
+        """Judge it."""
+        await self._judge(rollout)
+
+    async def on_failed(self, *, rollout: Rollout, **_others: Any) -> None:
+        """Judge it, where it counts."""
+        await self._judge(rollout)
+
+    async def _judge(self, rollout: Rollout) -> None:
+        assert self._sitting is not None
+        async with self._room:
+            (trace,) = self._sitting.store.ask.traces([rollout.rollout_id])
+            if why_not(_counted(trace, self._failures)) is not None:
+                return
+            sat = await asyncio.gather(*(self._sitting.judge(seat, trace) for seat in self._seats))
+        for seat, one in zip(self._seats, sat, strict=True):
+            if one.status == "withheld":
+                self._withheld[identity(seat.judge), one.code] += 1
+
+    def _tell(self) -> None:
+        for (who, code), count in self._withheld.items():
+            _log.warning("%s gave no number for %d rollout(s) [%s]: see reward.withheld", who, count, code)
+
+
+async def judge_rollouts(
+    plugins: Plugins,
+    store: Store,
+    seat: Seat,
+    rollouts: Mapping[str, Failures],
+    *,
+    concurrency: int,
+    replace: bool,
+    heard: Callable[[str, Sat | str], None],
+) -> None:
+    """Have old rollouts judged, so many at a time; each with the failure policy of its run.
+
+    `heard` is told of each what came of it, or why there was nothing to judge.
+    """
+    left = iter(rollouts.items())
+    async with AsyncExitStack() as closing:
+        asking: Callable[[Seat, Trace, str], Ask] = _nobody
+        if asks(seat.judge):
+            gateway = Gateway(Recorder(store.log, actor="agl-core judges"), store.ask)
+            await gateway.start()
+            closing.push_async_callback(gateway.stop)
+            asking = await _asking([seat], store, gateway, plugins, {}, closing)
+        sitting = Sitting(store, asking)
+
+        async def work() -> None:
+            for rollout_id, failures in left:
+                try:
+                    (trace,) = store.ask.traces([rollout_id])
+                except ContentErased:
+                    heard(rollout_id, "erased")
+                    continue
+                why = why_not(_counted(trace, failures))
+                heard(rollout_id, why or await sitting.judge(seat, trace, replace=replace))
+
+        await asyncio.gather(*(work() for _ in range(concurrency)))
+
+
+# --- judges by whatever they are given as
+
+
+def _named(spec: Any) -> tuple[str | None, Any]:
+    if not isinstance(spec, Mapping):
+        return None, spec
+    others = {key: value for key, value in spec.items() if key != "as"}
+    return spec.get("as"), others
+
+
+def _made(plugins: Plugins, spec: Any) -> Any:
+    try:
+        judge = build_component(spec, kind="judge", find=plugins.judge)
+    except TypeError as error:
+        raise BadValue("judge", spec, why=str(error)) from None
+    if not callable(judge) or not all(isinstance(getattr(judge, word, None), str) for word in ("name", "version")):
+        raise BadValue("judge", spec, why="a judge has a name and a version, and is called with a trace")
+    options(judge)
+    if asks(judge) and not isinstance(getattr(judge, "model", None), str):
+        raise BadValue("judge", spec, why="it takes `ask`, and does not say in `model` whom it asks")
+    return judge
+
+
+def _component(plugins: Plugins, judge: Any) -> Component:
+    kind = type(judge)
+    config, version = options(judge), str(judge.version)
+    if plugins.judges().get(judge.name) is kind:
+        return Component(name=judge.name, version=version, config=config)
+    path = f"{kind.__module__}:{kind.__qualname__}"
+    try:
+        if kind.__module__ == "__main__":
+            raise RunNotImportable(path, why="it is defined in the program that was started")
+        if import_path(path) is not kind:
+            raise RunNotImportable(path, why="that name means something else")
+    except RunNotImportable as error:
+        return Component(name=path, version=version, config=config, importable=False, why=str(error.facts["why"]))
+    return Component(name=path, version=version, config=config)
+
+
+def _counted(trace: Trace, failures: Failures) -> Trace:
+    """As it would count, were it scored: whoever judges is about to."""
+    return replace(trace, treated=failures.treatment(trace.status, trace.exit_status, is_scored=True))
+
+
+# --- whom they ask
+
+
+async def _asking(
+    seats: Sequence[Seat],
+    store: Store,
+    gateway: Gateway,
+    plugins: Plugins,
+    served: Mapping[str, str],
+    closing: AsyncExitStack,
+) -> Callable[[Seat, Trace, str], Ask]:
+    wanted = dict.fromkeys(str(getattr(seat.judge, "model", "")) for seat in seats if asks(seat.judge))
+    if not wanted:
+        return _nobody
+    import aiohttp
+
+    models = dict(served)
+    urls = {name: url for url, name in _lanes([model for model in wanted if model not in served]).items()}
+    # Apart from the run's own: these are nobody's resources, and no policy's.
+    await Models(gateway, store.log, plugins, roles=dict.fromkeys(urls, "judge")).start(urls, closing)
+    models |= {url: name for name, url in urls.items()}
+    client = await closing.enter_async_context(aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None)))
+    return Asking(store, await gateway.start(), client, models)
+
+
+def _lanes(urls: Collection[str]) -> dict[str, str]:
+    """What the gateway is to call the models of these URLs: `judge/` and their own names."""
+    found: dict[str, str] = {}
+    for url in urls:
+        if ":" not in url:
+            raise BadValue(
+                "model", url, why="it is neither an engine URL, https://host/v1#name, nor a model of the run"
+            )
+        place, _, name = url.partition("#")
+        name = f"judge/{name or place.rstrip('/').rpartition('/')[2]}"
+        taken = sum(other == name or other.startswith(f"{name}-") for other in found.values())
+        found[url] = f"{name}-{taken + 1}" if taken else name
+    return found
+
+
+def _nobody(seat: Seat, _trace: Trace, _key: str) -> Ask:
+    raise JudgeUnanswered(identity(seat.judge), why="no model was started for it")

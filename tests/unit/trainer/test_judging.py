@@ -1,0 +1,297 @@
+"""Judges in a run: each rollout is scored when it has ended, before whoever waits for it goes on; once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import httpx
+import pytest
+
+import agl_core as agl
+from agl_core.errors import BadValue, EngineFailed, RunNotImportable
+from agl_core.events import CallRecorded, RewardGiven, RewardWithheld, RunStarted
+from agl_core.judges import ExactMatch, Numeric, Verdict
+from agl_core.testing import Asked, Failing, ScriptedModel
+from agl_core.trainer import Trainer, resume
+
+TASKS = [{"question": "2 + 2?", "answer": "4"}, {"question": "2 + 3?", "answer": "5"}]
+
+
+@pytest.fixture(autouse=True)
+def _no_plugins(monkeypatch):
+    monkeypatch.setenv("AGL_LOAD_PLUGINS", "")
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> str:
+    """Where the run of a test is to write."""
+    return str(tmp_path / "log.db")
+
+
+@agl.rollout
+async def answering(task: dict[str, Any], policy: agl.LLM) -> None:
+    """One call, and no number."""
+    async with httpx.AsyncClient() as client:
+        reply = await client.post(
+            f"{policy.endpoint}/chat/completions",
+            headers={"authorization": f"Bearer {policy.api_key}"},
+            json={"model": policy.model, "messages": [{"role": "user", "content": task["question"]}]},
+        )
+    reply.raise_for_status()
+
+
+@agl.rollout
+async def failing(task: dict[str, Any]) -> None:
+    """Ends as its task says."""
+    if task["ends"] == "raised":
+        raise ValueError("bad task")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """Whoever has ended."""
+
+    name: ClassVar[str] = "ended"
+    version: ClassVar[str] = "2"
+
+    worth: float = 1.0
+
+    def __call__(self, trace: agl.Trace) -> Verdict:
+        """The same for all."""
+        return Verdict(value=self.worth)
+
+
+class Stumbling:
+    """Evaluates, and falls over the first time."""
+
+    name = "stumbling"
+    has_fallen = False
+    rewards: ClassVar[list[float | None]] = []
+
+    async def run(self, run: agl.Run) -> None:
+        """Once over the validation tasks; then, in another life, over the training tasks too."""
+        await run.rollouts(run.val, mode="val")
+        if not Stumbling.has_fallen:
+            Stumbling.has_fallen = True
+            raise RuntimeError("fell")
+        Stumbling.rewards[:] = [one.reward for one in await run.rollouts(run.train, mode="train")]
+
+
+class Once:
+    """One round, whose outcomes are kept."""
+
+    name = "once"
+
+    def __init__(self) -> None:
+        self.outcomes: list[agl.Outcome] = []
+
+    async def run(self, run: agl.Run) -> None:
+        """Ask for the tasks."""
+        self.outcomes = await run.rollouts(run.train)
+
+
+def facts(log: str, kind: type) -> list[Any]:
+    """Events of a type, in order."""
+    with agl.open_log(log, readonly=True) as found:
+        return [record.event for record in found.read(types=[kind.type])]
+
+
+def answer(asked: Asked) -> str:
+    """The policy says 4, whatever it is asked."""
+    return "It is 4."
+
+
+def test_rollouts_are_scored_before_the_algorithm_goes_on(log):
+    """An agent that gives no number has one by then."""
+    algorithm = Once()
+    with ScriptedModel(answer) as model:
+        trainer = Trainer(algorithm=algorithm, store=log, models={"policy": f"{model.url}#policy"}, judges="numeric")
+        trainer.fit(answering, TASKS)
+
+    assert [one.reward for one in algorithm.outcomes] == [1.0, 0.0]
+    assert {(one.judge, one.name, one.attempt_id) for one in facts(log, RewardGiven)} == {
+        ("numeric 1", "primary", None)
+    }
+
+
+def test_several_judges_have_names_of_their_own(log):
+    """One of them trains; the others are there to be looked at."""
+    algorithm = Once()
+    with ScriptedModel(answer) as model:
+        judges = [Numeric(), {"name": "exact_match", "spaces": "drop", "as": "exact"}]
+        trainer = Trainer(algorithm=algorithm, store=log, models={"policy": f"{model.url}#policy"}, judges=judges)
+        trainer.fit(answering, TASKS[:1])
+
+    assert {(one.name, one.value) for one in facts(log, RewardGiven)} == {("primary", 1.0), ("exact", 0.0)}
+    assert algorithm.outcomes[0].reward == 1.0
+
+
+def test_a_model_is_asked_as_a_judge_when_the_attempt_is_settled(log):
+    """Its calls are recorded with the rollout, and no call of the policy's is added by them."""
+    prompts = []
+
+    def grade(asked: Asked) -> str:
+        prompts.append(asked.last)
+        return '{"score": 8, "reason": "short"}'
+
+    algorithm = Once()
+    with ScriptedModel(answer) as model, ScriptedModel(grade, model="grader") as grader:
+        judge = {"name": "llm", "model": f"{grader.url}#grader", "expected": "answer"}
+        trainer = Trainer(algorithm=algorithm, store=log, models={"policy": f"{model.url}#policy"}, judges=[judge])
+        trainer.fit(answering, TASKS[:1])
+
+    calls = facts(log, CallRecorded)
+    (reward,) = facts(log, RewardGiven)
+    with agl.open_log(log, readonly=True) as found:
+        (trace,) = agl.Store(found).ask.traces([reward.rollout_id])
+    assert [(call.role, call.attempt_id) for call in calls] == [
+        ("policy", trace.attempt_id),
+        ("judge", trace.attempt_id),
+    ]
+    assert [call.role for call in trace.calls] == ["policy", "judge"]
+    assert reward.value == 0.8
+    assert reward.evidence["calls"] == [calls[1].call_id]
+    assert "It is 4." in prompts[0]
+
+
+def test_a_policy_may_judge_itself(log):
+    """Named as the run names it; its judgements are no policy's."""
+    with ScriptedModel(lambda asked: '{"score": 5}' if "You judge" in asked.last else "It is 4.") as model:
+        trainer = Trainer(
+            store=log, models={"policy": f"{model.url}#policy"}, judges={"primary": {"name": "llm", "model": "policy"}}
+        )
+        trainer.fit(answering, TASKS[:1])
+
+    assert [(call.role, call.call.model) for call in facts(log, CallRecorded)] == [
+        ("policy", "policy"),
+        ("judge", "policy"),
+    ]
+
+
+def test_a_judge_that_cannot_tell_is_a_reason_and_no_zero(log):
+    """The others are judged all the same."""
+    algorithm = Once()
+    with ScriptedModel(answer) as model:
+        trainer = Trainer(
+            algorithm=algorithm, store=log, models={"policy": f"{model.url}#policy"}, judges=["exact_match"]
+        )
+        trainer.fit(answering, [{"question": "?"}, {"question": "2 + 2?", "answer": "It is 4."}])
+
+    (withheld,) = facts(log, RewardWithheld)
+    assert [one.reward for one in algorithm.outcomes] == [None, 1.0]
+    assert (withheld.code, withheld.judge, withheld.name) == ("EXPECTED_MISSING", "exact_match 1", "primary")
+
+
+def test_a_model_that_does_not_answer_is_a_reason(log):
+    """With the code of it."""
+    with ScriptedModel(answer) as model, ScriptedModel(lambda _asked: Failing(status=400), model="grader") as grader:
+        judge = {"name": "llm", "model": f"{grader.url}#grader"}
+        Trainer(store=log, models={"policy": f"{model.url}#policy"}, judges=[judge]).fit(answering, TASKS[:1])
+
+    (withheld,) = facts(log, RewardWithheld)
+    assert withheld.code == "JUDGE_UNANSWERED"
+    assert facts(log, RewardGiven) == []
+
+
+def test_what_the_policy_did_not_cause_is_not_judged(log):
+    """Unless the run says that it counts."""
+    tasks = [{"ends": "well"}, {"ends": "raised"}]
+    config = agl.RolloutConfig(max_attempts=1)
+
+    Trainer(store=log, judges=[Ended()], rollout_config=config).fit(failing, tasks)
+    usual = len(facts(log, RewardGiven))
+    Trainer(store=log, judges=[Ended()], rollout_config=config, failures={"agent_raised": "train"}).fit(failing, tasks)
+
+    assert usual == 1
+    assert len(facts(log, RewardGiven)) == 3
+
+
+def test_a_run_that_is_resumed_has_its_judges_and_judges_nothing_twice(log):
+    """From nothing but its log; what was paid for is not asked again."""
+    Stumbling.has_fallen, asked = False, []
+
+    def grade(request: Asked) -> str:
+        asked.append(request.last)
+        return '{"score": 10}'
+
+    with ScriptedModel(answer) as model, ScriptedModel(grade, model="grader") as grader:
+        judge = {"name": "llm", "model": f"{grader.url}#grader"}
+        trainer = Trainer(
+            algorithm=Stumbling(), store=log, models={"policy": f"{model.url}#policy"}, judges=[judge], preflight=False
+        )
+        with pytest.raises(RuntimeError, match="fell"):
+            trainer.fit(answering, TASKS[:1], val_dataset=TASKS)
+        before = len(asked)
+        (started,) = facts(log, RunStarted)
+        resume(started.run_id, log=log)
+
+    assert started.config.judges["primary"].name == "llm"
+    assert (before, len(asked)) == (2, 3)
+    assert Stumbling.rewards == [1.0]
+    assert len(facts(log, RewardGiven)) == 3
+
+
+def test_a_judge_of_ones_own_is_found_again(log):
+    """By the module it is in, with its options."""
+    Stumbling.has_fallen = False
+    trainer = Trainer(algorithm=Stumbling(), store=log, judges=[Ended(worth=0.25)], preflight=False)
+    with pytest.raises(RuntimeError, match="fell"):
+        trainer.fit(failing, [{"ends": "well"}], val_dataset=[{"ends": "well"}])
+    (started,) = facts(log, RunStarted)
+
+    resume(started.run_id, log=log)
+
+    assert started.config.judges["primary"].name == f"{__name__}:Ended"
+    assert Stumbling.rewards == [0.25]
+
+
+def test_a_judge_that_cannot_be_found_again_is_asked_for(log):
+    """Who resumes such a run has to bring it."""
+    Stumbling.has_fallen = False
+
+    @dataclass(frozen=True, kw_only=True)
+    class Local(Ended):
+        """In no module."""
+
+    trainer = Trainer(algorithm=Stumbling(), store=log, judges=[Local()], preflight=False)
+    with pytest.raises(RuntimeError, match="fell"):
+        trainer.fit(failing, [{"ends": "well"}], val_dataset=[{"ends": "well"}])
+    (started,) = facts(log, RunStarted)
+
+    with pytest.raises(RunNotImportable, match="Local"):
+        resume(started.run_id, log=log)
+
+
+@pytest.mark.parametrize(
+    ("judges", "why"),
+    [
+        (["exact_match", "numeric"], "would all give 'primary'"),
+        ([{"name": "exact_match", "as": "a"}, {"name": "numeric", "as": "a"}], "would all give 'a'"),
+        ([{"name": "exact_match", "space": "drop"}], "space"),
+        ([{"name": "llm"}], "model"),
+        ([len], "a name and a version"),
+        ([ExactMatch(), {"name": "numeric", "as": "n", "tolerance": -1.0}], "tolerance"),
+    ],
+)
+def test_judges_that_cannot_be_are_refused(judges, why):
+    """Before anything runs."""
+    with pytest.raises(BadValue, match=why):
+        Trainer(judges=judges)
+
+
+def test_a_model_that_is_not_there_stops_the_run_before_it_starts(log):
+    """Nothing is spent on rollouts that nobody could judge."""
+    judge = {"name": "llm", "model": "http://127.0.0.1:9/v1#grader"}
+
+    with pytest.raises((EngineFailed, BadValue)):
+        Trainer(store=log, judges=[{**judge, "model": "http://127.0.0.1:9/v1"}]).fit(failing, [{"ends": "well"}])
+
+    assert facts(log, RunStarted) == []
+
+
+def test_a_model_that_nobody_serves_is_refused(log):
+    """A word that is no URL names a model of the run."""
+    with pytest.raises(BadValue, match="neither an engine URL"):
+        Trainer(store=log, judges=[{"name": "llm", "model": "grader"}]).fit(failing, [{"ends": "well"}])
