@@ -51,7 +51,8 @@ def _option(name: str, kind: Any, about: str) -> click.Option:
     if get_origin(inner) is Literal:
         return click.Option([flag, name], type=click.Choice([str(choice) for choice in get_args(inner)]), help=about)
     shown = {int: click.INT, float: click.FLOAT, str: click.STRING}.get(inner)
-    return click.Option([flag, name], type=shown or click.STRING, metavar=None if shown else "JSON", help=about)
+    metavar = None if shown else "TEXT|JSON" if str in get_args(inner) else "JSON"
+    return click.Option([flag, name], type=shown or click.STRING, metavar=metavar, help=about)
 
 
 def _help(about: str, field: dataclasses.Field[Any]) -> str:
@@ -134,10 +135,15 @@ def _value(name: str, value: Any, kind: Any, *, strict: bool) -> Any:
     inner = _without_none(kind)
     try:
         if isinstance(value, str) and not strict and inner not in _PLAIN and get_origin(inner) is not Literal:
-            value = msgspec.json.decode(value)
+            value = _from_text(value, inner)
         return msgspec.convert(value, kind, strict=strict)
     except msgspec.MsgspecError as error:
         raise BadValue(name, value, why=f"{error}") from None
+
+
+def _from_text(text: str, kind: Any) -> Any:
+    """JSON; of a field that may be a text, what does not look like a mapping or a list of it is one."""
+    return text if str in get_args(kind) and not text.lstrip().startswith(("{", "[")) else msgspec.json.decode(text)
 
 
 def _without_none(kind: Any) -> Any:

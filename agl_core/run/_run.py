@@ -129,6 +129,10 @@ class Run:
         """The algorithm of that registry name, to be run inside this one: `await run.algorithm("grpo").run(run)`."""
         return self._plugins.algorithm(name)(**config)
 
+    def adapter(self, name: str, **options: Any) -> Adapter[Any]:
+        """The adapter of that registry name, as `adapt` takes it: made early, a mistake costs no rollout."""
+        return named(self._plugins, name, options)
+
     def log(self, *, step: int, **metrics: float) -> None:
         """Numbers for people; on replay the first record stays."""
         key = f"{self.id}/{self._journal.scope}/metrics/{step}/{'+'.join(sorted(metrics))}"

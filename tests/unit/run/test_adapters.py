@@ -7,10 +7,12 @@ from typing import Any, ClassVar
 
 import pytest
 
+import agl_core as agl
 from agl_core.adapter import Adapted, Adapter
 from agl_core.errors import BadValue, UnknownName
 from agl_core.hookspecs import hookimpl
 from agl_core.plugins import Plugins
+from agl_core.run import Run
 from agl_core.run._adapters import adapter, options
 
 
@@ -159,3 +161,25 @@ def test_an_adapter_that_nobody_brings_is_refused(plugins):
     """Inside of another, too."""
     with pytest.raises(UnknownName, match="shares"):
         adapter(plugins, "cut", {"credit": {"name": "shares"}})
+
+
+def test_a_run_makes_one_before_anything_is_spent(plugins, tmp_path):
+    """An algorithm that does so first finds a mistake before its first rollout."""
+    made = []
+
+    class Hasty:
+        name = "hasty"
+
+        async def run(self, run: Run) -> None:
+            made.append(run.adapter("cut", credit={"name": "share"}))
+            run.adapter("cut", credit={"name": "shares"})
+
+    @agl.rollout
+    def solve(task: Any) -> float:
+        return 1.0
+
+    trainer = agl.Trainer(algorithm=Hasty(), store=str(tmp_path / "run.db"), plugins=plugins)
+
+    with pytest.raises(UnknownName, match="shares"):
+        trainer.fit(solve, train_dataset=[{"q": 1}])
+    assert made == [Cut(credit=Share())]
