@@ -67,6 +67,7 @@ __all__ = [
     "hookimpl",
     "is_reward_span",
     "llm_rollout",
+    "load_dataset",
     "open_log",
     "open_store",
     "operation",
@@ -74,6 +75,7 @@ __all__ = [
     "resume",
     "rollout",
     "setup_logging",
+    "split_dataset",
 ]
 
 if TYPE_CHECKING:
@@ -91,6 +93,7 @@ if TYPE_CHECKING:
         rollout,
     )
     from agl_core.algorithm import Algorithm, Baseline, FastAlgorithm, algo
+    from agl_core.datasets import load_dataset, split_dataset
     from agl_core.emit import (
         SpanCoreFields,
         emit_annotation,
@@ -157,6 +160,7 @@ _HOME = {
         "rollout",
     ),
     "algorithm": ("Algorithm", "Baseline", "FastAlgorithm", "algo"),
+    "datasets": ("load_dataset", "split_dataset"),
     "emit": (
         "SpanCoreFields",
         "emit_annotation",

@@ -1,58 +1,67 @@
-"""Tasks from a file: JSON Lines, or one JSON array."""
+"""Tasks on the command line: files, patterns of files, and data sets of a hub."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal
 
-import msgspec
+import click
 
-from agl_core.errors import BadValue, NoTrainingData
+from agl_core.errors import AglError, BadValue, NoTrainingData
 
-__all__ = ["read_tasks"]
+if TYPE_CHECKING:
+    from pathlib import Path
 
-_SHOWN = 60
+__all__ = ["TASKS", "read_splits", "read_tasks"]
+
+Mode = Literal["train", "val", "test"]
 
 
-def read_tasks(path: Path) -> list[Any]:
-    """The tasks of a file, each any JSON; an error names the line."""
+def _named(_ctx: click.Context, _option: click.Parameter, value: str | None) -> str | None:
+    """What names no file is refused before the agent is imported."""
+    from agl_core.datasets import found, is_address
+
     try:
-        text = path.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadValue("data set", str(path), why=str(getattr(error, "strerror", None) or error)) from None
-    tasks = _array(path, text) if _is_array(path, text) else _lines(path, text)
+        if value is not None and not is_address(value):
+            found(value)
+    except AglError as error:
+        raise click.BadParameter(str(error)) from None
+    return value
+
+
+TASKS: Mapping[str, Any] = MappingProxyType({"metavar": "FILE", "callback": _named})
+"""An option that says where tasks are: `data.jsonl`, `data/*.parquet`, `hf://OWNER/NAME`."""
+
+
+def read_tasks(source: str | Path, mode: Mode = "train") -> tuple[Any, ...]:
+    """The tasks that are there, each any JSON; of a source with splits, those of `mode`."""
+    from agl_core.datasets import tasks_for
+
+    tasks = tasks_for(mode, source)
     if not tasks:
-        raise NoTrainingData(f"{path} has no task in it")
+        raise NoTrainingData(f"{source} has no task in it")
     return tasks
 
 
-def _is_array(path: Path, text: str) -> bool:
-    """By its name; without one that tells, by how it begins: a line of a task list could be a list too."""
-    if path.suffix in {".jsonl", ".ndjson"}:
-        return False
-    return path.suffix == ".json" or text.lstrip().startswith("[")
+def read_splits(
+    train: str, val: str | None, test: str | None, *, shares: str | None
+) -> Sequence[tuple[Any, ...] | None]:
+    """The three splits: each from where it is, or `train` dealt out by `shares`, and the counts said."""
+    if shares is None:
+        sources: tuple[tuple[Mode, str | None], ...] = (("train", train), ("val", val), ("test", test))
+        return [read_tasks(source, mode) if source else None for mode, source in sources]
+    if val or test:
+        raise click.UsageError("--split makes all three of --train: leave --val and --test out")
+    from agl_core.datasets import split_dataset
 
-
-def _array(path: Path, text: str) -> list[Any]:
-    if not text.strip():
-        return []
     try:
-        found = msgspec.json.decode(text)
-    except msgspec.DecodeError as error:
-        raise BadValue("data set", str(path), why=f"it is not JSON: {error}") from None
-    if not isinstance(found, list):
-        raise BadValue("data set", str(path), why="it is one JSON value, and no list of tasks")
+        parts = [float(share) for share in shares.split(",")]
+    except ValueError:
+        parts = []
+    if len(parts) != 3:
+        raise BadValue("--split", shares, why="write it as TRAIN,VAL,TEST, such as 0.8,0.1,0.1")
+    found = split_dataset(read_tasks(train), train=parts[0], val=parts[1], test=parts[2])
+    counts = ", ".join(f"{count} {name}" for name, count in found.counts.items())
+    click.echo(f"{train} is split: {counts}", err=True)
     return found
-
-
-def _lines(path: Path, text: str) -> list[Any]:
-    tasks = []
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            tasks.append(msgspec.json.decode(line))
-        except msgspec.DecodeError as error:
-            shown = line.strip()[:_SHOWN]
-            raise BadValue(f"{path}, line {number}", shown, why=f"it is not JSON: {error}") from None
-    return tasks

@@ -19,16 +19,17 @@ if TYPE_CHECKING:
 
 __all__ = ["doctor"]
 
-FILE = click.Path(dir_okay=False, path_type=Path)
 PARTIAL = 3
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red", "skipped": "bright_black"}
 
 
 @click.command()
 @click.argument("agent", metavar="[MODULE:AGENT]", required=False)
-@click.option("--tasks", type=FILE, help="Tasks to learn from: looked at, and the first ones run with MODULE:AGENT.")
-@click.option("--val", type=FILE, help="Tasks to watch progress on: looked at.")
-@click.option("--test", type=FILE, help="Tasks that stay sealed: looked at, and not run.")
+@click.option(
+    "--tasks", metavar="FILE", help="Tasks to learn from: looked at, and the first ones run with MODULE:AGENT."
+)
+@click.option("--val", metavar="FILE", help="Tasks to watch progress on: looked at.")
+@click.option("--test", metavar="FILE", help="Tasks that stay sealed: looked at, and not run.")
 @click.option("--model", "models", multiple=True, metavar="NAME=URL", help="A model: started, and asked once.")
 @click.option("--algorithm", metavar="NAME", help="What the agent is to be trained by: it says what it needs.")
 @click.option(
@@ -46,9 +47,9 @@ _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red", "skipped": "bright_b
 def doctor(
     *,
     agent: str | None,
-    tasks: Path | None,
-    val: Path | None,
-    test: Path | None,
+    tasks: str | None,
+    val: str | None,
+    test: str | None,
     models: Sequence[str],
     algorithm: str | None,
     rollouts: int,
@@ -95,7 +96,7 @@ def doctor(
         sys.exit(PARTIAL if all(finding.code == "CHECK_FAILED" for finding in failed) else 1)
 
 
-def _probed(agent: str, tasks: Path, given: Given, *, algorithm: str | None, rollouts: int) -> Iterator[Finding]:
+def _probed(agent: str, tasks: str, given: Given, *, algorithm: str | None, rollouts: int) -> Iterator[Finding]:
     """What an agent does on its first tasks, in a log that is thrown away."""
     from agl_core.cli._driving import find_code
     from agl_core.errors import AglError

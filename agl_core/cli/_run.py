@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from agl_core.cli._datasets import TASKS
 from agl_core.cli._options import as_json, dry_run, log_level, log_path, quiet, run_options
 
 __all__ = ["run"]
@@ -20,8 +21,8 @@ PARTIAL = 3
 @click.option(
     "--tasks",
     required=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="JSON Lines, or a JSON array.",
+    help="JSON, JSON Lines, CSV or Parquet, a pattern of such files, or hf://NAME.",
+    **TASKS,
 )
 @click.option("--repeat", default=1, show_default=True, type=click.IntRange(min=1), help="Times over all tasks.")
 @run_options
@@ -33,7 +34,7 @@ PARTIAL = 3
 def run(
     *,
     agent: str,
-    tasks: Path,
+    tasks: str,
     repeat: int,
     dry_run: bool,
     from_log: Path | None,

@@ -51,7 +51,7 @@ def kept_of(log_path: str, select: Sequence[str], *, run_id: str | None = None) 
 
 def look(
     agent: str,
-    tasks: Path,
+    tasks: str,
     *,
     select: Sequence[str],
     is_dry: bool,

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from agl_core.cli._datasets import TASKS
 from agl_core.cli._failing import JSON
 from agl_core.cli._options import as_json, dry_run, log_level, log_path, quiet, run_options
 
@@ -81,9 +82,13 @@ def _algorithm(name: str) -> Any:
     is_eager=True,
     help="A registered name, or module:name; with --help, its options are shown.",
 )
-@click.option("--train", "train_file", type=FILE, help="Tasks to learn from: JSON Lines, or a JSON array.")
-@click.option("--val", "val_file", type=FILE, help="Tasks to watch progress on.")
-@click.option("--test", "test_file", type=FILE, help="Tasks that are sealed until the end.")
+@click.option("--train", "train_file", help="Tasks to learn from: JSON, JSON Lines, CSV, Parquet, hf://NAME.", **TASKS)
+@click.option("--val", "val_file", help="Tasks to watch progress on.", **TASKS)
+@click.option("--test", "test_file", help="Tasks that are sealed until the end.", **TASKS)
+@click.option(
+    "--split", "shares", metavar="TRAIN,VAL,TEST",
+    help="Shares that --train is dealt out by, each task by what it is: 0.8,0.1,0.1.",
+)  # fmt: skip
 @click.option("--config", "config_file", type=FILE, help="Hyper-parameters, as TOML or JSON.")
 @click.option(
     "--set",
@@ -111,9 +116,10 @@ def train(
     *,
     agent: str,
     algorithm: str,
-    train_file: Path | None,
-    val_file: Path | None,
-    test_file: Path | None,
+    train_file: str | None,
+    val_file: str | None,
+    test_file: str | None,
+    shares: str | None,
     config_file: Path | None,
     sets: Sequence[str],
     dry_run: bool,
@@ -129,7 +135,7 @@ def train(
     option of the algorithm goes over --set, and --set over --config.
     """
     from agl_core.cli._configs import read_config
-    from agl_core.cli._datasets import read_tasks
+    from agl_core.cli._datasets import read_splits
     from agl_core.cli._driving import build, drive, find_code
     from agl_core.cli._selecting import look
     from agl_core.errors import NoTrainingData
@@ -148,7 +154,7 @@ def train(
         sets=sets,
         options={name: options.pop(name) for name in hyper if name in options},
     )
-    splits = [read_tasks(file) if file else None for file in (train_file, val_file, test_file)]
+    splits = read_splits(train_file, val_file, test_file, shares=shares)
     drive(
         find_code(agent), made, train=splits[0], val=splits[1], test=splits[2],
         log_path=log_path, quiet=quiet, as_json=as_json, **options,

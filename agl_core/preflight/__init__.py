@@ -5,7 +5,7 @@ from __future__ import annotations
 from agl_core.preflight._check import Check, Finding, Given, examined, looked, told
 from agl_core.preflight._codes import DOCTOR, page_of
 from agl_core.preflight._evidence import Evidence, compared, faults, gathered
-from agl_core.preflight._needs import Learns, Need, foreseen, needs_of, overlaps
+from agl_core.preflight._needs import Learns, Need, foreseen, needs_of
 from agl_core.preflight._own import CHECKS
 from agl_core.preflight._probe import Probe
 from agl_core.preflight._scout import Preflight, judge
@@ -29,7 +29,6 @@ __all__ = [
     "judge",
     "looked",
     "needs_of",
-    "overlaps",
     "page_of",
     "told",
 ]

@@ -50,10 +50,10 @@ class Given:
     environment: Mapping[str, str]
     models: Mapping[str, str] = field(default_factory=dict)
     """Name to engine URL."""
-    tasks: Mapping[str, Path] = field(default_factory=dict)
-    """Split to file."""
-    read: Callable[[Path], Sequence[Any]] = lambda _path: ()
-    """Reads such a file."""
+    tasks: Mapping[str, str | Path] = field(default_factory=dict)
+    """Split to where its tasks are."""
+    read: Callable[[str | Path], Sequence[Any]] = lambda _path: ()
+    """Reads what is there."""
     mcp: Sequence[str] = ()
     """Commands of MCP servers, or files that name some."""
     port: int = 0

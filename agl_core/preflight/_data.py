@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 
+from agl_core.datasets import overlaps, repeats
 from agl_core.errors import AglError
-from agl_core.ids import canonical
 from agl_core.preflight._check import Check, Finding, Given, told
-from agl_core.preflight._needs import overlaps
 
 __all__ = ["CHECKS"]
 
@@ -26,17 +24,15 @@ def _tasks(given: Given) -> Iterator[Finding]:
             yield told(error, check="data")
             continue
         yield Finding(status="ok", what=f"{split}: {len(tasks)} task(s) in {path}")
-        repeated = [task for task, count in Counter(map(canonical, tasks)).items() if count > 1]
-        if repeated:
+        if repeated := list(repeats(tasks)):
             yield Finding(
                 status="warn", code="TASKS_REPEATED",
-                what=f"{split}: {len(repeated)} task(s) come more than once (one is {repeated[0].decode()[:_SHOWN]})",
+                what=f"{split}: {len(repeated)} task(s) come more than once (one is {repeated[0][:_SHOWN]})",
                 cure="take the repeats out, unless they are to weigh more",
             )  # fmt: skip
     if len(splits) > 1:
         shared = [told(error, check="data") for error in overlaps(splits)]
-        first, *others = splits
-        yield from shared or [Finding(status="ok", what=f"{first} shares no task with {' or '.join(others)}")]
+        yield from shared or [Finding(status="ok", what=f"{' and '.join(splits)} share no task")]
 
 
 CHECKS = (Check(name="data", look=_tasks),)

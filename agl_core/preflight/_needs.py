@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Literal, Protocol, get_args
 
-from agl_core.errors import AglError, BadValue, GroupTooSmall, NoExploration, SplitsOverlap
-from agl_core.ids import canonical
+from agl_core.datasets import overlaps
+from agl_core.errors import AglError, BadValue, GroupTooSmall, NoExploration
 
-__all__ = ["Learns", "Need", "foreseen", "needs_of", "overlaps"]
+__all__ = ["Learns", "Need", "foreseen", "needs_of"]
 
 Need = Literal["calls", "rewards", "token_ids", "groups", "exploration"]
 """Model calls that were captured; a reward for each rollout; the ids of what was sampled; several samples of a task to
 compare; samples that differ."""
-_SHOWN = 80
 
 
 class Learns(Protocol):
@@ -51,13 +50,3 @@ def foreseen(
         elif temperature == 0:
             yield NoExploration("the algorithm")
     yield from overlaps(splits)
-
-
-def overlaps(splits: Mapping[str, Sequence[Any]]) -> Iterator[SplitsOverlap]:
-    """Tasks that the first split shares with each of the others; equal JSON is the same task."""
-    (first, learned), *others = splits.items()
-    known = {canonical(task) for task in learned}
-    for name, tasks in others:
-        if shared := [task for task in tasks if canonical(task) in known]:
-            example = canonical(shared[0]).decode()[:_SHOWN]
-            yield SplitsOverlap(len(shared), splits=f"{first} and {name}", example=example)

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, get_args
+import logging
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
 
+from agl_core.datasets import Source, repeats, tasks_for
 from agl_core.errors import BadValue
 from agl_core.events import Mode, Role, RunStarted
 from agl_core.ids import canonical
 from agl_core.resources import NamedResources, load
 
-__all__ = ["foreign", "fraction", "known_roles", "plain_tasks", "refuse_unheard", "sampling_by_mode"]
+__all__ = ["foreign", "given_tasks", "known_roles", "sampling_by_mode"]
+
+_logger = logging.getLogger(__name__)
+_SHOWN = 80
 
 
-def plain_tasks(split: Sequence[Any] | None) -> tuple[Any, ...]:
-    """The tasks of a data set, each plain JSON: what is not would be lost on the way to the log."""
-    found = tuple(split[n] for n in range(len(split))) if split is not None else ()
-    for task in found:
-        canonical(task)
+def given_tasks(train: Source | None, val: Source | None, test: Source | None) -> list[tuple[Any, ...]]:
+    """The tasks of the three splits, each plain JSON: what is not would be lost on the way to the log."""
+    modes: tuple[tuple[Literal["train", "val", "test"], Source], ...] = (("train", train), ("val", val), ("test", test))
+    found = [tasks_for(mode, source) for mode, source in modes]
+    for (mode, _), tasks in zip(modes, found, strict=True):
+        if repeated := repeats(tasks):
+            shown = next(iter(repeated))[:_SHOWN]
+            _logger.warning("%s: %d task(s) come more than once (one is %s)", mode, len(repeated), shown)
     return found
 
 
@@ -27,21 +35,6 @@ def known_roles(given: Mapping[str, Role]) -> dict[str, Role]:
         if role not in get_args(Role):
             raise BadValue(f"roles[{name!r}]", role, why=f"a role is one of {', '.join(get_args(Role))}")
     return dict(given)
-
-
-def fraction(name: str, given: float | None) -> float | None:
-    """A share of a whole; None where none is given."""
-    if given is not None and not 0 <= given <= 1:
-        raise BadValue(name, given, why="it is a share, from 0 to 1")
-    return given
-
-
-def refuse_unheard(*, select: str, failures: Mapping[str, str], share: float | None) -> None:
-    """Raise for what an algorithm that works on the store directly would not keep to."""
-    given = {"select": select or None, "failures": dict(failures) or None, "max_failed_fraction": share}
-    for name, value in given.items():
-        if value is not None:
-            raise BadValue(name, value, why="this algorithm asks the store, and would not keep to it")
 
 
 def sampling_by_mode(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

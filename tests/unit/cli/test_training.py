@@ -12,8 +12,7 @@ import pytest
 
 import agl_core as agl
 from agl_core.cli._configs import config_class, config_options, configured
-from agl_core.cli._datasets import read_tasks
-from agl_core.errors import BadValue, NoTrainingData, UnknownName
+from agl_core.errors import BadValue, UnknownName
 from agl_core.testing import ScriptedModel
 
 AGENTS = """
@@ -258,44 +257,6 @@ def test_a_run_that_fails_says_how_to_go_on(run, folder):
     assert done.returncode == 1
     assert "error[STEP_FAILED]: step 'think' failed: it did not want to" in done.stderr
     assert "go on with: agl resume run-" in done.stderr
-
-
-# --- data sets
-
-
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [
-        ("tasks.jsonl", '{"q": 1}\n\n[2, "two"]\n'),
-        ("tasks.json", '[{"q": 1}, [2, "two"]]'),
-        ("tasks", '[{"q": 1},\n [2, "two"]]'),
-        ("tasks.txt", '{"q": 1}\r\n[2, "two"]'),
-    ],
-)
-def test_tasks_come_as_lines_or_as_an_array(tmp_path, name, text):
-    """By the file's name, else by how it begins."""
-    (tmp_path / name).write_text(text)
-
-    assert read_tasks(tmp_path / name) == [{"q": 1}, [2, "two"]]
-
-
-@pytest.mark.parametrize("text", ["", "\n \n"])
-@pytest.mark.parametrize("name", ["tasks.jsonl", "tasks.json"])
-def test_an_empty_file_has_no_tasks(tmp_path, name, text):
-    """It would train on nothing."""
-    (tmp_path / name).write_text(text)
-
-    with pytest.raises(NoTrainingData):
-        read_tasks(tmp_path / name)
-
-
-@pytest.mark.parametrize("line", ['{"q": ', "NaN", "{'q': 1}"])
-def test_a_bad_line_is_named(tmp_path, line):
-    """By its number."""
-    (tmp_path / "tasks.jsonl").write_text(f'{{"q": 1}}\n{line}\n')
-
-    with pytest.raises(BadValue, match=r"tasks\.jsonl, line 2"):
-        read_tasks(tmp_path / "tasks.jsonl")
 
 
 # --- hyper-parameters
