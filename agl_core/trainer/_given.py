@@ -12,7 +12,7 @@ from agl_core.events import Mode, Role, RunStarted
 from agl_core.ids import canonical
 from agl_core.resources import NamedResources, load
 
-__all__ = ["foreign", "given_tasks", "known_roles", "sampling_by_mode"]
+__all__ = ["foreign", "fraction", "given_tasks", "known_roles", "refuse_unheard", "sampling_by_mode"]
 
 _logger = logging.getLogger(__name__)
 _SHOWN = 80
@@ -35,6 +35,21 @@ def known_roles(given: Mapping[str, Role]) -> dict[str, Role]:
         if role not in get_args(Role):
             raise BadValue(f"roles[{name!r}]", role, why=f"a role is one of {', '.join(get_args(Role))}")
     return dict(given)
+
+
+def fraction(name: str, given: float | None) -> float | None:
+    """A share of a whole; None where none is given."""
+    if given is not None and not 0 <= given <= 1:
+        raise BadValue(name, given, why="it is a share, from 0 to 1")
+    return given
+
+
+def refuse_unheard(*, select: str, failures: Mapping[str, str], share: float | None) -> None:
+    """Raise for what an algorithm that works on the store directly would not keep to."""
+    given = {"select": select or None, "failures": dict(failures) or None, "max_failed_fraction": share}
+    for name, value in given.items():
+        if value is not None:
+            raise BadValue(name, value, why="this algorithm asks the store, and would not keep to it")
 
 
 def sampling_by_mode(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

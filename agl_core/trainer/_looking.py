@@ -10,6 +10,7 @@ from typing import Any, Literal
 from agl_core.algorithm import is_durable
 from agl_core.errors import BadValue
 from agl_core.preflight import Need, Preflight, foreseen, judge, needs_of
+from agl_core.run import Failures
 from agl_core.store import Store
 
 __all__ = ["Looking"]
@@ -56,12 +57,12 @@ class Looking:
             if (wrong := judge(found, only_warns=self.wanted == "warn")) is not None:
                 raise wrong
 
-    async def begun(self, algorithm: Any, store: Store, run_id: str) -> Preflight | None:
+    async def begun(self, algorithm: Any, store: Store, run_id: str, failures: Failures) -> Preflight | None:
         """What the run's first rollout has to pass; None when it was passed before, or nobody wants it."""
         needs = self.needs(algorithm)
         if not needs or Preflight.was_made(store.log, run_id):
             return None
-        preflight = Preflight(store, run_id, needs, only_warns=self.wanted == "warn")
+        preflight = Preflight(store, run_id, needs, failures=failures, only_warns=self.wanted == "warn")
         if self.wanted:
             return preflight
         await preflight.skip()

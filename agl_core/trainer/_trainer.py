@@ -18,9 +18,8 @@ from typing import Any, Literal
 from agl_core.agents import LitAgent
 from agl_core.algorithm import Baseline, FastAlgorithm, Legacy, is_durable
 from agl_core.datasets import Source
-from agl_core.errors import AglError, BadValue, NotFast, NoTrainingData, RunNotResumable
+from agl_core.errors import AglError, BadValue, NotFast, NoTrainingData
 from agl_core.events import (
-    Event,
     PluginFailed,
     PluginLoaded,
     Role,
@@ -39,11 +38,13 @@ from agl_core.plugins import Plugins
 from agl_core.record import Draft, Record
 from agl_core.recorder import Recorder, machinery
 from agl_core.resources import NamedResources, dump
-from agl_core.run import Run, Selection
+from agl_core.run import Failures, Run, Selection
 from agl_core.runner import Hook, QueueHooks
 from agl_core.store import Store
 from agl_core.trainer._components import agent_component, algorithm_component, build_component, find_agent
-from agl_core.trainer._given import foreign, given_tasks, known_roles, sampling_by_mode
+from agl_core.trainer._given import foreign, fraction, given_tasks, known_roles, refuse_unheard, sampling_by_mode
+from agl_core.trainer._judging import JudgeHook, recorded_seats, seated, seats_of
+from agl_core.trainer._log import find, note
 from agl_core.trainer._looking import Looking
 from agl_core.trainer._plugin_hooks import PluginHooks
 from agl_core.trainer._runners import Runners
@@ -77,8 +78,12 @@ class Trainer:
     become rows, `{"agent": "writer"}`; `Run.adapt` says of the others why not. A tracer that cannot attach is
     `TracerFailed` before anything runs, unless `on_tracer_error` (or AGL_ON_TRACER_ERROR) is "warn". `store` is a path,
     a URL, a log or a store (default `.agl/log.db`); `max_rollouts` is per runner; `port` is the gateway's.
+    `judges` score each rollout when it has ended: `"exact_match"`, `{"name": "llm", "model": URL, "as": "style"}`, an
+    instance, or several; what they give is `primary`, or what `as` says.
     `preflight` looks at the first rollout before the others begin, and stops a run that would learn nothing; "warn"
     lets it go on. Left out, it is AGL_PREFLIGHT (0, 1 or warn), else on, where the algorithm says what it needs.
+    `failures` says what becomes of rollouts by how they end, `{"environment": "zero", "timeout": "mask"}`: see
+    `Failures`. The run stops when more than `max_failed_fraction` of the rollouts it asks for at once are masked.
     """
 
     def __init__(
@@ -100,6 +105,9 @@ class Trainer:
         roles: Mapping[str, Role] | None = None,
         sampling: Mapping[str, Mapping[str, Any]] | None = None,
         select: Mapping[str, str | Sequence[str]] | None = None,
+        failures: Mapping[str, str] | None = None,
+        judges: Any = None,
+        max_failed_fraction: float | None = None,
         seed: int = 0,
         deterministic: bool = False,
         rollout_config: RolloutConfig | None = None,
@@ -114,7 +122,9 @@ class Trainer:
         self.max_rollouts, self.port, self.models = max_rollouts, port or 0, dict(models or {})
         self.initial_resources = dict(initial_resources or {})
         self.roles, self.sampling = known_roles(roles or {}), sampling_by_mode(sampling or {})
-        self.selection = Selection.of(select)
+        self.selection, self.failures = Selection.of(select), Failures.of(failures)
+        self.judges = seats_of(self.plugins, judges)
+        self.max_failed_fraction = fraction("max_failed_fraction", max_failed_fraction)
         self.seed, self.deterministic = seed, deterministic
         self.rollout_config = rollout_config or RolloutConfig(max_attempts=3)
         self.hooks = [hooks] if isinstance(hooks, Hook) else list(hooks or ())
@@ -146,8 +156,8 @@ class Trainer:
         algorithm = self.algorithm or Baseline()
         if self._is_dev and not isinstance(algorithm, FastAlgorithm):
             raise NotFast(type(algorithm).__name__)
-        if self.selection and not is_durable(algorithm):
-            raise BadValue("select", str(self.selection), why="this algorithm asks the store, and would not keep to it")
+        if not is_durable(algorithm):
+            refuse_unheard(select=str(self.selection), failures=self.failures.said, share=self.max_failed_fraction)
         if resume is None and (nobody := self.roles.keys() - self.models.keys() - self.initial_resources.keys()):
             raise BadValue("roles", sorted(nobody), why="they name models, or LLMs among the initial resources")
         tasks = given_tasks(train_dataset, val_dataset, test_dataset)
@@ -186,10 +196,14 @@ class Trainer:
             closing.callback(self.plugins.follow(log))
             if self._on_records is not None:
                 closing.callback(log.subscribe(self._on_records))
-            started = _find(log, resume) if resume is not None else None
+            started = find(log, resume) if resume is not None else None
             if started is not None:
-                run_id, tasks = started.run_id, [started.train, started.val, started.test]
-                self.seed, self.selection = started.seed, Selection.of(started.config.select)
+                run_id, tasks, config = started.run_id, [started.train, started.val, started.test], started.config
+                self.seed, self.selection = started.seed, Selection.of(config.select)
+                self.failures = Failures.of(config.failures)
+                self.judges = self.judges or recorded_seats(self.plugins, config.judges)
+                if self.max_failed_fraction is None:
+                    self.max_failed_fraction = config.max_failed_fraction
             await store.hold_run(run_id)
             closing.push_async_callback(store.release_run, run_id)
             recorder = self._tracer or Recorder(log)
@@ -200,21 +214,25 @@ class Trainer:
             await models.start(self.models, closing)
             given = self.initial_resources if started is None else foreign(started, self.initial_resources)
             resources = {**models.resources(), **(await models.adopt(given, closing))}
+            if self.judges:
+                judging = JudgeHook(self.judges, self.failures)
+                await judging.start(store, gateway, self.plugins, resources, closing)
+                store.hooks = QueueHooks([judging, *self.hooks])
             if started is None:
                 bundle = await store.publish(resources, run_id=run_id, why="initial") if resources else None
                 event = self._started(run_id, agent, algorithm, tasks, bundle.resources_id if bundle else None)
-                await _note(log, run_id, event, key=run_id)
+                await note(log, run_id, event, key=run_id)
             else:
                 first = started.config.initial_resources
                 bundle = store.ask.resources(first, 1) if first else None
-                await _note(log, run_id, RunResumed(run_id=run_id, after=log.head()))
+                await note(log, run_id, RunResumed(run_id=run_id, after=log.head()))
             for loaded in self.plugins.loaded:
                 fact = (
                     PluginLoaded(name=loaded.name, version=loaded.version)
                     if not loaded.error
                     else PluginFailed(name=loaded.name, why=loaded.error)
                 )
-                await _note(log, run_id, fact, stream="log")
+                await note(log, run_id, fact, stream="log")
             closing.enter_context(self.plugins.tracing(recorder, self._goes_on(log) if self.goes_on_untraced else None))
             run = Run(
                 id=run_id,
@@ -229,6 +247,8 @@ class Trainer:
                 resources=bundle,
                 rollout_config=self.rollout_config,
                 selection=self.selection,
+                failures=self.failures,
+                max_failed_fraction=self._most,
             )
             runners = Runners(
                 agent=agent,
@@ -239,7 +259,7 @@ class Trainer:
                 hooks=self.hooks,
                 runner=self._runner,
                 max_rollouts=self.max_rollouts,
-                preflight=await self._looking.begun(algorithm, store, run_id),
+                preflight=await self._looking.begun(algorithm, store, run_id, self.failures),
             )
             # Not before the run asks for rollouts: those a dead process left in the queue must meet the right weights.
             models.before_work(functools.partial(runners.start, closing))
@@ -279,20 +299,24 @@ class Trainer:
         except asyncio.CancelledError:
             work.cancel()
             why = f"it was interrupted; `agl resume {run.id} --log {log.path}` goes on"
-            await _note(log, run.id, RunFailed(run_id=run.id, code="INTERRUPTED", why=why))
+            await note(log, run.id, RunFailed(run_id=run.id, code="INTERRUPTED", why=why))
             raise
         except Exception as error:
             code = error.code if isinstance(error, AglError) else type(error).__name__
-            await _note(log, run.id, RunFailed(run_id=run.id, code=code, why=str(error)))
+            await note(log, run.id, RunFailed(run_id=run.id, code=code, why=str(error)))
             raise
         finally:
             end.cancel()
             self.plugins.notify("agl_run_finished", failed, run=run)
-        await _note(log, run.id, RunFinished(run_id=run.id, result=run.result), key=f"{run.id}/finished")
+        await note(log, run.id, RunFinished(run_id=run.id, result=run.result), key=f"{run.id}/finished")
         run.close()
         return RunSummary(
             run_id=run.id, log=str(log.path), status="finished", result=run.result, seconds=time.monotonic() - began
         )
+
+    @property
+    def _most(self) -> float:
+        return 1.0 if self.max_failed_fraction is None else self.max_failed_fraction
 
     def _executor(self) -> Executor:
         strategy = self._strategy if self._strategy is not None else "inprocess"
@@ -331,6 +355,9 @@ class Trainer:
                 sampling=self.sampling,
                 foreign={name: dump(llm) for name, llm in self.initial_resources.items() if is_foreign(llm)},
                 select=self.selection.wanted,
+                failures=dict(self.failures.said),
+                judges=seated(self.plugins, self.judges),
+                max_failed_fraction=self._most,
             ),
             train=train,
             val=val,
@@ -351,25 +378,6 @@ class Trainer:
         store = Store(log)
         closing.callback(store.close)
         return store
-
-
-def _find(log: SqliteLog, run_id: str) -> RunStarted:
-    record = log.get(run_id)
-    if record is None or not isinstance(record.event, RunStarted):
-        raise RunNotResumable(run_id, why=f"{log.path} has no run of that id; `agl runs list` shows them")
-    status = log.rows("select status from runs where run_id = ?", (run_id,))[0][0]
-    if status == "finished":
-        raise RunNotResumable(run_id, why="it is finished")
-    if not record.event.resumable:
-        raise RunNotResumable(run_id, why=f"{record.event.algorithm.name} works on the store directly: start a new run")
-    return record.event
-
-
-async def _note(
-    log: SqliteLog, run_id: str, event: Event, *, key: str | None = None, stream: str | None = None
-) -> None:
-    draft = Draft(stream=stream or f"run/{run_id}", event=event, key=key, correlation_id=run_id)
-    await log.soon([draft])
 
 
 def _blocking(job: Callable[[], Any]) -> RunSummary:
