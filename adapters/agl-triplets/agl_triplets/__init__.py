@@ -3,16 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from agl_core.hookspecs import hookimpl
 from agl_triplets._difference import Difference, difference
+from agl_triplets._matching import RewardMatchPolicy
+from agl_triplets._matching_credit import Matched
 from agl_triplets._row import Row, Turn, turns
 from agl_triplets._triplets import Triplets
+from agl_triplets._v03 import TracerTraceToTriplet, Triplet
+from agl_triplets._v03_proxy import LlmProxyTraceToTriplet
 
-__all__ = ["Difference", "Row", "Triplets", "Turn", "agl_register_adapters", "difference", "turns"]
+__all__ = [
+    "Difference",
+    "LlmProxyTraceToTriplet",
+    "Matched",
+    "RewardMatchPolicy",
+    "Row",
+    "TracerTraceToTriplet",
+    "Triplet",
+    "Triplets",
+    "Turn",
+    "agl_register_adapters",
+    "difference",
+    "turns",
+]
 
 
 @hookimpl
-def agl_register_adapters() -> Mapping[str, type[Triplets]]:
-    """`triplets`, under that name."""
-    return {"triplets": Triplets}
+def agl_register_adapters() -> Mapping[str, type[Any]]:
+    """`triplets`; those of Agent Lightning v0.3, and its way to match rewards with calls, as a credit."""
+    kinds = (Triplets, TracerTraceToTriplet, LlmProxyTraceToTriplet, Matched)
+    return {kind.name: kind for kind in kinds}
