@@ -33,7 +33,8 @@ class Baseline(FastAlgorithm):
                 if not tasks:
                     continue
                 outcomes = await run.rollouts(tasks, mode=split, label=split)
-                rewards = [outcome.reward for outcome in outcomes if outcome.reward is not None]
+                counting = [outcome for outcome in outcomes if outcome.mask is None]
+                rewards = [outcome.reward for outcome in counting if outcome.reward is not None]
                 failed = sum(outcome.status != "succeeded" for outcome in outcomes)
                 run.log(step=epoch, **{f"{split}/failed": failed, f"{split}/scored": len(rewards)})
                 if rewards:
