@@ -25,6 +25,7 @@ COMMANDS = {
     "resume": Later("agl_core.cli._resume:resume", "Go on with a run where its log ends."),
     "runs": Later("agl_core.cli._runs:runs", "Runs: what was tried, and how it went."),
     "rollouts": Later("agl_core.cli._rollouts:rollouts", "Rollouts: tasks that were handed out, and what agents did."),
+    "explain": Later("agl_core.cli._explain:explain", "Explain what a rollout, a call or a batch earned."),
     "export": Later("agl_core.cli._export:export", "Export: what a log holds, for other tools."),
     "log": Later("agl_core.cli._log:log", "The log: ask it, check it, fold it again."),
     "doctor": Later("agl_core.cli._doctor:doctor", "Say what is wrong here, and how to mend it."),

@@ -1,0 +1,62 @@
+"""The codes of batches, rows and rewards, in words that people understand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+__all__ = ["BEGAN", "DROPPED", "UNMATCHED", "in_words"]
+
+DROPPED: Mapping[str, str] = {
+    "other_agent": "another agent made it, and not that of this batch",
+    "not_selected": "the run's --select leaves it out",
+    "no_reward": "nobody gave a reward that counts for it, and a missing reward is no zero",
+    "no_credit": "the credit adapter has none for it",
+    "group_too_small": "too few rollouts tried this task, were not masked, and have a reward: none to compare with",
+    "call_failed": "it was not answered, or broke off",
+    "no_token_ids": "the endpoint kept its token ids to itself",
+    "retokenised": "its token ids were made again from text, and are not those that were sampled",
+    "multimodal": "its prompt has an image, a sound or a file: what the model saw is not in the tokens",
+    "empty": "the model said nothing",
+    "no_logprobs": "its tokens have no log-probabilities",
+    "logprobs_length": "it has more or fewer log-probabilities than tokens",
+    "bad_logprobs": "its log-probabilities are no numbers, or of probabilities above one",
+    "greedy": "at temperature 0 nothing is sampled",
+    "raw_logprobs": "its log-probabilities are of another distribution than the one that was sampled",
+    "truncated_sampling": "its sampling was cut or bent (top-p, top-k, a penalty), and a learner knows nothing of that",
+    "too_long": "its row has more tokens than the batch takes",
+}
+"""Why a call became no row."""
+
+UNMATCHED: Mapping[str, str] = {
+    "unknown_target": "what it is for is not in the rollout, or not among the calls of this batch",
+    "call_failed": "the call it is for failed",
+    "not_policy": "it is for a call that is not the policy's: a judge's or a tool's",
+    "no_call": "no call of the policy is in what it is for",
+}
+"""Why a reward reached no call."""
+
+BEGAN: Mapping[str, str] = {
+    "start": "nothing was said before",
+    "call": "each call is a row",
+    "choice": "another answer of the same call",
+    "branched": "that history was continued once already",
+    "other_temperature": "it was sampled at another temperature",
+    "other_agent": "another agent speaks",
+    "retokenised": "the same words came back as other tokens, where the model had spoken",
+    "template": "the same words have other tokens around them",
+    "edited_history": "what was said before was changed",
+}
+"""Why a row begins where it does."""
+
+_ENDED: Mapping[str, str] = {
+    "cancelled": "its rollout was called off",
+    "no_reward": "nobody scored its rollout, and the run masks those",
+}
+
+
+def in_words(reason: str) -> str | None:
+    """Why a call became no row; None of a reason that is a plugin's own."""
+    kind, masked, ended = reason.partition(":")
+    if masked and kind == "masked":
+        return _ENDED.get(ended, f"its rollout ended as {ended}, which the run does not learn from")
+    return DROPPED.get(reason)

@@ -1,0 +1,106 @@
+"""Every reward of a rollout, and whether it counts in a batch: if not, why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from agl_core.cli._explaining_reasons import UNMATCHED
+
+if TYPE_CHECKING:
+    from agl_core.adapter import Trace
+    from agl_core.cli._explaining_recipes import Made
+    from agl_core.events import RewardGiven, RewardWithdrawn
+    from agl_core.log import SqliteLog
+    from agl_core.record import Record
+
+__all__ = ["reward_facts"]
+
+
+def reward_facts(log: SqliteLog, made: Made, rollout_id: str) -> list[dict[str, Any]]:
+    """In the order they were given; those that came after the batch, too."""
+    from agl_core.events import AttemptExpired, RewardGiven, RewardWithdrawn
+
+    given: list[tuple[Record, RewardGiven]] = []
+    withdrawn: dict[str, tuple[int, RewardWithdrawn]] = {}
+    fences: dict[str, int] = {}
+    kinds = [RewardGiven.type, RewardWithdrawn.type, AttemptExpired.type]
+    for record in log.read(stream=f"rollout/{rollout_id}", types=kinds):
+        match record.event:
+            case RewardGiven() as event:
+                given.append((record, event))
+            case RewardWithdrawn() as event:
+                withdrawn.setdefault(event.reward, (record.position, event))
+            case AttemptExpired() as event:
+                fences.setdefault(event.attempt_id, record.position)
+    calls: Counter[str] = Counter()
+    for credit in made.credits.values():
+        calls.update({term.reward_id for term in credit.terms if term.reward_id is not None})
+    facts = _Facts(made, made.traces[rollout_id], withdrawn, fences, calls)
+    return [facts.of(record, event) for record, event in given]
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    made: Made
+    trace: Trace
+    withdrawn: dict[str, tuple[int, RewardWithdrawn]]
+    """By reward."""
+    fences: dict[str, int]
+    """By attempt, where its lease was lost."""
+    calls: Counter[str]
+    """By reward, how many calls have credit of it."""
+
+    def of(self, record: Record, event: RewardGiven) -> dict[str, Any]:
+        """What it says, and where it stands."""
+        standing, why = self._standing(record, event)
+        return {
+            "reward_id": record.id,
+            "position": record.position,
+            "name": event.name,
+            "value": event.value,
+            "judge": event.judge,
+            "target": {"kind": event.target.kind, "id": event.target.id},
+            "counts": standing == "counts",
+            "standing": standing,
+            "why": why,
+            "calls": self.calls[record.id],
+        }
+
+    def _standing(self, record: Record, event: RewardGiven) -> tuple[str, str | None]:
+        as_of = self.made.recipe.as_of
+        gone = self.withdrawn.get(record.id)
+        if record.id in self.calls:
+            later = f"withdrawn since, at position {gone[0]}: {gone[1].why}" if gone else None
+            return "counts", later
+        if record.position > as_of:
+            return "late", f"given at position {record.position}, and the batch is of the log up to {as_of}"
+        if gone is not None and gone[0] <= as_of:
+            return "withdrawn", gone[1].why or "no reason was given"
+        if event.attempt_id not in {None, self.trace.attempt_id}:
+            return "other_attempt", f"of attempt {event.attempt_id}; the one that counts is {self.trace.attempt_id}"
+        if event.attempt_id is not None and record.position > self.fences.get(event.attempt_id, record.position):
+            return "fenced", "said when its attempt had lost its lease"
+        return self._unused(record, event)
+
+    def _unused(self, record: Record, event: RewardGiven) -> tuple[str, str]:
+        """Why a reward that stands is in no credit."""
+        if self.trace.mask:
+            return "masked", f"nothing of its rollout counts: {self.trace.mask}"
+        names = self.made.names
+        if event.name not in names and not (event.name == "primary" and _called(event) in names):
+            return "other_name", f"the batch asks for {' and '.join(names)}"
+        missed = {one.reward_id: one.reason for one in self.made.adapted.unmatched}
+        if record.id in missed:
+            return missed[record.id], UNMATCHED.get(missed[record.id], missed[record.id])
+        same = [one for one in self.trace.rewards if (one.given.name, one.given.target) == (event.name, event.target)]
+        if same and same[-1].id != record.id and same[-1].id in self.calls:
+            return "superseded", f"a later one for the same counts: {same[-1].id}"
+        return "not_used", f"no call has credit of it by rule {self.made.rule}"
+
+
+def _called(event: RewardGiven) -> str | None:
+    """The name that the primary of several dimensions was given under."""
+    name = event.evidence.get("agentlightning.reward.0.name")
+    return name if isinstance(name, str) else None
