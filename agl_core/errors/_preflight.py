@@ -104,7 +104,7 @@ class RewardConstant(PreflightError):
 
 
 class SplitsOverlap(PreflightError):
-    """Tasks that progress is measured on are trained on too."""
+    """Two of train, val and test share tasks."""
 
     code = "SPLITS_OVERLAP"
 

@@ -9,8 +9,13 @@ import pytest
 ROOT = Path(__file__).parents[2]
 WITH_FRAMEWORKS: set[str] = set()
 """Pages that need plugins; tests/system follows them."""
-WITH_MORE = {"docs/how-to/query-a-log.md", "docs/how-to/point-an-agent-at-agl.md", "docs/reference/wire.md"}
-"""Pages that need polars and pyarrow, or OpenAI's library, which the core alone goes without."""
+WITH_MORE = {
+    "docs/how-to/datasets.md",
+    "docs/how-to/query-a-log.md",
+    "docs/how-to/point-an-agent-at-agl.md",
+    "docs/reference/wire.md",
+}
+"""Pages that need frames, or OpenAI's library, which the core alone goes without."""
 WITH_FRAMEWORK = {
     "docs/how-to/export-traces.md": "openai",
     "docs/how-to/select-an-agent.md": "agl_triplets",
