@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from agl_core.cli._counting import counting
+from agl_core.cli._lazy import LazyGroup
 from agl_core.cli._logs import find, open_log
 from agl_core.cli._options import as_json, log_level, log_path
 from agl_core.cli._tables import print_json
 from agl_core.errors import BadValue
 
 if TYPE_CHECKING:
+    from agl_core.export import Exporter
     from agl_core.export.otlp import Told
     from agl_core.log import SqliteLog
 
@@ -27,7 +29,38 @@ _PARTLY = 3
 _CONTENT = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 
 
-@click.group()
+class Formats(LazyGroup):
+    """The core's commands, then a command for each exporter that is registered."""
+
+    unknown = " Is the plugin that brings it installed? `agl plugins` tells."
+    _KEY = "agl_core.cli.exporters"
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """What is there without a plugin comes first."""
+        return [*super().list_commands(ctx), *self._exporters(ctx)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The core's command of that name, else an exporter's."""
+        if (own := super().get_command(ctx, cmd_name)) is not None:
+            return own
+        exporter = self._exporters(ctx).get(cmd_name)
+        if exporter is None:
+            return None
+        from agl_core.cli._export_rows import Format
+
+        return Format(exporter, ctx.meta[f"{self._KEY}.plugins"])
+
+    def _exporters(self, ctx: click.Context) -> dict[str, type[Exporter[Any]]]:
+        if self._KEY not in ctx.meta:
+            from agl_core.plugins import Plugins
+
+            ctx.meta[f"{self._KEY}.plugins"] = plugins = Plugins.load()
+            ctx.meta[self._KEY] = {name: one for name, one in plugins.exporters().items() if name not in self.commands}
+        found: dict[str, type[Exporter[Any]]] = ctx.meta[self._KEY]
+        return found
+
+
+@click.group(cls=Formats, later={})
 def export() -> None:
     """Export: what a log holds, for other tools."""
 

@@ -32,7 +32,7 @@ class Exported:
 
 
 class Exporter(Protocol[Row_contra]):
-    """A frozen dataclass: its fields are options of `agl export NAME`, as are those of its adapters.
+    """A frozen dataclass: its fields are options of `agl export NAME`, as are those of its adapter.
 
     What a row becomes is a pure function; `write` takes what comes of it to the disk. Of both, `agl_core.export.rows`
     has the second: `write_records` for a file, `new_folder` for more than one.
@@ -43,12 +43,10 @@ class Exporter(Protocol[Row_contra]):
     """What it writes, in one line."""
     suffixes: ClassVar[tuple[str, ...]]
     """What its file may be called, `.jsonl`; the first is its own. None where it writes a folder."""
-    adapters: ClassVar[tuple[str, ...]]
-    """Registry names of the adapters whose rows it may want: their fields are options too."""
 
     @property
     def adapter(self) -> str:
-        """The one of them whose rows it wants, as it was told."""
+        """Registry name of the adapter whose rows it wants, as it was told."""
         ...
 
     @property

@@ -6,18 +6,22 @@ from agl_core.export.rows._openai import OpenAiDpo, OpenAiSft
 from agl_core.export.rows._places import new_file, new_folder
 from agl_core.export.rows._plain import Hf, Jsonl, V03Triplets
 from agl_core.export.rows._records import Tally, write_records
+from agl_core.export.rows._rollouts import Chosen, RowsOf, choose
 from agl_core.export.rows._sharegpt import ShareGpt
 from agl_core.export.rows._trl import Trl
 
 __all__ = [
+    "Chosen",
     "Hf",
     "Jsonl",
     "OpenAiDpo",
     "OpenAiSft",
+    "RowsOf",
     "ShareGpt",
     "Tally",
     "Trl",
     "V03Triplets",
+    "choose",
     "new_file",
     "new_folder",
     "write_records",

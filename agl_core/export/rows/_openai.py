@@ -23,7 +23,6 @@ class OpenAiSft:
     name: ClassVar[str] = "openai-sft"
     help: ClassVar[str] = "OpenAI's chat format for fine-tuning: messages, tools, and weights of what is learnt."
     suffixes: ClassVar[tuple[str, ...]] = (".jsonl",)
-    adapters: ClassVar[tuple[str, ...]] = ("messages",)
     adapter: ClassVar[str] = "messages"
     options: ClassVar[Mapping[str, Any]] = {}
 
@@ -39,7 +38,6 @@ class OpenAiDpo:
     name: ClassVar[str] = "openai-dpo"
     help: ClassVar[str] = "OpenAI's preference format: a prompt, the answer that earned more, and one that earned less."
     suffixes: ClassVar[tuple[str, ...]] = (".jsonl",)
-    adapters: ClassVar[tuple[str, ...]] = ("preferences",)
     adapter: ClassVar[str] = "preferences"
     options: ClassVar[Mapping[str, Any]] = {"level": "call"}
 

@@ -17,7 +17,6 @@ from agl_core.export.rows._records import Tally, write_records
 
 __all__ = ["Hf", "Jsonl", "V03Triplets", "plain", "triplet"]
 
-_ADAPTERS = ("messages", "preferences", "triplets")
 Rows = Literal["messages", "preferences", "triplets"]
 
 
@@ -28,8 +27,6 @@ class Jsonl:
     name: ClassVar[str] = "jsonl"
     help: ClassVar[str] = "Rows as they are, with every field: ids, rewards, masks."
     suffixes: ClassVar[tuple[str, ...]] = (".jsonl", ".json", ".parquet")
-    adapters: ClassVar[tuple[str, ...]] = _ADAPTERS
-    options: ClassVar[Mapping[str, Any]] = {}
 
     rows: Rows = "messages"
     """Of which adapter."""
@@ -38,6 +35,11 @@ class Jsonl:
     def adapter(self) -> str:
         """As it was told."""
         return self.rows
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """A row needs no other one to compare it with."""
+        return {"min_group": 1} if self.rows == "triplets" else {}
 
     def write(self, rows: Iterable[Any], path: Path) -> Exported:
         """A row each."""
@@ -51,8 +53,6 @@ class Hf:
     name: ClassVar[str] = "hf"
     help: ClassVar[str] = "A Hugging Face data set: a folder for datasets.load_from_disk, with every field of a row."
     suffixes: ClassVar[tuple[str, ...]] = ()
-    adapters: ClassVar[tuple[str, ...]] = _ADAPTERS
-    options: ClassVar[Mapping[str, Any]] = {}
 
     rows: Rows = "messages"
     """Of which adapter."""
@@ -61,6 +61,11 @@ class Hf:
     def adapter(self) -> str:
         """As it was told."""
         return self.rows
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """A row needs no other one to compare it with."""
+        return {"min_group": 1} if self.rows == "triplets" else {}
 
     def write(self, rows: Iterable[Any], path: Path) -> Exported:
         """The folder."""
@@ -80,7 +85,6 @@ class V03Triplets:
     name: ClassVar[str] = "triplets"
     help: ClassVar[str] = "Agent Lightning's triplets of prompt, response and reward, in token ids."
     suffixes: ClassVar[tuple[str, ...]] = (".jsonl",)
-    adapters: ClassVar[tuple[str, ...]] = ("triplets",)
     adapter: ClassVar[str] = "triplets"
     options: ClassVar[Mapping[str, Any]] = {"level": "transition", "min_group": 1}
 

@@ -30,7 +30,6 @@ class ShareGpt:
     name: ClassVar[str] = "sharegpt"
     help: ClassVar[str] = "ShareGPT conversations and the dataset_info.json that LLaMA-Factory wants beside them."
     suffixes: ClassVar[tuple[str, ...]] = ()
-    adapters: ClassVar[tuple[str, ...]] = ("messages",)
     adapter: ClassVar[str] = "messages"
     options: ClassVar[Mapping[str, Any]] = {}
 

@@ -35,7 +35,6 @@ class Trl:
     name: ClassVar[str] = "trl"
     help: ClassVar[str] = "TRL's formats for SFT, DPO and KTO, from words or from the very tokens."
     suffixes: ClassVar[tuple[str, ...]] = (".jsonl", ".parquet")
-    adapters: ClassVar[tuple[str, ...]] = ("messages", "preferences", "triplets")
 
     shape: Shape = "messages"
     """`messages` (SFT on all that the assistant said), `prompt-completion` (a row for each answer), `preference` (DPO),

@@ -1,0 +1,233 @@
+"""`agl export FORMAT`: a command for each exporter, with its options and those of its adapters."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import is_dataclass
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Any, Literal, Union, cast, get_args, get_origin, get_type_hints
+
+import click
+import msgspec
+
+from agl_core.cli._configs import config_options, configured
+from agl_core.cli._counting import counting
+from agl_core.cli._failing import JSON
+from agl_core.cli._logs import find, open_log
+from agl_core.cli._options import as_json, log_level, log_path, quiet
+from agl_core.cli._tables import print_json
+from agl_core.errors import BadValue, ExportEmpty, ExportExists, ExportRefused, UnknownName
+
+if TYPE_CHECKING:
+    from agl_core.adapter import Adapter
+    from agl_core.export import Exported, Exporter
+    from agl_core.export.rows import RowsOf
+    from agl_core.plugins import Plugins
+
+__all__ = ["Format"]
+
+_PARTLY = 3
+_PLAIN = (bool, int, float, str)
+_ADAPTER = "agl_core.cli.adapter"
+"""Where a context keeps the exporter as it was told, and the options of its adapter."""
+SPLITS = ("train", "val", "test", "all")
+_HOMES = {"messages": "agl-messages", "preferences": "agl-messages", "triplets": "agl-triplets"}
+"""Adapter to the distribution of ours that has it."""
+
+
+class Format(click.Command):
+    """The command `agl export NAME`: it has, beside its own options, the exporter's, and those of the adapter whose
+    rows the exporter wants when it is told so."""  # noqa: D205, D209 - one sentence
+
+    def __init__(self, exporter: type[Exporter[Any]], plugins: Plugins) -> None:
+        super().__init__(exporter.name, help=_help(exporter), short_help=exporter.help, callback=_export)
+        for option in _OPTIONS:
+            option(self)
+        self._exporter, self._plugins = exporter, plugins
+        self._told = config_options(exporter, taken={"help", *_names(self.params)})
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Look for the exporter's options first: which others may stand there depends on them."""
+        if "--json" in args:
+            ctx.meta[JSON] = True
+        look = click.Command("", params=list(self._told), add_help_option=False)
+        look.ignore_unknown_options = look.allow_extra_args = True
+        with look.make_context("", list(args), resilient_parsing=True) as found:
+            ctx.meta[_ADAPTER] = made, options = self._asked(found.params)
+        rest = super().parse_args(ctx, args)
+        said = {name: value for name, value in ctx.params.items() if value is not None}
+        theirs = {name: ctx.params.pop(name) for name in _names(options) if name in said}
+        for name in (*_names(self._told), *_names(options)):
+            ctx.params.pop(name, None)
+        ctx.params |= {"exporter": made, "adapter": _adapter(made, self._plugins, theirs)}
+        return rest
+
+    def _asked(self, params: Mapping[str, Any]) -> tuple[Exporter[Any], list[click.Option]]:
+        exporter, given = self._exporter, {name: value for name, value in params.items() if value is not None}
+        made = exporter(**configured(exporter, exporter.name, file={}, sets=(), options=given))
+        kind: Any = self._plugins.adapters().get(made.adapter)
+        if not is_dataclass(kind):
+            return made, []
+        options = config_options(cast("type", kind), taken={"help", *_names(self.params), *_names(self._told)})
+        for option in options:
+            if option.name in made.options:
+                option.help = f"{(option.help or '').partition('  [')[0]}  [default: {made.options[option.name]}]"
+        return made, options
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """The command's own, the exporter's, and the adapter's."""
+        own = super().get_params(ctx)
+        return [*own[:-1], *self._told, *self._theirs(ctx), own[-1]]
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The command's own, then the others under headings of theirs."""
+        own = [option for option in super().get_params(ctx) if isinstance(option, click.Option)]
+        made = ctx.meta[_ADAPTER][0]
+        headings = ("Options", f"Options of {made.name}", f"Options of the adapter {made.adapter}")
+        for title, options in zip(headings, (own, self._told, self._theirs(ctx)), strict=True):
+            rows = [row for option in options if (row := option.get_help_record(ctx)) is not None]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
+
+    def _theirs(self, ctx: click.Context) -> list[click.Option]:
+        found: list[click.Option] = ctx.meta[_ADAPTER][1] if _ADAPTER in ctx.meta else []
+        return found
+
+
+def _names(options: Iterable[click.Parameter]) -> set[str]:
+    return {option.name or "" for option in options}
+
+
+_OPTIONS: tuple[Callable[[Any], Any], ...] = (
+    click.argument("ids", nargs=-1, metavar="[RUN|ROLLOUT]..."),
+    click.option("--out", "-o", required=True, type=click.Path(path_type=Path), help="Where to write it."),
+    click.option("--force", is_flag=True, help="Replace what is there."),
+    click.option(
+        "--split", type=click.Choice(SPLITS), default="train", show_default=True,
+        help="Which rollouts of a run: what is measured on must not be learnt from.",
+    ),
+    log_path,
+    quiet,
+    as_json,
+    log_level,
+)  # fmt: skip
+
+
+def _help(exporter: type[Exporter[Any]]) -> str:
+    kind = f"a file {' or '.join(exporter.suffixes)}" if exporter.suffixes else "a folder"
+    return (
+        f"{exporter.help}\n\nWrites {kind}, from the log and at any time; default: the last run. Exit code 3: the "
+        "format cannot hold some of the rows."
+    )
+
+
+def _adapter(exporter: Exporter[Any], plugins: Plugins, given: Mapping[str, Any]) -> Adapter[Any]:
+    from agl_core.run._adapters import adapter
+
+    name = exporter.adapter
+    try:
+        kind: Any = plugins.adapter(name)
+    except UnknownName as error:
+        if (home := _HOMES.get(name)) is None:
+            raise
+        cure = f"Is its plugin installed ({home})? `agl plugins` tells"
+        raise UnknownName("adapter", name, known=plugins.adapters(), cure=cure) from error
+    return adapter(plugins, name, {**exporter.options, **_values(kind, name, given)})
+
+
+def _values(kind: Any, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the types of the adapter's fields; one that is an adapter itself is JSON, or its name alone."""
+    hints = get_type_hints(kind)
+    plain = {option: value for option, value in given.items() if _is_plain(hints[option])}
+    others = {option: _json(option, value) for option, value in given.items() if option not in plain}
+    return {**configured(kind, name, file={}, sets=(), options=plain), **others}
+
+
+def _is_plain(hint: Any) -> bool:
+    kinds = (
+        [kind for kind in get_args(hint) if kind is not NoneType] if get_origin(hint) in {Union, UnionType} else [hint]
+    )
+    return all(kind in _PLAIN or get_origin(kind) is Literal for kind in kinds)
+
+
+def _json(option: str, text: str) -> Any:
+    if text.isidentifier():
+        return {"name": text}
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise BadValue(f"--{option.replace('_', '-')}", text, why=f"it is no JSON: {error}") from None
+
+
+def _export(
+    *,
+    exporter: Exporter[Any],
+    adapter: Adapter[Any],
+    ids: Sequence[str],
+    out: Path,
+    split: str,
+    force: bool,
+    log_path: str | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    from agl_core.export.rows import RowsOf, choose
+
+    _refuse(exporter, out, force=force)
+    with open_log(log_path) as log:
+        chosen = choose(
+            log, [find(log, "rollout" if id_.startswith("ro-") else "run", id_) for id_ in ids], split=split
+        )
+        progress = counting("rollouts read") if not quiet else lambda _done, _of: None
+        rows = RowsOf(log, adapter, chosen, progress=progress)
+        try:
+            exported = exporter.write(rows, out)
+        except ExportEmpty as error:
+            raise _empty(rows, error, left_out=chosen.left_out, rollouts=len(chosen)) from None
+    _tell(rows, exported, as_json=as_json)
+    if exported.skipped:
+        sys.exit(_PARTLY)
+
+
+def _refuse(exporter: Exporter[Any], out: Path, *, force: bool) -> None:
+    """What is known to fail fails before the log is read."""
+    if exporter.suffixes and out.suffix not in exporter.suffixes:
+        cure = f"Give it a name that ends in {' or '.join(exporter.suffixes)}"
+        raise ExportRefused(str(out), why=f"{exporter.name} writes a file of another name", cure=cure)
+    if exporter.suffixes and out.is_dir():
+        raise ExportRefused(str(out), why="it is a folder", cure="Name a file")
+    if out.exists() and not force and not (out.is_dir() and not any(out.iterdir())):
+        raise ExportExists(str(out))
+
+
+def _empty(rows: RowsOf, error: ExportEmpty, *, left_out: Mapping[str, int], rollouts: int) -> ExportEmpty:
+    why = ""
+    if not rows.dropped and not error.skipped:
+        others = ", ".join(f"{count} of {split}" for split, count in left_out.items())
+        why = "its rollouts made no model calls" if rollouts else "there is no such rollout"
+        why += f", and {others} were left out: --split takes them" if others else ""
+    return ExportEmpty(dropped=rows.dropped, skipped=error.skipped, why=why)
+
+
+def _tell(rows: RowsOf, exported: Exported, *, as_json: bool) -> None:
+    told = rows.told(exported)
+    if as_json:
+        print_json(told)
+    else:
+        click.echo(f"{exported.written} rows of {told['rollouts']} rollouts written to {exported.path}")
+    for line in _lines(told):
+        click.echo(line, err=True)
+
+
+def _lines(told: Mapping[str, Any]) -> Iterable[str]:
+    for split, count in told["left_out"].items():
+        yield f"{count} rollouts of {split} were left out: --split takes them"
+    if told["erased"]:
+        yield f"{told['erased']} rollouts were left out: something of them was erased"
+    for reason, count in sorted(told["calls"]["dropped"].items(), key=lambda item: -item[1]):
+        yield f"{count} calls were dropped: {reason}"
+    for reason, count in sorted(told["skipped"].items(), key=lambda item: -item[1]):
+        yield f"{count} rows were skipped, this format cannot hold them: {reason}"
