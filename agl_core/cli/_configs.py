@@ -61,7 +61,8 @@ def _help(about: str, field: dataclasses.Field[Any]) -> str:
         default = field.default_factory()
     if default is dataclasses.MISSING:
         return f"{about}  [required]".strip()
-    return f"{about}  [default: {'none' if default is None else default}]".strip()
+    shown = "a text of its own" if isinstance(default, str) and "\n" in default else default
+    return f"{about}  [default: {'none' if shown in (None, '') else shown}]".strip()
 
 
 def _field_docs(config: type) -> dict[str, str]:

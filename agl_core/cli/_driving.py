@@ -156,12 +156,14 @@ def made(
     models: Sequence[str],
     roles: Sequence[str],
     sampling: Sequence[str],
+    judges: Sequence[str],
     timeout: float | None,
     max_attempts: int,
     failures: Sequence[str],
     **more: Any,
 ) -> Trainer:
     """The trainer that the options of a command mean."""
+    from agl_core.cli._judge_options import named_judges
     from agl_core.events import RolloutConfig
     from agl_core.trainer import Trainer
 
@@ -170,6 +172,7 @@ def made(
         models=named_models(models),
         roles=named_roles(roles),
         sampling=sampling_by_mode(sampling),
+        judges=named_judges(judges),
         rollout_config=RolloutConfig(timeout_seconds=timeout, max_attempts=max_attempts),
         failures=named_failures(failures),
         **more,

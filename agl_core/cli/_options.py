@@ -93,6 +93,10 @@ _RUN: tuple[Callable[[Any], Any], ...] = (
         "--select", multiple=True, metavar="COLUMN=VALUE",
         help="Learn from these calls alone: agent=NAME or model=NAME; of one column any value will do.",
     ),
+    click.option(
+        "--judge", "judges", multiple=True, metavar="NAME[:OPTIONS]",
+        help="Score rollouts as they end: exact_match, or numeric:expected=sum,tolerance=0.01; others with as=NAME.",
+    ),
     click.option("--n-runners", default=8, show_default=True, type=click.IntRange(min=1), help="Rollouts at once."),
     click.option("--seed", default=0, show_default=True, help="Draws the same tasks, weights and samples again."),
     click.option("--deterministic", is_flag=True, help="One rollout at a time, and exactly the same numbers again."),

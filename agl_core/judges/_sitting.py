@@ -10,7 +10,7 @@ from typing import Literal
 from agl_core.errors import AglError
 from agl_core.events import RewardGiven, RewardWithdrawn, RewardWithheld, Target
 from agl_core.judges._judge import Ask, AskingJudge, Judge, Verdict, asks, fingerprint, identity, verdicts
-from agl_core.log import View
+from agl_core.log import SqliteLog, View
 from agl_core.projections import Trace
 from agl_core.record import Draft
 from agl_core.store import FINISHED, Store
@@ -18,14 +18,9 @@ from agl_core.store import FINISHED, Store
 __all__ = ["Sat", "Seat", "Sitting", "why_not"]
 
 _ACTOR = "agl-core judges"
-_KNOWN = """
-select e.key, w.id
-from events e left join rewards w on w.position = e.position and w.withdrawn = 0
-where e.key >= ? and e.key < ?
-"""
 _EARLIER = """
 select id from rewards
-where rollout_id = ? and withdrawn = 0 and name = ? and (judge = ? or substr(judge, 1, length(?) + 1) = ? || ' ')
+where rollout_id = ? and withdrawn = 0 and name = ? and substr(judge, 1, length(?) + 1) = ? || ' '
 """
 _log = logging.getLogger(__name__)
 
@@ -45,6 +40,11 @@ class Seat:
     def prefix(self, trace: Trace) -> str:
         """Begins the key of every judgement by this judge, told the same, of the attempt that counts."""
         return f"judge/{trace.rollout_id}/{trace.attempt_id}/{fingerprint(self.judge)}/{self.dimension}/"
+
+    def given(self, log: SqliteLog, trace: Trace) -> list[str]:
+        """Keys of the rewards that this judge, told the same, gave the rollout; withdrawn ones too."""
+        prefix = self.prefix(trace)
+        return [key for (key,) in log.rows("select key from events where key >= ? and key < ?", (prefix, prefix + "~"))]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,12 +84,10 @@ class Sitting:
 
         All verdicts of a judgement are written together, or none. A judge without a verdict leaves `reward.withheld`.
         """
-        prefix = seat.prefix(trace)
-        given = self.store.log.rows(_KNOWN, (prefix, prefix + "~"))
+        prefix, given = seat.prefix(trace), seat.given(self.store.log, trace)
         if given and not replace:
             return Sat(rollout_id=trace.rollout_id, status="known")
-        number = 1 + max((int(key[len(prefix) :].partition("/")[0]) for key, _ in given), default=-1)
-        key = f"{prefix}{number}"
+        key = f"{prefix}{1 + max((int(key[len(prefix) :].partition('/')[0]) for key in given), default=-1)}"
         try:
             ask = self.asking(seat, trace, key) if asks(seat.judge) else None
             found = await verdicts(seat.judge, trace, ask)
@@ -127,7 +125,7 @@ class Sitting:
         )
         if not records:
             return Sat(rollout_id=trace.rollout_id, status="known")
-        _log.warning("%s is not judged by %s [%s]: %s", trace.rollout_id, who, error.code, error)
+        _log.info("%s is not judged by %s [%s]: %s", trace.rollout_id, who, error.code, error)
         return Sat(rollout_id=trace.rollout_id, status="withheld", code=error.code, why=str(error))
 
 
@@ -163,7 +161,7 @@ def _withdrawals(view: View, seat: Seat, trace: Trace, rewards: Sequence[RewardG
     earlier = [
         id_
         for dimension in dict.fromkeys(reward.name for reward in rewards)
-        for (id_,) in view.rows(_EARLIER, (trace.rollout_id, dimension, name, name, name))
+        for (id_,) in view.rows(_EARLIER, (trace.rollout_id, dimension, name, name))
     ]
     why = f"{who} judged it anew"
     return [

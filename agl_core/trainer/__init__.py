@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from agl_core.trainer._components import build_component, import_path
+from agl_core.trainer._judging import judge_rollouts, judgeable, seats_of
 from agl_core.trainer._resume import resume
 from agl_core.trainer._trainer import RunSummary, Trainer
 
-__all__ = ["RunSummary", "Trainer", "build_component", "import_path", "resume"]
+__all__ = [
+    "RunSummary",
+    "Trainer",
+    "build_component",
+    "import_path",
+    "judge_rollouts",
+    "judgeable",
+    "resume",
+    "seats_of",
+]

@@ -24,7 +24,7 @@ from agl_core.store import Rollout, Store
 from agl_core.trainer._components import build_component, import_path
 from agl_core.trainer._serving import Models
 
-__all__ = ["JudgeHook", "judge_rollouts", "recorded_seats", "seated", "seats_of"]
+__all__ = ["JudgeHook", "judge_rollouts", "judgeable", "recorded_seats", "seated", "seats_of"]
 
 _AT_ONCE = 16
 """Rollouts of a run that are judged at a time."""
@@ -96,8 +96,8 @@ class JudgeHook(Hook):
     async def _judge(self, rollout: Rollout) -> None:
         assert self._sitting is not None
         async with self._room:
-            (trace,) = self._sitting.store.ask.traces([rollout.rollout_id])
-            if why_not(_counted(trace, self._failures)) is not None:
+            trace, _ = judgeable(self._sitting.store, rollout.rollout_id, self._failures)
+            if trace is None:
                 return
             sat = await asyncio.gather(*(self._sitting.judge(seat, trace) for seat in self._seats))
         for seat, one in zip(self._seats, sat, strict=True):
@@ -107,6 +107,18 @@ class JudgeHook(Hook):
     def _tell(self) -> None:
         for (who, code), count in self._withheld.items():
             _log.warning("%s gave no number for %d rollout(s) [%s]: see reward.withheld", who, count, code)
+
+
+def judgeable(store: Store, rollout_id: str, failures: Failures) -> tuple[Trace | None, str]:
+    """The rollout's trace; or why there is nothing to judge."""
+    try:
+        (trace,) = store.ask.traces([rollout_id])
+    except ContentErased:
+        return None, "erased"
+    # As it would count, were it scored: whoever judges is about to.
+    treated = failures.treatment(trace.status, trace.exit_status, is_scored=True)
+    why = why_not(replace(trace, treated=treated))
+    return (trace, "") if why is None else (None, why)
 
 
 async def judge_rollouts(
@@ -135,13 +147,8 @@ async def judge_rollouts(
 
         async def work() -> None:
             for rollout_id, failures in left:
-                try:
-                    (trace,) = store.ask.traces([rollout_id])
-                except ContentErased:
-                    heard(rollout_id, "erased")
-                    continue
-                why = why_not(_counted(trace, failures))
-                heard(rollout_id, why or await sitting.judge(seat, trace, replace=replace))
+                trace, why = judgeable(store, rollout_id, failures)
+                heard(rollout_id, why if trace is None else await sitting.judge(seat, trace, replace=replace))
 
         await asyncio.gather(*(work() for _ in range(concurrency)))
 
@@ -183,11 +190,6 @@ def _component(plugins: Plugins, judge: Any) -> Component:
     except RunNotImportable as error:
         return Component(name=path, version=version, config=config, importable=False, why=str(error.facts["why"]))
     return Component(name=path, version=version, config=config)
-
-
-def _counted(trace: Trace, failures: Failures) -> Trace:
-    """As it would count, were it scored: whoever judges is about to."""
-    return replace(trace, treated=failures.treatment(trace.status, trace.exit_status, is_scored=True))
 
 
 # --- whom they ask

@@ -1,0 +1,283 @@
+"""`agl judge`: old rollouts judged, with new and named facts; what was recorded stays as it was."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from agl_core.cli._failing import JSON, warn
+from agl_core.cli._options import as_json, log_level, log_path, quiet
+
+if TYPE_CHECKING:
+    from agl_core.judges import Sat, Seat
+    from agl_core.log import SqliteLog
+    from agl_core.run import Failures
+    from agl_core.store import Store
+
+__all__ = ["judge"]
+
+OPTIONS = "agl_core.cli.judge_options"
+"""Where a context keeps the options of its judge."""
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+PARTIAL = 3
+_SILENCE = 5.0
+_CHOSEN = """
+select rollout_id, run_id from rollouts
+where hidden = 0 and (?1 = '[]' or rollout_id in (select value from json_each(?1))
+  or run_id in (select value from json_each(?1)))
+order by position
+"""
+
+
+class Judge(click.Command):
+    """A command that has, beside its own options, those of the judge it is given."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Look for the judge first: what else may stand there depends on it."""
+        if "--json" in args:
+            ctx.meta[JSON] = True
+        name = self._named(args)
+        if name is not None:
+            ctx.meta[OPTIONS] = self._of_judge(name)
+        return super().parse_args(ctx, args)
+
+    def _named(self, args: Sequence[str]) -> str | None:
+        """The first word that is no option, and no option's value."""
+        takes = {one for own in self.params for one in own.opts if isinstance(own, click.Option) and not own.is_flag}
+        left = iter(args)
+        for word in left:
+            if not word.startswith("-"):
+                return word
+            if word in takes:
+                next(left, None)
+        return None
+
+    def _of_judge(self, name: str) -> list[click.Option]:
+        from agl_core.cli._configs import config_options
+        from agl_core.cli._judge_options import judge_class
+        from agl_core.plugins import Plugins
+
+        taken = {"help", *(parameter.name or "" for parameter in self.params)}
+        return config_options(judge_class(Plugins.load(), name), taken=taken)
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """The command's own, and the judge's."""
+        own = super().get_params(ctx)
+        return [*own[:-1], *ctx.meta.get(OPTIONS, ()), own[-1]]
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The command's own, then the judge's under a heading of theirs."""
+        own = [option for option in super().get_params(ctx) if isinstance(option, click.Option)]
+        for title, options in (("Options", own), ("Options of the judge", ctx.meta.get(OPTIONS, ()))):
+            rows = [row for option in options if (row := option.get_help_record(ctx)) is not None]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
+
+
+@click.command(cls=Judge)
+@click.argument("name", metavar="JUDGE", is_eager=True)
+@click.argument("targets", metavar="[RUN|ROLLOUT]...", nargs=-1)
+@click.option("--as", "dimension", metavar="NAME", help="What the reward is called; default: as the judge.")
+@click.option("--replace", is_flag=True, help="Judge again, and withdraw what this judge gave under that name.")
+@click.option("--dry-run", is_flag=True, help="Say what would be judged, and leave nothing.")
+@click.option("--concurrency", default=8, show_default=True, type=click.IntRange(min=1), help="Rollouts at a time.")
+@click.option("--config", "config_file", type=FILE, help="Options of the judge, as TOML or JSON.")
+@click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="One option of the judge, over the file.")
+@log_path
+@quiet
+@as_json
+@log_level
+def judge(
+    *,
+    name: str,
+    targets: Sequence[str],
+    dimension: str | None,
+    replace: bool,
+    dry_run: bool,
+    concurrency: int,
+    config_file: Path | None,
+    sets: Sequence[str],
+    log_path: str | None,
+    quiet: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Judge rollouts that have ended: by id, by run, or all of the log.
+
+    JUDGE is a registered name, or module:name; with --help after it, its options are shown. What it gives are new
+    rewards, called as the judge unless --as says otherwise: no `primary` changes unless it is asked for, and batches
+    that were formed stay what they were. The same judge, told the same, judges a rollout once. Exit code 3 when some
+    could not be judged.
+    """
+    from agl_core.cli._logs import busy_is_said, there
+    from agl_core.judges import identity
+    from agl_core.plugins import Plugins
+    from agl_core.store import Store
+
+    plugins, path = Plugins.load(), there(log_path)
+    seat = _seat(plugins, name, dimension, config_file, sets, options)
+    with busy_is_said(path), plugins.open_log(str(path), readonly=dry_run) as log:
+        chosen = _chosen(log, targets)
+        told = _Told(of=len(chosen), quiet=quiet)
+        store = Store(log)
+        try:
+            if dry_run:
+                _foresee(store, seat, chosen, told, replace=replace)
+            else:
+                _judged(plugins, store, seat, chosen, told, concurrency=concurrency, replace=replace)
+        finally:
+            store.close()
+    head = {"judge": identity(seat.judge), "name": seat.dimension, "log": str(path)}
+    told.show(head, as_json=as_json, dry_run=dry_run)
+    sys.exit(told.exit_code)
+
+
+def _seat(
+    plugins: Any,
+    name: str,
+    dimension: str | None,
+    config_file: Path | None,
+    sets: Sequence[str],
+    options: Mapping[str, Any],
+) -> Seat:
+    from agl_core.cli._configs import configured, read_config
+    from agl_core.cli._judge_options import judge_class
+    from agl_core.trainer import seats_of
+
+    kind = judge_class(plugins, name)
+    values = configured(
+        kind, name, file=read_config(config_file) if config_file else {}, sets=sets,
+        options={option: value for option, value in options.items() if value is not None},
+    )  # fmt: skip
+    (seat,) = seats_of(plugins, {dimension or getattr(kind, "name", name): {"name": name, **values}})
+    return seat
+
+
+def _chosen(log: SqliteLog, targets: Sequence[str]) -> dict[str, Failures]:
+    """Rollout to the failure policy of its run, in the order they were enqueued."""
+    from agl_core.cli._logs import find
+    from agl_core.events import RunStarted
+    from agl_core.ids import canonical
+    from agl_core.run import Failures
+
+    ids = [find(log, "run" if target.startswith("run") else "rollout", target) for target in targets]
+    rows = log.rows(_CHOSEN, (canonical(ids).decode(),))
+    policies = {None: Failures()}
+    for run_id in {run_id for _, run_id in rows} - {None}:
+        started = log.get(run_id)
+        known = started is not None and isinstance(started.event, RunStarted)
+        policies[run_id] = Failures.of(started.event.config.failures) if known else Failures()  # type: ignore[union-attr]  # looked at in `known`
+    return {rollout_id: policies[run_id] for rollout_id, run_id in rows}
+
+
+def _judged(plugins: Any, store: Store, seat: Seat, chosen: Mapping[str, Failures], told: _Told, **how: Any) -> None:
+    from agl_core.trainer import judge_rollouts
+
+    asyncio.run(judge_rollouts(plugins, store, seat, chosen, heard=told.heard, **how))
+
+
+def _foresee(store: Store, seat: Seat, chosen: Mapping[str, Failures], told: _Told, *, replace: bool) -> None:
+    from agl_core.judges import Sat
+    from agl_core.trainer import judgeable
+
+    for rollout_id, failures in chosen.items():
+        trace, why = judgeable(store, rollout_id, failures)
+        if trace is None:
+            told.heard(rollout_id, why)
+        else:
+            is_known = not replace and bool(seat.given(store.log, trace))
+            told.heard(rollout_id, Sat(rollout_id=rollout_id, status="known" if is_known else "judged"))
+
+
+@dataclass
+class _Told:
+    """What came of each rollout, added up, and said while it goes on."""
+
+    of: int
+    quiet: bool
+    sat: list[Sat] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
+    """Rollout to why there was nothing to judge."""
+    _spoke: float = field(default_factory=time.monotonic)
+
+    def heard(self, rollout_id: str, what: Sat | str) -> None:
+        """One more."""
+        if isinstance(what, str):
+            self.left_out[rollout_id] = what
+        else:
+            self.sat.append(what)
+        now = time.monotonic()
+        if not self.quiet and now - self._spoke >= _SILENCE:
+            self._spoke = now
+            done = len(self.sat) + len(self.left_out)
+            click.echo(f"{done} of {self.of} rollouts looked at, {self.count('withheld')} without a number", err=True)
+
+    def count(self, status: str) -> int:
+        """How many came to that."""
+        return sum(one.status == status for one in self.sat)
+
+    @property
+    def exit_code(self) -> int:
+        """3 when some have no number for which there is one to be had, 1 when none has."""
+        missing = self.count("withheld") + sum(why == "open" for why in self.left_out.values())
+        if not missing:
+            return 0
+        return PARTIAL if self.count("judged") + self.count("known") else 1
+
+    def show(self, head: Mapping[str, Any], *, as_json: bool, dry_run: bool) -> None:
+        """Say how it went."""
+        from agl_core.cli._tables import facts, print_json
+        from agl_core.cli._words import number
+
+        values = [reward.value for one in self.sat for reward in one.rewards if reward.name == head["name"]]
+        mean = sum(values) / len(values) if values else None
+        codes = Counter(one.code for one in self.sat if one.status == "withheld")
+        reasons = Counter(self.left_out.values())
+        judged, known = self.count("judged"), self.count("known")
+        if as_json:
+            print_json(
+                {
+                    **head, "dry_run": dry_run, "judged": judged, "known": known, "withheld": dict(codes),
+                    "left_out": dict(reasons), "withdrawn": sum(one.withdrawn for one in self.sat), "mean": mean,
+                    "rollouts": [*self._listed()],
+                }
+            )  # fmt: skip
+            return
+        facts(
+            [
+                *head.items(),
+                ("would be judged" if dry_run else "judged", judged),
+                ("judged before", known or None),
+                ("withdrawn", sum(one.withdrawn for one in self.sat) or None),
+                ("mean", None if mean is None else number(mean)),
+                *((f"left out: {reason}", count) for reason, count in reasons.most_common()),
+                *((f"no number: {code}", count) for code, count in codes.most_common()),
+            ]
+        )
+        for code in codes:
+            first = next(one for one in self.sat if one.code == code)
+            warn(f"{first.rollout_id} [{code}]: {first.why}")
+
+    def _listed(self) -> Iterator[dict[str, Any]]:
+        for one in self.sat:
+            rewards = [
+                {
+                    "name": reward.name,
+                    "value": reward.value,
+                    "target": {"kind": reward.target.kind, "id": reward.target.id},
+                }
+                for reward in one.rewards
+            ]
+            told = {"code": one.code, "why": one.why} if one.code else {}
+            yield {"rollout_id": one.rollout_id, "status": one.status, "rewards": rewards, **told}
+        for rollout_id, why in self.left_out.items():
+            yield {"rollout_id": rollout_id, "status": "left_out", "why": why}
