@@ -46,6 +46,6 @@ def content_id(content: bytes) -> str:
     return "b2:" + digest(content)
 
 
-def task_id(task: Any) -> str:
-    """`ta-` and a hash of the task's canonical JSON: equal tasks have equal ids."""
-    return "ta-" + digest(canonical(task))[:32]
+def task_id(task: Any, copy: int = 0) -> str:
+    """`ta-` and a hash of the task's canonical JSON: equal tasks have equal ids, but for copies after the first."""
+    return "ta-" + digest(canonical(task) + (b"\0%d" % copy if copy else b""))[:32]

@@ -5,16 +5,17 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 from agl_core.errors import ReplayDiverged, RolloutFailed, TooManyFailed
 from agl_core.events import OutcomesRead
-from agl_core.ids import task_id
+from agl_core.ids import canonical, task_id
 from agl_core.log import SqliteLog
 from agl_core.run._failures import Failures
 from agl_core.run._journal import Journal, Movement
 from agl_core.store import EnqueueRolloutRequest, Outcome
 
-__all__ = ["check", "is_settled", "read_as_of", "refuse"]
+__all__ = ["check", "copies", "is_settled", "read_as_of", "refuse"]
 
 _log = logging.getLogger(__name__)
 
@@ -26,7 +27,7 @@ def check(journal: Journal, key: str, requests: Sequence[EnqueueRolloutRequest])
         "from rollouts where run_id = ? and grp = ? order by position",
         (journal.run_id, key),
     )
-    asked = [(task_id(request.input), request.repeat, request.mode) for request in requests]
+    asked = [(task_id(request.input, request.copy), request.repeat, request.mode) for request in requests]
     if rows and rows != asked:
         first = next((n for n, (a, b) in enumerate(zip(rows, asked, strict=False)) if tuple(a) != b), len(asked))
         raise ReplayDiverged(
@@ -35,6 +36,16 @@ def check(journal: Journal, key: str, requests: Sequence[EnqueueRolloutRequest])
             recorded=f"{len(rows)} rollouts, number {first}: {rows[first : first + 1]}",
             asked=f"{len(asked)} rollouts, number {first}: {asked[first : first + 1]}",
         )
+
+
+def copies(tasks: Sequence[Any]) -> list[int]:
+    """How many equal ones stand before each task: samples of one are not compared with those of another."""
+    seen: Counter[bytes] = Counter()
+    found = []
+    for key in map(canonical, tasks):
+        found.append(seen[key])
+        seen[key] += 1
+    return found
 
 
 def is_settled(journal: Journal, key: str, count: int) -> bool:

@@ -197,8 +197,9 @@ class Run:
                     group=movement.key,
                     repeat=sample,
                     key=f"{movement.key}/{n * repeat + sample}",
+                    copy=copy,
                 )
-                for n, task in enumerate(tasks)
+                for n, (task, copy) in enumerate(zip(tasks, rounds.copies(tasks), strict=True))
                 for sample in range(repeat)
             ]
             rounds.check(self._journal, movement.key, requests)

@@ -115,7 +115,7 @@ def _draft(
     event = RolloutEnqueued(
         rollout_id=rollout_id,
         input=request.input,
-        task_id=task_id(request.input),
+        task_id=task_id(request.input, request.copy),
         mode=request.mode,  # type: ignore[arg-type]  # checked at the door
         resources_id=pin[0],
         resources_version=pin[1],

@@ -164,7 +164,7 @@ def _as_recorded(request: EnqueueRolloutRequest, record: Record) -> EnqueueRollo
 
 
 def _marked(into: EnqueueRolloutRequest, request: EnqueueRolloutRequest) -> EnqueueRolloutRequest:
-    mark = {"asked": _digest(request), "task_id": task_id(request.input)}
+    mark = {"asked": _digest(request), "task_id": task_id(request.input, request.copy)}
     return replace(into, metadata={**(into.metadata or {}), _MARK: mark})
 
 

@@ -62,6 +62,8 @@ class EnqueueRolloutRequest:
     """Idempotency key: the same request with the same key is one rollout."""
     rollout_id: str | None = None
     """An id of the caller's own: the same request with the same id is one rollout."""
+    copy: int = 0
+    """How many equal tasks stand before it in what it is of: each has a task id of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
