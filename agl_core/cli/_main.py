@@ -28,6 +28,7 @@ COMMANDS = {
     "rollouts": Later("agl_core.cli._rollouts:rollouts", "Rollouts: tasks that were handed out, and what agents did."),
     "explain": Later("agl_core.cli._explain:explain", "Explain what a rollout, a call or a batch earned."),
     "export": Later("agl_core.cli._export:export", "Export: what a log holds, for other tools."),
+    "import": Later("agl_core.cli._import:import_", "Import what others wrote: trajectories, chats, traces, a store."),
     "log": Later("agl_core.cli._log:log", "The log: ask it, check it, fold it again."),
     "doctor": Later("agl_core.cli._doctor:doctor", "Say what is wrong here, and how to mend it."),
     "plugins": Later("agl_core.cli._plugins:plugins", "Plugins: which are installed, and which are broken."),

@@ -1,0 +1,64 @@
+"""The formats, and the way from a source into a log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from agl_core.errors import BadValue, ImportRefused, ImportWrongFormat
+from agl_core.importing import _atif, _jsonl, _otlp, _v03
+from agl_core.importing._guess import look
+from agl_core.importing._story import Reading
+from agl_core.importing._writing import Imported, run_of, write
+from agl_core.log import SqliteLog
+
+__all__ = ["FORMATS", "import_rows"]
+
+
+class _Read(Protocol):
+    def __call__(self, source: str, *, run_id: str) -> Reading: ...
+
+
+def _file(read: Callable[..., Reading]) -> _Read:
+    return lambda source, *, run_id: read(Path(source), run_id=run_id)
+
+
+FORMATS: Mapping[str, _Read] = {
+    "atif": _file(_atif.read),
+    "jsonl": _file(_jsonl.read),
+    "otlp": _file(_otlp.read),
+    "agl-v0.3": _v03.read,
+}
+"""Name to what reads it."""
+
+
+def import_rows(
+    log: SqliteLog,
+    format: str,
+    source: str | Path,
+    *,
+    name: str | None = None,
+    progress: Callable[[int, int | None], None] = lambda _done, _of: None,
+) -> Imported:
+    """Take a source in: each thing in it is whole in `log` afterwards, or among the reasons.
+
+    The rollouts are in a run of their own, which `name` names, or else the source: the same source of the same name is
+    the same run, and what is in it already is not written again. Raises `ImportWrongFormat` where the source looks to
+    be in another format, and `ImportRefused` where it cannot be read.
+    """
+    if format not in FORMATS:
+        raise BadValue("format", format, why=f"known are {', '.join(FORMATS)}")
+    source = str(source)
+    is_url = source.startswith(("http://", "https://"))
+    if not is_url:
+        source = str(Path(source).expanduser())
+        if not Path(source).exists():
+            raise ImportRefused(source, why="nothing is there", cure="Check the path")
+    seems = look(source)
+    if seems is not None and seems.format != format:
+        raise ImportWrongFormat(source, format=format, looks_like=seems.words, cure=seems.cure)
+    called = name or (urlsplit(source).netloc if is_url else Path(source).resolve().name)
+    reading = FORMATS[format](source, run_id=run_of(format, called))
+    return write(log, reading, format=format, name=called, progress=progress)
