@@ -17,7 +17,7 @@ from agl_core.otel import token
 from agl_core.recorder import Recorder
 from agl_core.store import AttemptedRollout, Store
 
-TRACE, SPAN = "5b8efff798038103d269b633813fc60c", "eee19b7ec3c1b174"
+TRACE, SPAN = "4c0fa1b23d5e69788796a5b4c3d2e1f0", "a1b2c3d4e5f60718"
 
 
 @pytest.fixture

@@ -81,7 +81,7 @@ def test_a_host_that_exports_keeps_exporting(told: Any, monkeypatch: pytest.Monk
 
 def test_a_host_keeps_its_trace_its_metrics_and_its_name(told: Any, monkeypatch: pytest.MonkeyPatch):
     """Ours is added where there is room, and put in the place of what an outer attempt said."""
-    monkeypatch.setenv("TRACEPARENT", "00-5b8efff798038103d269b633813fc60c-eee19b7ec3c1b174-01")
+    monkeypatch.setenv("TRACEPARENT", "00-4c0fa1b23d5e69788796a5b4c3d2e1f0-a1b2c3d4e5f60718-01")
     monkeypatch.setenv("OTEL_METRICS_EXPORTER", "prometheus")
     monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "service.name=shop, agentlightning.rollout_id=ro-0")
 

@@ -18,20 +18,20 @@ from google.protobuf import json_format
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-TRACE, SPAN, PARENT = "5B8EFFF798038103D269B633813FC60C", "EEE19B7EC3C1B174", "EEE19B7EC3C1B173"
+TRACE, SPAN, PARENT = "4C0FA1B23D5E69788796A5B4C3D2E1F0", "A1B2C3D4E5F60718", "A1B2C3D4E5F60717"
 IDS = {"rollout_id": "ro-1", "attempt_id": "at-1"}
 
 
 def request(*spans: dict[str, Any], **around: Any) -> dict[str, Any]:
-    """Spans of one program, as the specification's example has them."""
+    """Spans of one program, as OTLP nests them."""
     return {
         "resourceSpans": [
             {
-                "resource": {"attributes": [attribute("service.name", stringValue="my.service")]},
+                "resource": {"attributes": [attribute("service.name", stringValue="kitchen")]},
                 "scopeSpans": [
                     {
                         "scope": {
-                            "name": "my.library",
+                            "name": "soup.pot",
                             "version": "1.0.0",
                             "attributes": [attribute("a", boolValue=True)],
                         },
@@ -56,12 +56,12 @@ def span(**changes: Any) -> dict[str, Any]:
         "spanId": SPAN,
         "parentSpanId": PARENT,
         "traceState": "vendor=1",
-        "name": "I'm a server span",
-        "startTimeUnixNano": "1544712660000000000",
-        "endTimeUnixNano": 1544712661000000000,
+        "name": "boil the water",
+        "startTimeUnixNano": "1793000000000000000",
+        "endTimeUnixNano": 1793000001000000000,
         "kind": 2,
         "attributes": [
-            attribute("text", stringValue="some value"),
+            attribute("text", stringValue="with salt"),
             attribute("flag", boolValue=False),
             attribute("int", intValue="-42"),
             attribute("number", intValue=42),
@@ -76,7 +76,7 @@ def span(**changes: Any) -> dict[str, Any]:
             ),
             attribute("nothing"),
         ],
-        "events": [{"timeUnixNano": "1544712660500000000", "name": "e", "attributes": [attribute("n", intValue="1")]}],
+        "events": [{"timeUnixNano": "1793000000500000000", "name": "e", "attributes": [attribute("n", intValue="1")]}],
         "links": [{"traceId": TRACE, "spanId": PARENT, "attributes": [attribute("why", stringValue="retry")]}],
         "status": {"code": 2, "message": "it broke"},
         **changes,
@@ -119,11 +119,11 @@ def test_a_span_is_kept_as_it_came():
     (sent,) = json_traces(json.dumps(request(span())).encode()).items
 
     assert (sent.trace_id, sent.span_id, sent.parent_id) == (TRACE.lower(), SPAN.lower(), PARENT.lower())
-    assert (sent.name, sent.kind, sent.trace_state) == ("I'm a server span", "server", "vendor=1")
-    assert (sent.started_at, sent.ended_at) == (1544712660000000000, 1544712661000000000)
+    assert (sent.name, sent.kind, sent.trace_state) == ("boil the water", "server", "vendor=1")
+    assert (sent.started_at, sent.ended_at) == (1793000000000000000, 1793000001000000000)
     assert (sent.status, sent.status_message) == ("error", "it broke")
     assert sent.attributes == {
-        "text": "some value",
+        "text": "with salt",
         "flag": False,
         "int": -42,
         "number": 42,
@@ -136,10 +136,10 @@ def test_a_span_is_kept_as_it_came():
         "map": {"inner": [True]},
         "nothing": None,
     }
-    assert sent.events == ({"name": "e", "timestamp": 1544712660500000000, "attributes": {"n": 1}},)
+    assert sent.events == ({"name": "e", "timestamp": 1793000000500000000, "attributes": {"n": 1}},)
     assert sent.links == ({"trace_id": TRACE.lower(), "span_id": PARENT.lower(), "attributes": {"why": "retry"}},)
-    assert sent.resource == {"service.name": "my.service"}
-    assert sent.scope == {"name": "my.library", "version": "1.0.0", "attributes": {"a": True}}
+    assert sent.resource == {"service.name": "kitchen"}
+    assert sent.scope == {"name": "soup.pot", "version": "1.0.0", "attributes": {"a": True}}
 
 
 def test_ids_in_json_are_hexadecimal():
