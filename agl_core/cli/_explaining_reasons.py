@@ -24,6 +24,18 @@ DROPPED: Mapping[str, str] = {
     "raw_logprobs": "its log-probabilities are of another distribution than the one that was sampled",
     "truncated_sampling": "its sampling was cut or bent (top-p, top-k, a penalty), and a learner knows nothing of that",
     "too_long": "its row has more tokens than the batch takes",
+    "not_succeeded": "its rollout did not succeed",
+    "no_chat": "it is no chat: a completion, or an embedding",
+    "history_elsewhere": "the provider kept what was said before, and it is not in the log",
+    "below_threshold": "it earned less than the batch asks for",
+    "not_best": "another rollout of its task earned more",
+    "no_opponent": "nobody else was asked the same",
+    "same_words": "all who were asked the same said the same",
+    "tie": "no other that was asked the same earned less, or more, by enough",
+    "not_paired": "others are the pairs of this batch",
+    "other_name": "its name is not one of those that the batch is made of",
+    "in_reward": "it was made while judging",
+    "duplicate": "another one tells of the same answer",
 }
 """Why a call became no row."""
 
@@ -32,6 +44,7 @@ UNMATCHED: Mapping[str, str] = {
     "call_failed": "the call it is for failed",
     "not_policy": "it is for a call that is not the policy's: a judge's or a tool's",
     "no_call": "no call of the policy is in what it is for",
+    "call_dropped": "the call it is for became no row",
 }
 """Why a reward reached no call."""
 
@@ -42,6 +55,7 @@ BEGAN: Mapping[str, str] = {
     "branched": "that history was continued once already",
     "other_temperature": "it was sampled at another temperature",
     "other_agent": "another agent speaks",
+    "other_tools": "other tools were offered",
     "retokenised": "the same words came back as other tokens, where the model had spoken",
     "template": "the same words have other tokens around them",
     "edited_history": "what was said before was changed",

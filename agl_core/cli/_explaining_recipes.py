@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
@@ -53,9 +54,12 @@ class Made:
     adapted: Adapted[Any]
     credits: Mapping[str, Credit]
     """By call, also of calls that became no row for another reason."""
+    rewarded: Mapping[str, int]
+    """By reward, how many calls have credit of it."""
     names: tuple[str, ...]
     """Of the rewards that were asked for."""
-    rule: str
+    rule: str | None
+    """Null of an adapter that does not say what each call earned."""
     digest: str
 
     @property
@@ -155,6 +159,7 @@ def made(log: SqliteLog, plugins: Plugins, recipe: Recipe) -> Made:
         traces={trace.rollout_id: trace for trace in seen},
         adapted=batch,
         credits=earned,
+        rewarded=Counter(id_ for credit in earned.values() for id_ in {term.reward_id for term in credit.terms} if id_),
         names=names,
         rule=rule,
         digest=content_id(msgspec.json.encode(batch.rows, order="sorted")),
@@ -174,8 +179,8 @@ def _spoken(maker: Adapter[Any]) -> str:
 
 def _credits(
     maker: Adapter[Any], batch: Adapted[Any], seen: Sequence[Trace]
-) -> tuple[Mapping[str, Credit], tuple[str, ...], str]:
-    """By call; the names of the rewards they are made of; the rule that made them."""
+) -> tuple[Mapping[str, Credit], tuple[str, ...], str | None]:
+    """By call; the names of the rewards they are made of; the rule that made them, where the adapter knows one."""
     from agl_core.adapter import Credit
 
     judge = getattr(maker, "credit", None) or maker
@@ -183,9 +188,11 @@ def _credits(
     found = {row.call_id: row for row in rows if isinstance(row, Credit)}
     asked = getattr(judge, "reward", None)
     names = tuple(asked) if isinstance(asked, Mapping) else (asked if isinstance(asked, str) else "primary",)
-    if found or not (judge is maker and (batch.rows or hasattr(maker, "credit"))):
+    if found or judge is not maker or hasattr(maker, "rule"):
         return found, names, getattr(judge, "rule", judge.name)
-    # An adapter without a rule: every call of a rollout has its final reward.
+    if not hasattr(maker, "credit"):
+        return {}, names, None if batch.rows else maker.name
+    # It could be told a rule, and was not: every call of a rollout has its final reward.
     return {credit.call_id: credit for trace in seen for credit in _final(trace, names[0])}, names, "final"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ from agl_core.cli._explaining_reasons import UNMATCHED
 if TYPE_CHECKING:
     from agl_core.adapter import Trace
     from agl_core.cli._explaining_recipes import Made
-    from agl_core.events import RewardGiven, RewardWithdrawn
+    from agl_core.events import RewardGiven, RewardWithdrawn, RewardWithheld
     from agl_core.log import SqliteLog
     from agl_core.record import Record
 
@@ -19,26 +19,43 @@ __all__ = ["reward_facts"]
 
 
 def reward_facts(log: SqliteLog, made: Made, rollout_id: str) -> list[dict[str, Any]]:
-    """In the order they were given; those that came after the batch, too."""
-    from agl_core.events import AttemptExpired, RewardGiven, RewardWithdrawn
+    """In the order they were given, or withheld; those that came after the batch, too."""
+    from agl_core.events import AttemptExpired, RewardGiven, RewardWithdrawn, RewardWithheld
 
-    given: list[tuple[Record, RewardGiven]] = []
+    given: list[tuple[Record, RewardGiven | RewardWithheld]] = []
     withdrawn: dict[str, tuple[int, RewardWithdrawn]] = {}
     fences: dict[str, int] = {}
-    kinds = [RewardGiven.type, RewardWithdrawn.type, AttemptExpired.type]
+    kinds = [cls.type for cls in (RewardGiven, RewardWithheld, RewardWithdrawn, AttemptExpired)]
     for record in log.read(stream=f"rollout/{rollout_id}", types=kinds):
         match record.event:
-            case RewardGiven() as event:
+            case RewardGiven() | RewardWithheld() as event:
                 given.append((record, event))
             case RewardWithdrawn() as event:
                 withdrawn.setdefault(event.reward, (record.position, event))
             case AttemptExpired() as event:
                 fences.setdefault(event.attempt_id, record.position)
-    calls: Counter[str] = Counter()
-    for credit in made.credits.values():
-        calls.update({term.reward_id for term in credit.terms if term.reward_id is not None})
-    facts = _Facts(made, made.traces[rollout_id], withdrawn, fences, calls)
-    return [facts.of(record, event) for record, event in given]
+    missed = {one.reward_id: one.reason for one in made.adapted.unmatched if one.rollout_id == rollout_id}
+    facts = _Facts(made, made.traces[rollout_id], withdrawn, fences, missed)
+    return [
+        facts.of(record, event) if isinstance(event, RewardGiven) else _withheld(record, event)
+        for record, event in given
+    ]
+
+
+def _withheld(record: Record, event: RewardWithheld) -> dict[str, Any]:
+    """A judge who gave no number."""
+    return {
+        "reward_id": record.id,
+        "position": record.position,
+        "name": event.name,
+        "value": None,
+        "judge": event.judge,
+        "target": {"kind": "rollout", "id": event.rollout_id},
+        "counts": False,
+        "standing": "withheld",
+        "why": f"{event.judge} gave no number: {event.code}: {event.why}",
+        "calls": 0,
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +66,8 @@ class _Facts:
     """By reward."""
     fences: dict[str, int]
     """By attempt, where its lease was lost."""
-    calls: Counter[str]
-    """By reward, how many calls have credit of it."""
+    missed: Mapping[str | None, str]
+    """By reward, why it reached no call."""
 
     def of(self, record: Record, event: RewardGiven) -> dict[str, Any]:
         """What it says, and where it stands."""
@@ -65,13 +82,13 @@ class _Facts:
             "counts": standing == "counts",
             "standing": standing,
             "why": why,
-            "calls": self.calls[record.id],
+            "calls": self.made.rewarded.get(record.id, 0),
         }
 
     def _standing(self, record: Record, event: RewardGiven) -> tuple[str, str | None]:
         as_of = self.made.recipe.as_of
         gone = self.withdrawn.get(record.id)
-        if record.id in self.calls:
+        if record.id in self.made.rewarded:
             later = f"withdrawn since, at position {gone[0]}: {gone[1].why}" if gone else None
             return "counts", later
         if record.position > as_of:
@@ -91,11 +108,13 @@ class _Facts:
         names = self.made.names
         if event.name not in names and not (event.name == "primary" and _called(event) in names):
             return "other_name", f"the batch asks for {' and '.join(names)}"
-        missed = {one.reward_id: one.reason for one in self.made.adapted.unmatched}
-        if record.id in missed:
-            return missed[record.id], UNMATCHED.get(missed[record.id], missed[record.id])
+        if record.id in self.missed:
+            reason = self.missed[record.id]
+            return reason, UNMATCHED.get(reason, reason)
+        if self.made.rule is None:
+            return "counts", "its adapter does not say for which calls"
         same = [one for one in self.trace.rewards if (one.given.name, one.given.target) == (event.name, event.target)]
-        if same and same[-1].id != record.id and same[-1].id in self.calls:
+        if same and same[-1].id != record.id and same[-1].id in self.made.rewarded:
             return "superseded", f"a later one for the same counts: {same[-1].id}"
         return "not_used", f"no call has credit of it by rule {self.made.rule}"
 

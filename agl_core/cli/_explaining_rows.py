@@ -8,6 +8,7 @@ from dataclasses import asdict
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from agl_core.cli._explaining_calls import beside
 from agl_core.cli._explaining_reasons import BEGAN, in_words
 from agl_core.cli._explaining_rewards import reward_facts
 
@@ -44,6 +45,10 @@ def explained(log: SqliteLog, made: Made, *, rollouts: Collection[str], call_id:
                 **_rollout(trace, call_id),
                 "rows": [_row(made, number, row, call_id) for number, row in rows[id_] if _is_of(call_id, _calls(row))],
                 "dropped": [_dropped(made, one) for one in dropped[id_] if _is_of(call_id, [one.call_id])],
+                "kept": [
+                    _kept(made, one) for one in _unnamed(trace, rows[id_], dropped[id_]) if _is_of(call_id, [one])
+                ],
+                "beside": [one for one in beside(log, made, trace) if _is_of(call_id, one["calls"])],
                 "rewards": reward_facts(log, made, id_),
             }
             for id_, trace in made.traces.items()
@@ -64,6 +69,18 @@ def batch(recipe: Recipe) -> dict[str, Any]:
         "select": recipe.select,
         "failures": recipe.failures,
     }
+
+
+def _unnamed(trace: Trace, rows: Sequence[tuple[int, Any]], dropped: Sequence[Dropped]) -> Iterator[str]:
+    """Calls that are in rows, of which no row says so."""
+    told = {id_ for _, row in rows for id_ in _calls(row)} | {one.call_id for one in dropped}
+    for call in trace.calls:
+        if call.role == "policy" and call.call_id not in told:
+            yield call.call_id
+
+
+def _kept(made: Made, call_id: str) -> dict[str, Any]:
+    return {"call_id": call_id, **_credit(made.credits.get(call_id))}
 
 
 def _is_of(call_id: str | None, calls: Collection[str]) -> bool:

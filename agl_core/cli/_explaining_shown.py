@@ -42,20 +42,26 @@ def _show_rollout(rollout: Mapping[str, Any]) -> None:
         _show_row(row)
         for call in row["calls"]:
             before = _show_call(call, rollout["agents"].get(call["call_id"]), before)
+    if rollout["kept"]:
+        click.echo(f"\n  {_bold('rows')} that do not say which calls they are made of")
+    for call in rollout["kept"]:
+        before = _show_call(call, rollout["agents"].get(call["call_id"]), before)
     for dropped in rollout["dropped"]:
         means = f": {dropped['means']}" if dropped["means"] else ""
         click.echo(f"\n  {_bold('no row')} of call {dropped['call_id']}, {dropped['reason']}{means}")
         if dropped["credit"] is not None:
             click.echo(f"    it would have earned {dropped['credit']!r}")
+    for others in rollout["beside"]:
+        click.echo(f"\n  {_bold('not looked at')}: {_counted(len(others['calls']), 'call')}, {others['why']}")
     if rollout["rewards"]:
         click.echo(f"\n  {_bold('rewards')}")
         print_table(
             ("  reward", "name", "value", "judge", "of", "counts", "why"),
             [
                 (
-                    f"  {one['reward_id']}", one["name"], repr(one["value"]), one["judge"],
+                    f"  {one['reward_id']}", one["name"], _whole(one["value"]), one["judge"],
                     f"{one['target']['kind']} {one['target']['id']}",
-                    f"for {_counted(one['calls'], 'call')}" if one["counts"] else f"no: {one['standing']}", one["why"],
+                    _standing(one), one["why"],
                 )
                 for one in rollout["rewards"]
             ],
@@ -97,6 +103,17 @@ def _show_term(term: Mapping[str, Any]) -> None:
     of = f"reward {term['reward_id']} of {term['rollout_id']}" if term["reward_id"] else f"of {term['rollout_id']}"
     named = "" if term["name"] == "primary" else f", {term['name']}"
     click.echo(f"        {term['weight']!r} * {term['value']!r}  {term['why']}; {of} by {term['judge']}{named}")
+
+
+def _standing(one: Mapping[str, Any]) -> str:
+    if not one["counts"]:
+        return f"no: {one['standing']}"
+    return f"for {_counted(one['calls'], 'call')}" if one["calls"] else "yes"
+
+
+def _whole(value: float | None) -> str | None:
+    """Not as a table cuts it."""
+    return None if value is None else repr(value)
 
 
 def _policy(told: Mapping[str, Any]) -> str:
