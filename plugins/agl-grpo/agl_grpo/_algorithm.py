@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from statistics import fmean
@@ -10,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from agl_core.errors import MissingExtra, NoTrainingData, TokenIdsMissing
 from agl_grpo._config import GrpoConfig
-from agl_grpo._groups import advantages, groups, hands, rewarded, spread
+from agl_grpo._groups import groups, hands, rewarded, spread
+from agl_grpo._health import health
 
 if TYPE_CHECKING:
     from agl_core.adapter import Adapted
@@ -36,7 +36,16 @@ class Grpo:
         -1/N sum_i 1/|o_i| sum_t  min(rho_t A_i, clip(rho_t, 1 - eps, 1 + eps) A_i) - beta KL_t(pi_theta, pi_ref)
 
     where pi_old are the log-probabilities recorded when the tokens were sampled, pi_ref is the first checkpoint and KL
-    the k3 estimator. Rollouts that failed for a reason outside the policy are in no sum and no mean.
+    the k3 estimator. Rollouts that failed for a reason outside the policy are in no sum and no mean, and N counts those
+    that are: all members of groups of two or more, with rows or without.
+
+    A_i is what the rule `group_relative` of the adapter `rewards` says that each call of rollout i earned. Another
+    `credit` puts its own number in that place: with A_c for what call c earned,
+
+        -1/N sum_i 1/|o_i| sum_c sum_{t in c}  min(rho_t A_c, clip(rho_t, 1 - eps, 1 + eps) A_c) - ...
+
+    with the same N and |o_i|. Nothing is subtracted from such a credit: where the rule has no baseline, neither has the
+    loss (`discounted` and `per_call` are REINFORCE with clipped ratios).
     """
 
     name = "grpo"
@@ -54,22 +63,24 @@ class Grpo:
         sampling = {"temperature": config.temperature, "max_tokens": config.max_tokens}
         first = theta = run.policy(config.policy)
         learner = _learner(config, run)
+        version = 0  # of the weights it starts with
+        run.adapter("triplets", **self._rows_of(version))  # a mistake in `credit` costs no rollout
 
         drawn = hands(run.train, config.tasks_per_step, run.rng("tasks"))
         for step in range(1, config.steps + 1):
             outcomes = await run.rollouts(next(drawn), repeat=config.group_size, label="train", sampling=sampling)
-            batch = run.adapt(outcomes, "triplets", agent=config.agent)
+            batch = run.adapt(outcomes, "triplets", **self._rows_of(version))
             _insist_on_ids(batch, config.policy)
             grouped = groups(outcomes)
-            advantage = advantages(grouped, normalise_std=config.normalise_std)
-            rows = [row for row in batch.rows if self._teaches(advantage.get(row.rollout_id))]
-            metrics = spread(grouped) | _dropped(batch)
+            counted = [rollout for group in grouped for rollout in group]
+            rows = [row for row in batch.rows if self._teaches(row)]
+            metrics = spread(grouped) | health(batch)
 
             if rows:
                 keep = step % config.checkpoint_every == 0 or step == config.steps
-                updated = await run.update("update", learner.update, theta, rows, advantage, step, keep=keep)
+                updated = await run.update("update", learner.update, theta, rows, counted, step, keep=keep)
                 theta = updated.checkpoint
-                await run.serve(theta, policy=config.policy)
+                version = await run.serve(theta, policy=config.policy)
                 metrics |= updated.result
 
             if run.val and config.eval_every and step % config.eval_every == 0:
@@ -79,9 +90,12 @@ class Grpo:
 
         await run.examine(before=first, after=theta, policy=config.policy, sampling=sampling)
 
-    def _teaches(self, advantage: float | None) -> bool:
-        # Without a divergence to weigh, the loss of a rollout as good as its group's mean is 0, and so is its gradient.
-        return bool(advantage) or (advantage is not None and self.config.kl > 0)
+    def _rows_of(self, version: int) -> dict[str, Any]:
+        return {"agent": self.config.agent, "credit": self.config.crediting, "current_version": version}
+
+    def _teaches(self, row: Row) -> bool:
+        # Without a divergence to weigh, the loss of calls that earned nothing is 0, and so is its gradient.
+        return any(row.credits) or self.config.kl > 0
 
 
 def _validation(outcomes: Sequence[Outcome]) -> dict[str, float]:
@@ -93,11 +107,6 @@ def _insist_on_ids(batch: Adapted[Row], policy: str) -> None:
     """A model that never says what it sampled will not do so at the next step."""
     if not batch.rows and {dropped.reason for dropped in batch.dropped} == {"no_token_ids"}:
         raise TokenIdsMissing(policy)
-
-
-def _dropped(batch: Adapted[Row]) -> dict[str, float]:
-    counts = Counter(dropped.reason for dropped in batch.dropped)
-    return {f"dropped/{reason}": count for reason, count in sorted(counts.items())}
 
 
 def _learner(config: GrpoConfig, run: Run) -> Learner:

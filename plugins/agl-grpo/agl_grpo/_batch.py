@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Protocol
 
@@ -20,6 +20,8 @@ class Row(Protocol):
     prompt_length: int
     mask: Sequence[int]
     logprobs: Sequence[float]
+    sampled: Sequence[int]
+    credits: Sequence[float]
     temperature: float
     rollout_tokens: int
 
@@ -37,7 +39,7 @@ class Batch:
     old: Tensor
     """N: its log-probability when it was."""
     advantage: Tensor
-    """N: of its rollout."""
+    """N: the credit of its call."""
     weight: Tensor
     """N: 1 / (sampled tokens of its rollout x rollouts that share the optimiser step)."""
     temperature: Tensor
@@ -48,16 +50,14 @@ class Batch:
         return Batch(*(getattr(self, field.name).to(device) for field in fields(self)))
 
 
-def batches(
-    rows: Sequence[Row], advantages: Mapping[str, float], *, tokens_per_pass: int, sampled_per_pass: int
-) -> Iterator[Batch]:
+def batches(rows: Sequence[Row], rollouts: int, *, tokens_per_pass: int, sampled_per_pass: int) -> Iterator[Batch]:
     """All of `rows`, shortest first.
 
-    Their weighted losses add up to the mean loss over the rollouts of `advantages`, however these are cut
-    into rows, and the rows into batches.
+    Their weighted losses add up to the mean loss over that many rollouts, however these are cut into rows, and the rows
+    into batches.
     """
     for some in _passes(sorted(rows, key=_length), tokens_per_pass, sampled_per_pass):
-        yield _batch(some, advantages)
+        yield _batch(some, rollouts)
 
 
 def _length(row: Row) -> int:
@@ -77,12 +77,13 @@ def _passes(rows: Sequence[Row], tokens: int, sampled: int) -> Iterator[list[Row
         yield some
 
 
-def _batch(rows: Sequence[Row], advantages: Mapping[str, float]) -> Batch:
+def _batch(rows: Sequence[Row], rollouts: int) -> Batch:
     width = max(map(_length, rows))
     tokens: list[list[int]] = []
     at: list[int] = []
     sampled: list[int] = []
     old: list[float] = []
+    calls: list[int] = []
     counts: list[int] = []
     for index, row in enumerate(rows):
         ids = row.token_ids
@@ -91,18 +92,20 @@ def _batch(rows: Sequence[Row], advantages: Mapping[str, float]) -> Batch:
         at += [index * width + place - 1 for place in said]
         sampled += [ids[place] for place in said]
         old += row.logprobs
+        calls += row.sampled
         counts.append(len(said))
     repeats = torch.tensor(counts)
 
-    def of_rollout(values: list[float]) -> Tensor:
+    def of_row(values: list[float]) -> Tensor:
         return torch.tensor(values).repeat_interleave(repeats)
 
+    earned = torch.tensor([credit for row in rows for credit in row.credits])
     return Batch(
         tokens=torch.tensor(tokens),
         at=torch.tensor(at),
         sampled=torch.tensor(sampled),
         old=torch.tensor(old),
-        advantage=of_rollout([advantages[row.rollout_id] for row in rows]),
-        weight=of_rollout([1 / (row.rollout_tokens * len(advantages)) for row in rows]),
-        temperature=of_rollout([row.temperature for row in rows]),
+        advantage=earned.repeat_interleave(torch.tensor(calls)),
+        weight=of_row([1 / (row.rollout_tokens * rollouts) for row in rows]),
+        temperature=of_row([row.temperature for row in rows]),
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from agl_core.errors import BadValue
 
@@ -45,6 +47,9 @@ class GrpoConfig:
     """Epsilon: how far from 1 the ratio of new to old probability still pays."""
     kl: float = 0.0
     """Beta, weight of the divergence from the first checkpoint; 0 keeps no reference. The paper has 0.04."""
+    credit: str | Mapping[str, Any] = "group_relative"
+    """What a call earns, and each token of it: a rule of the adapter `rewards`, or its options, such as
+    {"rule": "discounted", "gamma": 0.9}; with a `name` among them, those of another credit adapter."""
     normalise_std: bool = True
     """Divide advantages by the standard deviation of their group; without it, hard and easy tasks weigh less."""
     epochs: int = 1
@@ -79,6 +84,15 @@ class GrpoConfig:
             raise BadValue("learning_rate_decay", self.learning_rate_decay, why="it is a share: from 0 to 1")
         if not 0 <= self.beta2 < 1:
             raise BadValue("beta2", self.beta2, why="it must be from 0 to below 1")
+
+    @property
+    def crediting(self) -> dict[str, Any]:
+        """Name and options of the adapter that assigns credit."""
+        given = {"rule": self.credit} if isinstance(self.credit, str) else dict(self.credit)
+        if given.get("name", "rewards") != "rewards":
+            return given
+        told = {"name": "rewards", "rule": "group_relative", **given}
+        return {"normalise_std": self.normalise_std, **told} if told["rule"] == "group_relative" else told
 
     def learning_rate_at(self, step: int) -> float:
         """Of a step, the first being 1."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from tokenizers import Tokenizer as Codec
 
@@ -34,11 +35,7 @@ class Tokenizer:
 
 
 def _answers(row: Row) -> Iterator[Sequence[int]]:
-    """The stretches that the policy sampled."""
-    start = None
-    for place, sampled in enumerate((*row.mask, 0)):
-        if sampled and start is None:
-            start = place
-        elif not sampled and start is not None:
-            yield row.token_ids[row.prompt_length + start : row.prompt_length + place]
-            start = None
+    """What each call sampled."""
+    places = iter([place for place, bit in enumerate(row.mask, start=row.prompt_length) if bit])
+    for count in row.sampled:
+        yield [row.token_ids[place] for place in islice(places, count)]

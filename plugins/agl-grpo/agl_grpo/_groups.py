@@ -1,21 +1,19 @@
-"""Groups: the attempts at one task of one round, and what each is worth beside the others."""
+"""Groups: the attempts at one task of one round, and which tasks come when."""
 
 from __future__ import annotations
 
 import random
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from statistics import fmean, quantiles, stdev
+from statistics import fmean, quantiles
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from agl_core.store import Outcome
 
-__all__ = ["advantages", "groups", "hands", "rewarded", "spread"]
+__all__ = ["groups", "hands", "rewarded", "spread"]
 
 Item = TypeVar("Item")
-
-_EPSILON = 1e-6  # rewards that differ by rounding alone would have advantages of order one
 
 
 def groups(outcomes: Sequence[Outcome]) -> list[dict[str, float]]:
@@ -31,16 +29,6 @@ def rewarded(outcomes: Sequence[Outcome]) -> Iterator[tuple[str, str, float]]:
     for outcome in outcomes:
         if outcome.reward is not None and outcome.mask is None:
             yield outcome.task_id, outcome.rollout_id, outcome.reward
-
-
-def advantages(grouped: Sequence[Mapping[str, float]], *, normalise_std: bool) -> dict[str, float]:
-    """A_i = (r_i - mean(r)) / std(r) for each rollout; 0 in a group that agrees (2402.03300, 4.1.2)."""
-    found = {}
-    for group in grouped:
-        mean = fmean(group.values())
-        scale = stdev(group.values()) + _EPSILON if normalise_std else 1.0
-        found.update({rollout: (reward - mean) / scale for rollout, reward in group.items()})
-    return found
 
 
 def spread(grouped: Sequence[Mapping[str, float]]) -> dict[str, float]:

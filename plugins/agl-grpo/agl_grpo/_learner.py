@@ -6,7 +6,7 @@ import hashlib
 import random
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -43,12 +43,12 @@ class Learner:
         self._memory: tuple[str, Student] | None = None
 
     def update(
-        self, checkpoint: Checkpoint, out: Path, rows: Sequence[Row], advantages: Mapping[str, float], step: int
+        self, checkpoint: Checkpoint, out: Path, rows: Sequence[Row], rollouts: Sequence[str], step: int
     ) -> dict[str, float]:
         """Write to `out` the policy that follows `checkpoint` after learning from `rows`; the metrics of doing so.
 
-        `advantages` has every rollout of the round that counts, those without rows too: their number divides the loss.
-        The same files and arguments give the same bytes, on one machine with one number of threads.
+        `rollouts` are all of the round that count, those without rows too: their number divides the loss. The same
+        files and arguments give the same bytes, on one machine with one number of threads.
         """
         started = time.perf_counter()
         student, self._memory = self._recall(checkpoint), None  # none, until all of the step is done
@@ -58,13 +58,13 @@ class Learner:
         with _threads(1 if self._deterministic else torch.get_num_threads()):
             for epoch in range(self._config.epochs):
                 dice = random.Random(f"{self._seed}/{step}/{epoch}")
-                for some, counted in self._minibatches(rows, advantages, dice):
+                for some, counted in self._minibatches(rows, rollouts, dice):
                     self._improve(student, some, counted, sums)
         save(
             student,
             out,
             source=checkpoint.folder,
-            state={"parent": checkpoint.digest, "rows": _digest(rows, advantages), "step": step},
+            state={"parent": checkpoint.digest, "rows": _digest(rows, rollouts), "step": step},
         )
         self._memory = (out / STATE).read_text(), student
         metrics = _metrics(sums, rows=len(rows), seconds=time.perf_counter() - started)
@@ -78,24 +78,24 @@ class Learner:
         return load(checkpoint, self._config, device=self._device, seed=self._seed)
 
     def _minibatches(
-        self, rows: Sequence[Row], advantages: Mapping[str, float], dice: random.Random
-    ) -> Iterator[tuple[list[Row], dict[str, float]]]:
-        """What each optimiser step sees: some rollouts with their advantages, and all of their rows."""
-        rollouts = list(advantages)
+        self, rows: Sequence[Row], rollouts: Sequence[str], dice: random.Random
+    ) -> Iterator[tuple[list[Row], int]]:
+        """What each optimiser step sees: all rows of some rollouts, and how many these are."""
+        rollouts = list(rollouts)
         size = self._config.minibatch or len(rollouts)
         if size < len(rollouts):
             dice.shuffle(rollouts)
         for first in range(0, len(rollouts), size):
-            some = {rollout: advantages[rollout] for rollout in rollouts[first : first + size]}
+            some = set(rollouts[first : first + size])
             if theirs := [row for row in rows if row.rollout_id in some]:
-                yield theirs, some
+                yield theirs, len(some)
 
-    def _improve(self, student: Student, rows: Sequence[Row], advantages: Mapping[str, float], sums: Sums) -> None:
-        """One optimiser step on the mean loss over the rollouts of `advantages`."""
+    def _improve(self, student: Student, rows: Sequence[Row], rollouts: int, sums: Sums) -> None:
+        """One optimiser step on the mean loss over so many rollouts."""
         student.optimizer.zero_grad()
         for batch in batches(
             rows,
-            advantages,
+            rollouts,
             tokens_per_pass=self._config.tokens_per_pass,
             sampled_per_pass=max(1, _LOGITS_PER_PASS // student.model.config.vocab_size),
         ):
@@ -145,9 +145,9 @@ def _metrics(sums: Sums, *, rows: int, seconds: float) -> dict[str, float]:
     return metrics
 
 
-def _digest(rows: Sequence[Row], advantages: Mapping[str, float]) -> str:
-    facts = [(row.rollout_id, row.token_ids, row.mask, row.logprobs) for row in rows], sorted(advantages.items())
-    return hashlib.blake2b(repr(facts).encode(), digest_size=16).hexdigest()
+def _digest(rows: Sequence[Row], rollouts: Sequence[str]) -> str:
+    facts = [(row.rollout_id, row.token_ids, row.mask, row.logprobs, row.sampled, row.credits) for row in rows]
+    return hashlib.blake2b(repr((facts, sorted(rollouts))).encode(), digest_size=16).hexdigest()
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib.util import find_spec
+from itertools import groupby
 
 import pytest
 
@@ -21,23 +22,32 @@ class Row:
     prompt_length: int
     mask: tuple
     logprobs: tuple
+    sampled: tuple
+    credits: tuple
+    began: str = "start"
+    staleness: tuple = (0,)
     temperature: float = 1.0
     rollout_tokens: int
 
 
 @pytest.fixture(scope="session")
 def make_row():
-    """A row whose `said` tokens follow the prompt; those in brackets were put there by the agent."""
+    """A row whose `said` tokens follow the prompt; those in brackets were put there by the agent, between calls."""
 
-    def make(rollout_id, prompt, *said, logprobs=None, rollout_tokens=None, temperature=1.0):
+    def make(rollout_id, prompt, *said, earned=1.0, logprobs=None, rollout_tokens=None, temperature=1.0):
         tokens = [(*token, 0) if isinstance(token, list) else (token, 1) for token in said]
         count = sum(bit for _, bit in tokens)
+        calls = tuple(len(list(of)) for bit, of in groupby(bit for _, bit in tokens) if bit)
+        credit = earned if isinstance(earned, tuple) else (earned,) * len(calls)
         return Row(
             rollout_id=rollout_id,
             token_ids=(*prompt, *(token for token, _ in tokens)),
             prompt_length=len(prompt),
             mask=tuple(bit for _, bit in tokens),
             logprobs=(-2.0,) * count if logprobs is None else tuple(logprobs),
+            sampled=calls,
+            credits=credit,
+            staleness=(0,) * len(calls),
             temperature=temperature,
             rollout_tokens=rollout_tokens or count,
         )

@@ -8,12 +8,13 @@ import math
 import random
 import sys
 from dataclasses import replace
+from statistics import fmean
 
 import pytest
 from agl_grpo import Grpo, GrpoConfig, agl_register_algorithms
 
 from agl_core.adapter import Adapted, Dropped
-from agl_core.errors import BadValue, MissingExtra, NoTrainingData, TokenIdsMissing
+from agl_core.errors import BadValue, MissingExtra, NoTrainingData, TokenIdsMissing, UnknownName
 from agl_core.run import Updated, describe
 from agl_core.store import Outcome
 
@@ -57,17 +58,24 @@ class ScriptedRun:
             for sample in range(repeat)
         ]
 
+    def adapter(self, name, **options):
+        """Noted; there is none of another name."""
+        if options["credit"]["name"] != "rewards":
+            raise UnknownName("adapter", options["credit"]["name"], known=["rewards"])
+        self.movements.append((name, options))
+
     def adapt(self, outcomes, adapter, **options):
-        """A row for each, and one lost call."""
+        """A row for each, which earned what it is above the mean, and one lost call."""
         self.movements.append((adapter, options))
-        rows = [self._make_row(outcome.rollout_id, (2, 3), 4, 5) for outcome in outcomes]
+        mean = fmean(outcome.reward for outcome in outcomes)
+        rows = [self._make_row(outcome.rollout_id, (2, 3), 4, 5, earned=outcome.reward - mean) for outcome in outcomes]
         lost = [Dropped(call_id="ca-1", rollout_id="ro-1", reason="call_failed")]
         return Adapted(rows=rows, dropped=lost, kept=len(rows))
 
     async def update(self, label, fn, checkpoint, *args, keep=True):
         """Really carried out, in a thread, as the durable run does."""
-        rows, advantages, step = args
-        self.movements.append((label, len(rows), len(advantages), step, keep))
+        rows, rollouts, step = args
+        self.movements.append((label, len(rows), len(rollouts), step, keep))
         out = self._folder / str(step)
         out.mkdir()
         result = await asyncio.to_thread(fn, checkpoint, out, *args)
@@ -76,7 +84,7 @@ class ScriptedRun:
     async def serve(self, checkpoint, *, policy="policy"):
         """Noted."""
         self.movements.append(("serve", checkpoint.folder.name, policy))
-        return len(self.movements)
+        return int(checkpoint.folder.name)
 
     def log(self, *, step, **metrics):
         """Refused when a number is none, as in the log."""
@@ -101,9 +109,11 @@ def test_a_round_is_rollouts_rows_an_update_and_new_weights(scripted, first):
     asyncio.run(Grpo(SMALL).run(run))
 
     sampling = {"temperature": 1.0, "max_tokens": 256}
-    expected = []
+    credit = {"name": "rewards", "rule": "group_relative", "normalise_std": True}
+    options = [{"agent": None, "credit": credit, "current_version": version} for version in range(4)]
+    expected = [("triplets", options[0])]
     for step in (1, 2, 3, 4):
-        expected += [("train", 2, 2, "train", sampling), ("triplets", {"agent": None})]
+        expected += [("train", 2, 2, "train", sampling), ("triplets", options[step - 1])]
         expected += [("update", 4, 4, step, step in {3, 4}), ("serve", str(step), "policy")]
         expected += [("val", 1, 1, "val", sampling)] if step in {2, 4} else []
     assert run.movements == [*expected, ("examine", first.digest, "4", sampling)]
@@ -119,7 +129,8 @@ def test_every_step_says_how_it_went(scripted):
     assert run.logged[0][1].keys() == {
         "reward/mean", "reward/p10", "reward/p90", "reward/n", "group/size", "group/zero_variance",
         "policy/entropy", "policy/kl", "policy/clip_fraction", "policy/grad_norm",
-        "train/tokens_per_second", "train/rows", "train/drift", "dropped/call_failed",
+        "train/tokens_per_second", "train/rows", "train/drift", "calls/kept", "calls/dropped", "dropped/call_failed",
+        "calls/merged", "staleness/mean", "staleness/max",
     }  # fmt: skip
     assert run.logged[0][1]["reward/mean"] == 0.5
     assert run.logged[1][1]["val/reward"] == 0.0
@@ -146,6 +157,51 @@ def test_with_a_divergence_to_weigh_a_round_that_agrees_is_learned_from(scripted
     assert [movement[1] for movement in run.movements if movement[0] == "update"] == [4]
 
 
+@pytest.mark.parametrize(
+    ("options", "credit"),
+    [
+        ({}, {"name": "rewards", "rule": "group_relative", "normalise_std": True}),
+        ({"normalise_std": False}, {"name": "rewards", "rule": "group_relative", "normalise_std": False}),
+        ({"credit": "per_call"}, {"name": "rewards", "rule": "per_call"}),
+        ({"credit": {"rule": "discounted", "gamma": 0.9}}, {"name": "rewards", "rule": "discounted", "gamma": 0.9}),
+        (
+            {"credit": {"of": "per_agent"}},
+            {"name": "rewards", "rule": "group_relative", "normalise_std": True, "of": "per_agent"},
+        ),
+        ({"credit": {"name": "mine", "rule": "group_relative"}}, {"name": "mine", "rule": "group_relative"}),
+    ],
+    ids=["default", "not divided", "rule", "options", "no rule", "another adapter"],
+)
+def test_credit_is_a_rule_or_its_options(options, credit):
+    """Only the group's rule is told whether to divide; what another adapter is told is its own."""
+    assert GrpoConfig(**options).crediting == credit
+
+
+def test_a_credit_that_nobody_brings_costs_no_rollout(scripted):
+    """The code of an unknown name, which says what to install."""
+    run = scripted()
+
+    with pytest.raises(UnknownName, match="mine"):
+        asyncio.run(Grpo(SMALL, credit={"name": "mine"}).run(run))
+
+    assert run.movements == []
+
+
+def test_a_rollout_that_its_run_masks_is_in_no_group(scripted, monkeypatch):
+    """And in no sum: N counts what is left."""
+    run = scripted()
+    rollouts = run.rollouts
+
+    async def unlucky(tasks, **options):
+        first, *others = await rollouts(tasks, **options)
+        return [replace(first, treated="mask"), *others]
+
+    monkeypatch.setattr(run, "rollouts", unlucky)
+    asyncio.run(Grpo(SMALL, steps=1).run(run))
+
+    assert [movement[2] for movement in run.movements if movement[0] == "update"] == [2]
+
+
 def test_no_validation_split_is_fine(scripted):
     """There is then nothing to evaluate on."""
     run = scripted(val=())
@@ -170,7 +226,7 @@ def test_a_model_without_token_ids_is_an_error_at_the_first_step(scripted, monke
     with pytest.raises(TokenIdsMissing, match="return_token_ids"):
         asyncio.run(Grpo(SMALL).run(run))
 
-    assert [movement[0] for movement in run.movements] == ["train"]
+    assert [movement[0] for movement in run.movements] == ["triplets", "train"]
 
 
 def test_a_missing_torch_names_the_install_line(scripted, monkeypatch):

@@ -10,7 +10,7 @@ import agl_core as agl
 from agl_core.testing import AlgorithmContract
 
 pytestmark = pytest.mark.slow
-for framework in ("torch", "transformers", "tokenizers", "agl_transformers", "agl_triplets"):
+for framework in ("torch", "transformers", "tokenizers", "agl_transformers", "agl_triplets", "agl_rewards"):
     if find_spec(framework) is None:
         pytest.skip(f"{framework} is not installed", allow_module_level=True)
 
@@ -93,7 +93,7 @@ class TestGrpo(AlgorithmContract):
     @pytest.fixture
     def options(self, folder, monkeypatch):
         """The engine that serves it; the same tokens come of the same seed."""
-        monkeypatch.setenv("AGL_LOAD_PLUGINS", "transformers,triplets")
+        monkeypatch.setenv("AGL_LOAD_PLUGINS", "transformers,triplets,rewards")
         return {"models": {"policy": f"transformers:{folder}?threads=1"}, "deterministic": True}
 
     def test_the_run_that_is_killed_trains(self, lives):

@@ -7,7 +7,7 @@ from collections import Counter
 from itertools import islice
 
 import pytest
-from agl_grpo._groups import advantages, groups, hands, spread
+from agl_grpo._groups import groups, hands, spread
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,24 +25,6 @@ def outcome(rollout_id, task_id, reward, *, status="succeeded", exit_status="com
         exit_status=exit_status,
         reward=reward,
     )
-
-
-def test_an_advantage_is_the_distance_from_the_groups_mean_in_standard_deviations():
-    """By hand: of 0, 0, 1 the mean is 1/3 and the standard deviation 1/sqrt(3)."""
-    group = {"a": 0.0, "b": 0.0, "c": 1.0}
-
-    scaled, plain = (advantages([group], normalise_std=normalise_std) for normalise_std in (True, False))
-
-    assert scaled == pytest.approx({"a": -0.57735, "b": -0.57735, "c": 1.1547}, rel=1e-4)
-    assert plain == pytest.approx({"a": -1 / 3, "b": -1 / 3, "c": 2 / 3})
-
-
-def test_a_group_that_agrees_has_no_advantage():
-    """Nothing to learn from, exactly: not a rounding error divided by another."""
-    found = advantages([{"a": 0.1 + 0.2, "b": 0.3, "c": 0.3}, {"d": 1.0, "e": 1.0}], normalise_std=True)
-
-    assert (found["d"], found["e"]) == (0, 0)
-    assert all(abs(value) < 1e-9 for value in found.values())
 
 
 def test_what_the_policy_did_not_cause_is_in_no_baseline():

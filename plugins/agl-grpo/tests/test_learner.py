@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from itertools import count
+from statistics import fmean, stdev
 
 import pytest
 import torch
 from agl_grpo import GrpoConfig
-from agl_grpo._groups import advantages
 from agl_grpo._learner import Learner
 from safetensors.torch import load_file
 
@@ -22,13 +22,13 @@ SEVERAL = GrpoConfig(learning_rate=1e-3, epochs=2, minibatch=2, kl=0.1)
 
 @pytest.fixture(scope="session")
 def fresh(first, load, sample, make_row):
-    """Rollouts of the first checkpoint at a temperature of 0.7, their advantages, and their mean entropy."""
+    """Rollouts of the first checkpoint at a temperature of 0.7, and their mean entropy."""
     model, dice, entropies, rows = load(first), torch.Generator().manual_seed(1), [], []
-    for name, length in zip("abcd", (3, 9, 5, 5), strict=True):
+    for name, length, earned in zip("abcd", (3, 9, 5, 5), (1.0, -1.0, 0.5, -0.5), strict=True):
         said, logprobs, entropy = sample(model, (2, 3, 4), length, dice, temperature=0.7)
-        rows.append(make_row(name, (2, 3, 4), *said, logprobs=logprobs, temperature=0.7))
+        rows.append(make_row(name, (2, 3, 4), *said, earned=earned, logprobs=logprobs, temperature=0.7))
         entropies += entropy
-    return rows, {"a": 1.0, "b": -1.0, "c": 0.5, "d": -0.5}, sum(entropies) / len(entropies)
+    return rows, sum(entropies) / len(entropies)
 
 
 @pytest.fixture
@@ -37,10 +37,10 @@ def update(first, fresh, tmp_path):
     folders = (tmp_path / str(number) for number in count())
 
     def learn(config, checkpoint=None, *, learner=None, step=1):
-        rows, advantage, _ = fresh
+        rows, _ = fresh
         learner = learner or Learner(config, reference=first, seed=7)
         out = next(folders)
-        metrics = learner.update(checkpoint or first, out, rows, advantage, step)
+        metrics = learner.update(checkpoint or first, out, rows, "abcd", step)
         return describe(out, base=first.folder if config.lora_rank else None), metrics
 
     return learn
@@ -52,7 +52,7 @@ def test_a_fresh_rollout_has_ratio_one(fresh, update):
 
     assert metrics["policy/kl"] == pytest.approx(0, abs=1e-7)
     assert metrics["policy/clip_fraction"] == 0
-    assert metrics["policy/entropy"] == pytest.approx(fresh[2], rel=1e-5)
+    assert metrics["policy/entropy"] == pytest.approx(fresh[1], rel=1e-5)
     assert metrics["policy/grad_norm"] > 0
     assert metrics["train/rows"] == 4
 
@@ -60,11 +60,20 @@ def test_a_fresh_rollout_has_ratio_one(fresh, update):
 def test_answers_that_text_would_not_bring_back_are_counted(first, make_row, tmp_path):
     """`a` and `b` sampled one after the other read as `ab`, which is one token: of four answers, one drifts."""
     one = make_row("one", (2, 3), 0, 1, 4)
-    other = make_row("other", (2, 3), 14, 4, [9], 5, 6, [9], 7)
+    other = make_row("other", (2, 3), 14, 4, [9], 5, 6, [9], 7, earned=-1.0)
 
-    metrics = Learner(FULL, reference=first).update(first, tmp_path, [one, other], {"one": 1.0, "other": -1.0}, 1)
+    metrics = Learner(FULL, reference=first).update(first, tmp_path, [one, other], ["one", "other"], 1)
 
     assert metrics["train/drift"] == 1 / 4
+
+
+def test_two_answers_with_nothing_between_them_are_two(first, make_row, tmp_path):
+    """`a` of one call and `b` of the next were never one text; together they would be another token."""
+    row = replace(make_row("one", (2, 3), 0, 1), sampled=(1, 1), credits=(1.0, 1.0))
+
+    metrics = Learner(FULL, reference=first).update(first, tmp_path, [row], ["one"], 1)
+
+    assert metrics["train/drift"] == 0
 
 
 @pytest.mark.parametrize("config", [FULL, LORA, SEVERAL])
@@ -143,10 +152,10 @@ def test_a_divergence_from_the_first_checkpoint_is_measured(update):
 
 def test_a_gradient_that_is_not_finite_fails_the_step(first, make_row, tmp_path):
     """Better than weights that are not numbers, found steps later."""
-    rows = [make_row("a", (2,), 3, logprobs=[-2000.0])]
+    rows = [make_row("a", (2,), 3, earned=-1.0, logprobs=[-2000.0])]
 
     with pytest.raises(RuntimeError, match="non-finite"):
-        Learner(FULL, reference=first).update(first, tmp_path / "out", rows, {"a": -1.0}, 1)
+        Learner(FULL, reference=first).update(first, tmp_path / "out", rows, ["a"], 1)
 
 
 @pytest.mark.parametrize(
@@ -162,18 +171,20 @@ def test_it_learns(first, load, make_row, tmp_path, claim):
     (config, steps, at_least), dice = claim, torch.Generator().manual_seed(3)
     learner, checkpoint, means = Learner(config, reference=first), first, []
     for step in range(steps):
-        model, rows, grouped = load(checkpoint), [], []
+        model, rows, rewards = load(checkpoint), [], []
         for question in (3, 4, 5):
             log_pi = model(input_ids=torch.tensor([[2, question]])).logits[0, -1].log_softmax(-1)
             said = {f"{question}.{n}": int(torch.multinomial(log_pi.exp(), 1, generator=dice)) for n in range(16)}
-            rows += [make_row(name, (2, question), one, logprobs=[float(log_pi[one])]) for name, one in said.items()]
-            grouped.append({name: float(one == question + 5) for name, one in said.items()})
-        rewards = [reward for group in grouped for reward in group.values()]
-        means.append(sum(rewards) / len(rewards))
-        advantage = advantages(grouped, normalise_std=True)
-        if any(advantage.values()):
+            earned = [float(one == question + 5) for one in said.values()]
+            scale = (stdev(earned) if len(set(earned)) > 1 else 1) + 1e-6
+            for (name, one), reward in zip(said.items(), earned, strict=True):
+                advantage = (reward - fmean(earned)) / scale
+                rows.append(make_row(name, (2, question), one, earned=advantage, logprobs=[float(log_pi[one])]))
+            rewards += earned
+        means.append(fmean(rewards))
+        if any(row.credits != (0.0,) for row in rows):
             out = tmp_path / str(step)
-            learner.update(checkpoint, out, rows, advantage, step)
+            learner.update(checkpoint, out, rows, [row.rollout_id for row in rows], step)
             checkpoint = describe(out, base=first.folder if config.lora_rank else None)
 
     assert means[0] < 0.3

@@ -15,17 +15,17 @@ from agl_grpo._loss import clipped, entropy, k3, surrogate
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-ADVANTAGES = {"a": 1.5, "b": -0.5, "c": -1.0}
+ROLLOUTS = 3
 
 
 @pytest.fixture
 def rows(make_row):
     """Three rollouts: two calls with the agent's words between, one call, and one whose turns did not merge."""
     return [
-        make_row("a", (2, 3), 4, 5, [6], [7], 8, logprobs=(-2.5, -1.5, -3.0)),
-        make_row("b", (2, 9, 10), 11, logprobs=(-2.0,), temperature=0.5),
-        make_row("c", (3,), 4, 5, 6, logprobs=(-3.0, -3.5, -1.0), rollout_tokens=4),
-        make_row("c", (12, 13, 14, 15), 2, logprobs=(-2.2,), rollout_tokens=4),
+        make_row("a", (2, 3), 4, 5, [6], [7], 8, earned=(1.5, 0.25), logprobs=(-2.5, -1.5, -3.0)),
+        make_row("b", (2, 9, 10), 11, earned=-0.5, logprobs=(-2.0,), temperature=0.5),
+        make_row("c", (3,), 4, 5, 6, earned=-1.0, logprobs=(-3.0, -3.5, -1.0), rollout_tokens=4),
+        make_row("c", (12, 13, 14, 15), 2, earned=-1.0, logprobs=(-2.2,), rollout_tokens=4),
     ]
 
 
@@ -37,7 +37,7 @@ def total(first):
         learner = Learner(GrpoConfig(**options), reference=first)
         sums, loss = defaultdict(float), 0.0
         model.requires_grad_(requires_grad=True).zero_grad()
-        for batch in batches(rows, ADVANTAGES, tokens_per_pass=tokens_per_pass, sampled_per_pass=sampled_per_pass):
+        for batch in batches(rows, ROLLOUTS, tokens_per_pass=tokens_per_pass, sampled_per_pass=sampled_per_pass):
             part = learner._loss_of(model, batch, sums)
             part.backward()
             loss += part.item()
@@ -47,7 +47,10 @@ def total(first):
 
 
 def slow_loss(model, reference, rows, *, clip, kl):
-    """The formula of the paper, a token at a time: one forward pass for each, in double precision."""
+    """The formula of the paper, a token at a time: one forward pass for each, in double precision.
+
+    A call ends where the agent says something.
+    """
 
     @torch.no_grad()
     def log_pi(asked, row, place):
@@ -56,16 +59,19 @@ def slow_loss(model, reference, rows, *, clip, kl):
 
     loss = 0.0
     for row in rows:
-        recorded = iter(row.logprobs)
+        recorded, earned, before, credit = iter(row.logprobs), iter(row.credits), 0, None
         for place, bit in enumerate(row.mask, start=row.prompt_length):
+            if bit and not before:
+                credit = next(earned)
+            before = bit
             if bit:
                 new = log_pi(model, row, place)
                 ratio = math.exp(new - next(recorded))
                 held = max(1 - clip, min(1 + clip, ratio))
-                paid = min(ratio * ADVANTAGES[row.rollout_id], held * ADVANTAGES[row.rollout_id])
+                paid = min(ratio * credit, held * credit)
                 log_ratio = log_pi(reference, row, place) - new
                 divergence = math.exp(log_ratio) - log_ratio - 1
-                loss -= (paid - kl * divergence) / row.rollout_tokens / len(ADVANTAGES)
+                loss -= (paid - kl * divergence) / row.rollout_tokens / ROLLOUTS
     return loss
 
 
@@ -84,8 +90,8 @@ def test_it_is_the_loss_of_the_paper(first, load, rows, total, options):
 def test_cutting_a_trajectory_into_rows_changes_nothing(first, load, make_row, rows, total):
     """A rollout weighs the same in one row as in one a call, and its gradient is the same."""
     cut = [
-        make_row("a", (2, 3), 4, 5, logprobs=(-2.5, -1.5), rollout_tokens=3),
-        make_row("a", (2, 3, 4, 5, 6, 7), 8, logprobs=(-3.0,), rollout_tokens=3),
+        make_row("a", (2, 3), 4, 5, earned=1.5, logprobs=(-2.5, -1.5), rollout_tokens=3),
+        make_row("a", (2, 3, 4, 5, 6, 7), 8, earned=0.25, logprobs=(-3.0,), rollout_tokens=3),
         *rows[1:],
     ]
     model = load(first)
@@ -95,6 +101,27 @@ def test_cutting_a_trajectory_into_rows_changes_nothing(first, load, make_row, r
 
     assert parts == pytest.approx(whole, rel=1e-5)
     torch.testing.assert_close(gradient_of_parts, gradient, rtol=1e-3, atol=1e-5)
+
+
+def test_calls_with_nothing_between_them_keep_their_own_credit(make_row):
+    """The mask has no seam there; what each call sampled says where one ends."""
+    row = replace(make_row("a", (2, 3), 4, 5, 6), sampled=(1, 2), credits=(0.5, -1.5))
+
+    (batch,) = batches([row], 1, tokens_per_pass=64, sampled_per_pass=64)
+
+    assert batch.advantage.tolist() == [0.5, -1.5, -1.5]
+
+
+@pytest.mark.parametrize("size", [1, 5])
+def test_a_rollout_of_many_rows_weighs_as_much_as_one_of_one(make_row, size):
+    """The mean is over rollouts, however many rows or tokens each of them has."""
+    rows = [make_row("long", (place,), 4, 5, rollout_tokens=2 * size) for place in range(size)]
+    rows.append(make_row("short", (3,), 4))
+
+    (batch,) = batches(rows, 2, tokens_per_pass=640, sampled_per_pass=640)
+
+    assert batch.weight.sum().item() == pytest.approx(1.0)
+    assert batch.weight.max().item() == 0.5
 
 
 @pytest.mark.parametrize("cut", [{"tokens_per_pass": 1}, {"tokens_per_pass": 8}, {"sampled_per_pass": 1}])
@@ -127,7 +154,7 @@ def test_passes_hold_rows_of_like_length(make_row):
     """Shortest first, each row once, and none wider than the pass allows."""
     rows = [make_row(name, range(2, 2 + length), 1) for name, length in zip("abc", (9, 2, 8), strict=True)]
 
-    found = list(batches(rows, ADVANTAGES, tokens_per_pass=18, sampled_per_pass=99))
+    found = list(batches(rows, ROLLOUTS, tokens_per_pass=18, sampled_per_pass=99))
 
     assert [tuple(batch.tokens.shape) for batch in found] == [(2, 8), (1, 9)]
 
@@ -153,6 +180,6 @@ def test_rows_are_read_and_left_as_they_were(rows):
     """A row is a fact; merging and padding work on copies."""
     before = [replace(row) for row in rows]
 
-    list(batches(rows, ADVANTAGES, tokens_per_pass=64, sampled_per_pass=64))
+    list(batches(rows, ROLLOUTS, tokens_per_pass=64, sampled_per_pass=64))
 
     assert rows == before
