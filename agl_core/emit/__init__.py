@@ -18,9 +18,18 @@ from agl_core.emit._attributes import (
     unflatten_attributes,
 )
 from agl_core.emit._core_fields import SpanCoreFields
-from agl_core.emit._emitters import emit_annotation, emit_exception, emit_message, emit_object
+from agl_core.emit._emitters import (
+    annotation_span,
+    emit_annotation,
+    emit_exception,
+    emit_message,
+    emit_object,
+    exception_span,
+    message_span,
+    object_span,
+)
 from agl_core.emit._environment import environment
-from agl_core.emit._exceptions import format_exception_attributes
+from agl_core.emit._exceptions import exception_attributes, format_exception_attributes
 from agl_core.emit._operation import OperationContext, operation
 from agl_core.emit._readers import (
     find_final_reward,
@@ -38,6 +47,7 @@ __all__ = [
     "Link",
     "OperationContext",
     "SpanCoreFields",
+    "annotation_span",
     "check_attributes_sanity",
     "emit_annotation",
     "emit_exception",
@@ -45,6 +55,8 @@ __all__ = [
     "emit_object",
     "emit_reward",
     "environment",
+    "exception_attributes",
+    "exception_span",
     "extract_links_from_attributes",
     "extract_tags_from_attributes",
     "filter_and_unflatten_attributes",
@@ -60,6 +72,8 @@ __all__ = [
     "is_reward_span",
     "make_link_attributes",
     "make_tag_attributes",
+    "message_span",
+    "object_span",
     "operation",
     "query_linked_spans",
     "returned",

@@ -5,13 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from json import dumps
 from typing import Any
 
 import msgspec
 
 from agl_core.clock import Clock
-from agl_core.emit import rewards_of
+from agl_core.emit import (
+    SpanCoreFields,
+    annotation_span,
+    exception_attributes,
+    exception_span,
+    message_span,
+    object_span,
+    rewards_of,
+)
 from agl_core.errors import BadValue, CodecError, KeyReused, LeaseLost
 from agl_core.events import Event, RewardGiven, SpanRecorded, Target
 from agl_core.gateway._ports import Facts
@@ -19,6 +26,7 @@ from agl_core.gateway._refusals import Refused, Reply
 from agl_core.ids import canonical, digest, new_id
 from agl_core.log import View
 from agl_core.record import Draft
+from agl_core.spans import rewards
 from agl_core.store import Admission
 
 __all__ = ["ROUTE", "Telling"]
@@ -55,7 +63,7 @@ class Telling:
         def decide(view: View) -> Sequence[Draft]:
             fence = "select 1 from attempts where attempt_id = ? and fence is not null"
             lost[:] = [bool(view.rows(fence, (admission.attempt_id,)))]
-            return [draft for one in told for draft in one.drafts(view, admission)]
+            return [draft for one in told for draft in one.new(view)]
 
         try:
             told = [_told(one, admission, self._clock.now()) for one in _items(raw)]
@@ -68,25 +76,22 @@ class Telling:
             raise Refused(400, error.code, str(error)) from None
         if lost == [True]:
             raise LeaseLost(admission.attempt_id, why="it ran out before this came")
-        return Reply(200, msgspec.json.encode({"recorded": sum(len(one.events) for one in told)}))
+        return Reply(200, msgspec.json.encode({"recorded": sum(len(one.drafts) for one in told)}))
 
 
 @dataclass(frozen=True, slots=True)
 class _Told:
     """One thing that was told."""
 
-    events: Sequence[Event]
-    key: str | None
+    drafts: Sequence[Draft]
+    """A span, and what it states; or rewards."""
 
-    def drafts(self, view: View, admission: Admission) -> list[Draft]:
+    def new(self, view: View) -> Sequence[Draft]:
         """What of it the log does not have; `KeyReused` when it knows other words by the same key."""
-        drafts = [_draft(event, self.key, admission) for event in self.events]
-        return [draft for draft in drafts if not _is_known(view, draft)]
+        return () if _is_known(view, self.drafts[0]) else self.drafts
 
 
 def _draft(event: Event, key: str | None, admission: Admission) -> Draft:
-    if key is not None:
-        key = f"event/{admission.attempt_id}/{key}" + (f"/{event.name}" if isinstance(event, RewardGiven) else "")
     return Draft(
         stream=f"rollout/{admission.rollout_id}",
         event=event,
@@ -133,22 +138,26 @@ def _told(item: Any, admission: Admission, now: int) -> _Told:
         raise BadValue("key", key, why="it is a text of at most 256 characters")
     if kind == "event_type":
         kind, item = _of_version_1(item)
+    base = None if key is None else f"event/{admission.attempt_id}/{key}"
     if kind == "reward":
-        return _Told(_rewards(item, admission), key)
-    name, attributes = _said(kind, item)
+        given = _rewards(item, admission)
+        return _Told([_draft(one, base and f"{base}/{one.name}", admission) for one in given])
+    said = _said(kind, item)
     span = SpanRecorded(
         rollout_id=admission.rollout_id,
         attempt_id=admission.attempt_id,
         # With a key, the id says what was told: the same again is the same span.
         span_id=new_id("sp") if key is None else f"sp-{digest(canonical([admission.attempt_id, item]))[:26]}",
-        name=name,
-        attributes=attributes,
-        status="error" if kind == "exception" else "ok",
+        name=said.name,
+        attributes=said.attributes,
+        status=said.status.status_code.lower(),
+        status_message=said.status.description,
         agent=_text(item, "agent"),
         started_at=now,
         ended_at=now,
     )
-    return _Told([span], key)
+    stated = [_draft(reward, rewards.key(span, reward), admission) for reward in rewards.stated(span)]
+    return _Told([_draft(span, base, admission), *stated])
 
 
 def _of_version_1(item: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
@@ -170,34 +179,26 @@ def _rewards(item: Mapping[str, Any], admission: Admission) -> list[RewardGiven]
         except msgspec.ValidationError:
             why = "it is an object of `kind` (rollout, call, span or agent) and `id`"
             raise BadValue("target", target, why=why) from None
-    named, evidence = _text(item, "primary_key"), _attributes(item)
-    try:
-        return rewards_of(item["reward"], admission, primary_key=named, target=target, evidence=evidence)
-    except OverflowError:
-        raise BadValue("reward", item["reward"], why="a reward is a finite number") from None
+    named, evidence = _text(item, "primary_key"), annotation_span(_attributes(item)).attributes
+    return rewards_of(item["reward"], admission, primary_key=named, target=target, evidence=evidence)
 
 
-def _said(kind: str, item: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Name and attributes of the span."""
+def _said(kind: str, item: Mapping[str, Any]) -> SpanCoreFields:
+    """What the emitter of that kind would have made of it."""
     told, attributes = item[kind], _attributes(item)
     match kind, told:
-        case "message", str():
-            attributes["agentlightning.message.body"] = told
-        case "annotation", dict():
-            attributes = _flat(told)
-        case "object", str() | bool() | int() | float():
-            attributes |= {"agentlightning.object.type": type(told).__name__, "agentlightning.object.literal": told}
+        case "message", _:
+            return message_span(told, attributes)
+        case "annotation", _:
+            return annotation_span(told)
         case "object", _:
-            attributes |= {"agentlightning.object.type": type(told).__name__, "agentlightning.object.json": dumps(told)}
+            return object_span(told, attributes)
         case "exception", str():
-            attributes |= {"exception.type": "Exception", "exception.message": told}
+            return exception_span(exception_attributes(told), attributes)
         case "exception", {"message": str(), **fields} if fields.keys() <= {"type", "stacktrace"}:
-            attributes |= {f"exception.{name}": str(value) for name, value in {"type": "Exception", **told}.items()}
-        case "exception", _:
-            raise BadValue(kind, told, why="it is text, or an object of `type`, `message` and `stacktrace`")
-        case _:
-            raise BadValue(kind, told, why="a message is text, and an annotation an object")
-    return f"agentlightning.{kind}", attributes
+            words = {name: str(value) for name, value in told.items()}
+            return exception_span(exception_attributes(**words), attributes)
+    raise BadValue(kind, told, why="it is text, or an object of `type`, `message` and `stacktrace`")
 
 
 def _attributes(item: Mapping[str, Any]) -> dict[str, Any]:
@@ -211,11 +212,4 @@ def _text(item: Mapping[str, Any], name: str) -> str | None:
     found = item.get(name)
     if found is not None and not (isinstance(found, str) and found):
         raise BadValue(name, found, why="it is text")
-    return found
-
-
-def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, inner in value.items():
-        found |= _flat(inner, f"{prefix}{name}.") if isinstance(inner, dict) else {f"{prefix}{name}": inner}
     return found

@@ -72,6 +72,14 @@ def comparable(event: Event) -> Event:
         ),
         ({"message": "half way", "attributes": {"n": 1}}, lambda: agl.emit_message("half way", {"n": 1})),
         ({"annotation": {"a": {"b": 1}, "c": [1, 2]}}, lambda: agl.emit_annotation({"a": {"b": 1}, "c": [1, 2]})),
+        ({"annotation": {"c": [1, {"d": None}]}}, lambda: agl.emit_annotation({"c": [1, {"d": None}]})),
+        ({"message": "m", "attributes": {"a": {"b": [1]}}}, lambda: agl.emit_message("m", {"a": {"b": [1]}})),
+        ({"object": 1, "attributes": {"a": {"b": {}}}}, lambda: agl.emit_object(1, {"a": {"b": {}}})),
+        ({"reward": 1, "attributes": {"a": {"b": 2}}}, lambda: agl.emit_reward(1, attributes={"a": {"b": 2}})),
+        (
+            {"annotation": {"agentlightning.reward": [{"name": "style", "value": 0.5}], "why": "short"}},
+            lambda: agl.emit_annotation({"agentlightning.reward": [{"name": "style", "value": 0.5}], "why": "short"}),
+        ),
         ({"object": "text"}, lambda: agl.emit_object("text")),
         ({"object": 2.5}, lambda: agl.emit_object(2.5)),
         ({"object": {"a": [1, None, "ü"]}}, lambda: agl.emit_object({"a": [1, None, "ü"]})),
@@ -111,6 +119,7 @@ async def test_an_exception_is_told_in_words(telling: Scene, told: Any):
     assert (span.name, span.status, span.agent) == ("agentlightning.exception", "error", "writer")
     assert span.attributes["exception.message"] == "no"
     assert isinstance(span.attributes["exception.type"], str)
+    assert span.status_message == "no"
 
 
 async def test_a_reward_that_is_told_is_the_rollouts(telling: Scene):
@@ -194,6 +203,17 @@ async def test_a_key_makes_a_fact_land_once(telling: Scene, body: dict[str, Any]
     assert (first[0], again[0]) == (200, 200)
     assert (other[0], other[1]["error"]["code"]) == (409, "KEY_REUSED")
     assert telling.told == once
+
+
+async def test_what_an_annotation_states_is_a_reward_once(telling: Scene):
+    """However often it is told by its key."""
+    body = {"annotation": {"agentlightning.reward.0.value": 0.25}, "key": "k"}
+
+    answers = [await telling.tell(body) for _ in range(2)]
+
+    assert [answer for _, answer in answers] == [{"recorded": 2}] * 2
+    assert [type(event) for event in telling.told] == [SpanRecorded, RewardGiven]
+    assert telling.store.ask.outcomes([telling.first.rollout_id])[0].reward == 0.25
 
 
 async def test_without_a_key_each_telling_is_one(telling: Scene):

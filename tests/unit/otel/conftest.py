@@ -37,8 +37,8 @@ def span(**changes: Any) -> dict[str, Any]:
         "traceId": TRACE,
         "spanId": SPAN,
         "name": "work",
-        "startTimeUnixNano": "1544712660000000000",
-        "endTimeUnixNano": "1544712661000000000",
+        "startTimeUnixNano": "1793000000000000000",
+        "endTimeUnixNano": "1793000001000000000",
         **changes,
     }
 

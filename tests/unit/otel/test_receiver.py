@@ -37,7 +37,7 @@ def protobuf(**changes: Any) -> bytes:
     made = ExportTraceServiceRequest()
     one = made.resource_spans.add().scope_spans.add().spans.add()
     one.trace_id, one.span_id, one.name = bytes.fromhex(TRACE), bytes.fromhex(SPAN), "work"
-    one.start_time_unix_nano, one.end_time_unix_nano = 1544712660000000000, 1544712661000000000
+    one.start_time_unix_nano, one.end_time_unix_nano = 1793000000000000000, 1793000001000000000
     for name, value in changes.items():
         setattr(one, name, value)
     return made.SerializeToString()
