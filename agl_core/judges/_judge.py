@@ -147,7 +147,7 @@ async def verdicts(judge: Judge | AskingJudge, trace: Trace, ask: Ask | None = N
         found = (said,) if isinstance(said, Verdict) else tuple(said)
     except AglError:
         raise
-    except Exception as error:  # a guest
+    except (Exception, SystemExit) as error:  # a guest
         raise JudgeFailed(who, why=f"{type(error).__name__}: {error}") from error
     _look_over(who, found, trace)
     return found

@@ -169,7 +169,6 @@ def _batch() -> tuple[Trace, ...]:
 
 
 def _trace(rollout_id: str, *said: str, task: Any = _TASK, of: Sequence[Mapping[str, Any]] = (), **facts: Any) -> Trace:
-    facts = {"status": "succeeded", "exit_status": "completed", "mode": "train", **facts}
     more = [*of, *({} for _ in said[len(of) :])]
     calls = tuple(_call(rollout_id, n, text, **one) for n, (text, one) in enumerate(zip(said, more, strict=True)))
     span = SpanRecorded(
@@ -181,14 +180,14 @@ def _trace(rollout_id: str, *said: str, task: Any = _TASK, of: Sequence[Mapping[
         started_at=1,
         ended_at=2,
     )
+    usual = {"status": "succeeded", "exit_status": "completed", "mode": "train", "spans": (span,) if said else ()}
     return Trace(
         rollout_id=rollout_id,
         attempt_id=f"at-{rollout_id}",
         task_id="ta-1",
         input=copy.deepcopy(task),
         calls=calls,
-        spans=(span,) if said else (),
-        **facts,
+        **{**usual, **facts},
     )
 
 
