@@ -77,7 +77,19 @@ class Rewards:
             raise BadValue("reward", self.reward, why="it is a name, or names each with a finite weight")
 
     def __call__(self, traces: Sequence[Trace]) -> Adapted[Credit]:
-        """Credits in the order of `traces`, then of their calls."""
+        """Credits in the order of `traces`, then of their calls. Raises `BadValue` for rewards too large to add."""
+        try:
+            return self._adapted(traces)
+        except OverflowError:
+            why = "the rewards it is made of are too large to be added"
+            raise BadValue("credit", self.rule, why=why) from None
+
+    def groups(self, traces: Sequence[Trace]) -> tuple[Group, ...]:
+        """Who is compared with whom under `group_relative`, and what each earned; groups of one, too."""
+        entries, _ = self._entries(tuple(self._stories(traces).values()))
+        return tuple(group for group, _ in grouped(entry for them in entries for entry in them))
+
+    def _adapted(self, traces: Sequence[Trace]) -> Adapted[Credit]:
         stories = self._stories(traces)
         earned = dict(zip(stories, self._earned(tuple(stories.values())), strict=True))
         rows: list[Credit] = []
@@ -97,11 +109,6 @@ class Rewards:
                     reason = reason or mine.reasons.get(call.call_id, "no_reward")
                     dropped.append(Dropped(call_id=call.call_id, rollout_id=trace.rollout_id, reason=reason))
         return Adapted(rows=tuple(rows), dropped=tuple(dropped), kept=len(rows), unmatched=tuple(unmatched))
-
-    def groups(self, traces: Sequence[Trace]) -> tuple[Group, ...]:
-        """Who is compared with whom under `group_relative`, and what each earned; groups of one, too."""
-        entries, _ = self._entries(tuple(self._stories(traces).values()))
-        return tuple(group for group, _ in grouped(entry for them in entries for entry in them))
 
     @property
     def _names(self) -> Mapping[str, float]:
@@ -199,4 +206,7 @@ def _by(story: Story, agent: str | None) -> tuple[str, ...]:
 
 
 def _credit(call: CallRecorded, rule: str, terms: Terms) -> Credit:
-    return Credit(call_id=call.call_id, rollout_id=call.rollout_id, rule=rule, terms=terms)
+    credit = Credit(call_id=call.call_id, rollout_id=call.rollout_id, rule=rule, terms=terms)
+    if not math.isfinite(credit.value):
+        raise OverflowError
+    return credit

@@ -229,6 +229,16 @@ def test_bad_options_are_refused(options):
         Rewards(**options)
 
 
+@pytest.mark.parametrize("rule", ["sum", "discounted", "group_relative"])
+def test_rewards_too_large_to_add_are_refused(call, reward, trace, rule):
+    """With a code: each is a finite number, and their sum is none."""
+    huge = [reward(1.7e308), reward(1.7e308, of="call ca-1")] + [reward(1.7e308)] * (rule == "sum")
+    batch = [trace(call("ca-1"), rewards=huge), trace(call("ca-2"), rewards=[reward(-1.7e308)], rollout_id="ro-2")]
+
+    with pytest.raises(BadValue, match="too large"):
+        Rewards(rule)(batch)
+
+
 def test_the_hook_is_registered_under_its_name():
     """What the registry finds is the class itself."""
     assert agl_register_adapters() == {"rewards": Rewards}
