@@ -43,8 +43,9 @@ def import_(*, format: str, source: str, name: str | None, log_path: str | None,
     written again, so an import that broke off is done again. Exit code 3: some of it was refused, and the rest is in.
     """  # noqa: D301 - click's mark for lines that stay as they are
     from agl_core._opening import open_log
-    from agl_core.importing import import_rows
+    from agl_core.importing import check, import_rows
 
+    check(format, source)  # before there is a log: a path that was mistyped makes none
     with open_log(store_url(log_path)) as log:
         came = import_rows(log, format, source, name=name, progress=counting("read"))
         path = str(log.path)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from agl_core.importing._formats import FORMATS, import_rows
+from agl_core.importing._formats import FORMATS, check, import_rows
 from agl_core.importing._story import Refused
 from agl_core.importing._writing import Imported
 
-__all__ = ["FORMATS", "Imported", "Refused", "import_rows"]
+__all__ = ["FORMATS", "Imported", "Refused", "check", "import_rows"]

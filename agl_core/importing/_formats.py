@@ -14,7 +14,7 @@ from agl_core.importing._story import Reading
 from agl_core.importing._writing import Imported, run_of, write
 from agl_core.log import SqliteLog
 
-__all__ = ["FORMATS", "import_rows"]
+__all__ = ["FORMATS", "check", "import_rows"]
 
 
 class _Read(Protocol):
@@ -48,17 +48,26 @@ def import_rows(
     the same run, and what is in it already is not written again. Raises `ImportWrongFormat` where the source looks to
     be in another format, and `ImportRefused` where it cannot be read.
     """
+    source = check(format, source)
+    called = name or (urlsplit(source).netloc if _is_url(source) else Path(source).resolve().name)
+    reading = FORMATS[format](source, run_id=run_of(format, called))
+    return write(log, reading, format=format, name=called, progress=progress)
+
+
+def check(format: str, source: str | Path) -> str:
+    """The source, as it is read; raises as `import_rows` does, before there is a log."""
     if format not in FORMATS:
         raise BadValue("format", format, why=f"known are {', '.join(FORMATS)}")
     source = str(source)
-    is_url = source.startswith(("http://", "https://"))
-    if not is_url:
+    if not _is_url(source):
         source = str(Path(source).expanduser())
         if not Path(source).exists():
             raise ImportRefused(source, why="nothing is there", cure="Check the path")
     seems = look(source)
     if seems is not None and seems.format != format:
         raise ImportWrongFormat(source, format=format, looks_like=seems.words, cure=seems.cure)
-    called = name or (urlsplit(source).netloc if is_url else Path(source).resolve().name)
-    reading = FORMATS[format](source, run_id=run_of(format, called))
-    return write(log, reading, format=format, name=called, progress=progress)
+    return source
+
+
+def _is_url(source: str) -> bool:
+    return source.startswith(("http://", "https://"))
