@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agl_core.errors import AglError, CodecError
@@ -16,7 +16,7 @@ from agl_core.ids import canonical, digest
 from agl_core.log import Decide, Owner, View
 from agl_core.record import Draft
 from agl_core.spans.otlp import Sent, SentLog, SentSpan
-from agl_core.store import spans_added
+from agl_core.store import spans_taken_in
 
 __all__ = ["Batch", "Intake", "logs", "traces"]
 
@@ -162,35 +162,10 @@ class Intake:
 
     def _decided(self, batch: Batch) -> Decide:
         def decide(view: View) -> Sequence[Draft]:
-            fresh = spans_added(view, batch.spans, self._owner)
-            strays = [*batch.strays, *_namesakes(view, batch.spans, fresh)]
-            spans = [replace(draft, actor=_ACTOR) for draft in fresh]
-            return [*spans, *_new(view, (*map(_apart, strays), *batch.rewards))]
+            spans = spans_taken_in(view, batch.spans, batch.strays, self._owner)
+            return [*(replace(draft, actor=_ACTOR) for draft in spans), *_new(view, batch.rewards)]
 
         return decide
-
-
-def _namesakes(view: View, spans: Sequence[SpanRecorded], fresh: Sequence[Draft]) -> Iterator[SpanUnassigned]:
-    """Spans of other traces whose ids are taken: an attempt has one span of an id, and nothing is thrown away."""
-    taken = {_id(draft.event): draft.event for draft in fresh if isinstance(draft.event, SpanRecorded)}
-    for span in spans:
-        first = taken.get(_id(span))
-        known = first.trace_id if first else view.rows(_TRACE, _id(span))[0][0]
-        if known != span.trace_id:
-            why = f"attempt {span.attempt_id} has a span of that id already, in another trace"
-            yield SpanUnassigned(why=why, **{name: getattr(span, name) for name in _SHARED})
-
-
-def _id(span: SpanRecorded) -> tuple[str, str, str]:
-    return span.rollout_id, span.attempt_id, span.span_id
-
-
-_TRACE = "select trace_id from spans where rollout_id = ? and attempt_id = ? and span_id = ?"
-_SHARED = tuple(one.name for one in fields(SpanUnassigned) if one.name != "why")
-
-
-def _apart(stray: SpanUnassigned) -> Draft:
-    return Draft(stream="log", event=stray, key=f"span/{stray.trace_id}/{stray.span_id}", actor=_ACTOR)
 
 
 def _new(view: View, drafts: Iterable[Draft]) -> list[Draft]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
@@ -15,11 +15,10 @@ from agl_core.log import Owner, SqliteLog, View
 from agl_core.record import Draft
 from agl_core.recorder import Scope, current
 from agl_core.spans.context import attempt_of, root_of, said_attempt
-from agl_core.store import Store, from_otel, spans_added
+from agl_core.store import Store, from_otel, spans_taken_in, unassigned
 
 __all__ = ["Exporter"]
 
-_SHARED = tuple(one.name for one in fields(SpanUnassigned) if one.name != "why")
 _log = logging.getLogger(__name__)
 
 
@@ -27,8 +26,9 @@ class Exporter(SpanExporter):
     """Keeps the spans that belong to attempts of a log; for a host that exports them in batches, in any thread.
 
     A span is put down to the attempt that it, or its resource, names; else to the one its trace was issued for; else
-    to the one in whose context it is exported. One that names an attempt the log has not is kept apart, as
-    `span.unassigned`. Any other is the host's own business, and left alone. Never raises into the host's code.
+    to the one in whose context it is exported. One that names an attempt the log has not, or that has the id of a span
+    of another trace there, is kept apart, as `span.unassigned`. Any other is the host's own business, and left alone.
+    Never raises into the host's code.
     """
 
     def __init__(self, log: SqliteLog | Store) -> None:
@@ -56,7 +56,7 @@ class Exporter(SpanExporter):
 
     def _decided(self, view: View, spans: Sequence[SpanRecorded], here: Scope | None) -> list[Draft]:
         kept: list[SpanRecorded] = []
-        apart: dict[str, Draft] = {}
+        strays: list[SpanUnassigned] = []
         for span in spans:
             rollout_id, attempt_id = _named(view, span, here)
             if attempt_id is None:
@@ -66,14 +66,9 @@ class Exporter(SpanExporter):
                 parent = span.parent_id if span.parent_id != root_of(attempt_id) else None
                 kept.append(replace(span, rollout_id=rows[0][0], attempt_id=attempt_id, parent_id=parent))
                 continue
-            key = f"span/{span.trace_id}/{span.span_id}"
-            if not view.rows("select 1 from events where key = ?", (key,)):
-                stray = SpanUnassigned(
-                    why=f"it names {(attempt_id or str(rollout_id))[:80]!r}, of which this log has no attempt",
-                    **{name: getattr(span, name) for name in _SHARED},
-                )
-                apart[key] = Draft(stream="log", event=stray, key=key)
-        return [*spans_added(view, kept, self._owner), *apart.values()]
+            why = f"it names {(attempt_id or str(rollout_id))[:80]!r}, of which this log has no attempt"
+            strays.append(unassigned(span, why))
+        return spans_taken_in(view, kept, strays, self._owner)
 
 
 def _told(span: ReadableSpan) -> SpanRecorded | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from agl_core.store._adding import added as spans_added
+from agl_core.store._apart import taken_in as spans_taken_in
+from agl_core.store._apart import unassigned
 from agl_core.store._decisions import is_tried_again
 from agl_core.store._hooked import Hooks, changed
 from agl_core.store._pages import PaginatedResult
@@ -49,5 +50,6 @@ __all__ = [
     "changed",
     "from_otel",
     "is_tried_again",
-    "spans_added",
+    "spans_taken_in",
+    "unassigned",
 ]

@@ -11,6 +11,7 @@ import pytest
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor, SpanExportResult
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.trace import Link, SpanContext, TraceFlags
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
@@ -135,6 +136,30 @@ def test_an_export_that_comes_twice_is_kept_once(store: Store, attempt: Attempte
 
     assert seen == [SpanExportResult.SUCCESS]
     assert len(facts(store)) == 1
+
+
+class OneSpanId(RandomIdGenerator):
+    """Random traces, in which every span has the same id."""
+
+    def generate_span_id(self) -> int:
+        """Seven."""
+        return 7
+
+
+def test_a_span_of_another_trace_that_has_the_same_id_is_kept_apart(store: Store, attempt: AttemptedRollout):
+    """Ids are random only where somebody takes care; in one batch, and in two."""
+    said = Resource({ATTEMPT: attempt.attempt_id})
+    for _ in range(2):
+        provider = TracerProvider(resource=said, id_generator=OneSpanId())
+        provider.add_span_processor(BatchSpanProcessor(Exporter(store)))
+        for _ in range(2):
+            provider.get_tracer("host").start_span("work").end()
+        provider.shutdown()
+
+    assert [span.span_id for span in facts(store, "span.recorded")] == [f"{7:016x}"]
+    apart = facts(store, "span.unassigned")
+    assert len({span.trace_id for span in apart}) == len(apart) == 3
+    assert "in another trace" in apart[0].why
 
 
 def test_a_log_that_is_closed_fails_the_export_and_not_the_host(tmp_path: Path):
