@@ -59,7 +59,7 @@ late = given_by(3.0)
 @example([first], [second], [late, 0, 2], "by its lease", "well")  # withdrawn: the late one, and the first
 @example([first], [second], [second], "by its lease", "by its lease")  # fenced: said after the lease was lost
 @example([given_by(1.0, kind="call"), given_by(1.0, name="style")], [], [], "well", "well")  # nobody scored it
-@settings(max_examples=60)
+@settings(max_examples=20)
 def test_the_final_reward_is_the_outcomes(call, one, other, after, first_ends, last_ends):
     """Late, withdrawn, of another attempt, after the lease was lost: whatever was said, in whatever order."""
     with SqliteLog(":memory:", projections=CORE, clock=Still()) as log:
