@@ -120,9 +120,11 @@ def otlp(
 def _spans(
     log: SqliteLog, ids: Sequence[str], resource: dict[str, str], *, content: bool, token_ids: bool
 ) -> Iterator[Told]:
+    from agl_core.cli._tree import known_dialects
     from agl_core.export.otlp import told
     from agl_core.projections import traces
 
+    dialects = known_dialects()
     for rollout_id, run_id in _wanted(log, ids):
         (trace,) = traces([log.read(stream=f"rollout/{rollout_id}")])
         if not trace.attempt_id:
@@ -131,8 +133,9 @@ def _spans(
             "select started_at, coalesce(ended_at, 0) from attempts where attempt_id = ?", (trace.attempt_id,)
         )
         yield from told(
-            trace, run_id=run_id, resource=resource, content=content, token_ids=token_ids, at=(began, ended)
-        )
+            trace, run_id=run_id, resource=resource, content=content, token_ids=token_ids, at=(began, ended),
+            dialects=dialects,
+        )  # fmt: skip
 
 
 def _wanted(log: SqliteLog, ids: Sequence[str]) -> Iterable[tuple[str, str | None]]:

@@ -11,14 +11,13 @@ import click
 from agl_core.cli._logs import find, open_log
 from agl_core.cli._options import as_json, log_level, log_path
 from agl_core.cli._tables import facts, print_json, print_table
-from agl_core.cli._tree import branches, drawn
+from agl_core.cli._tree import branches, drawn, known_dialects
 from agl_core.cli._words import duration, here, iso
 
 if TYPE_CHECKING:
     from agl_core.events import RewardGiven
     from agl_core.log import SqliteLog
     from agl_core.projections import Trace
-    from agl_core.spans import SpanDialect
     from agl_core.store import Attempt, Rollout
 
 __all__ = ["rollouts"]
@@ -130,11 +129,11 @@ def show_rollout(*, rollout_id: str, as_tree: bool, log_path: str | None, as_jso
         withdrawn = _withdrawn(log, rollout.rollout_id)
     told = {**_told(rollout, attempts, trace, reward), "withdrawn": withdrawn}
     if as_json:
-        print_json({**told, "tree": branches(tree(trace, dialects=_dialects()))})
+        print_json({**told, "tree": branches(tree(trace, dialects=known_dialects()))})
     elif as_tree:
         _show_facts(told)
         click.echo()
-        for line in drawn(tree(trace, dialects=_dialects())):
+        for line in drawn(tree(trace, dialects=known_dialects())):
             click.echo(line)
     else:
         _show(told)
@@ -185,13 +184,6 @@ def _reward(reward_id: str | None, given: RewardGiven) -> dict[str, Any]:
         "judge": given.judge,
         "target": {"kind": given.target.kind, "id": given.target.id},
     }
-
-
-def _dialects() -> tuple[SpanDialect, ...]:
-    """Those of plugins too: they know spans that the core does not."""
-    from agl_core.plugins import Plugins
-
-    return Plugins.load(lenient=True).dialects()
 
 
 def _withdrawn(log: SqliteLog, rollout_id: str) -> list[dict[str, Any]]:

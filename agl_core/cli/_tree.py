@@ -12,8 +12,9 @@ from agl_core.cli._words import duration, iso, number
 
 if TYPE_CHECKING:
     from agl_core.projections import Node
+    from agl_core.spans import SpanDialect
 
-__all__ = ["branches", "drawn"]
+__all__ = ["branches", "drawn", "known_dialects"]
 
 WIDTH = 100
 _GIVEN = 32
@@ -153,3 +154,10 @@ def _text(value: Any) -> str:
     if value is None:
         return ""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def known_dialects() -> tuple[SpanDialect, ...]:
+    """Those of plugins too: they know spans that the core does not."""
+    from agl_core.plugins import Plugins
+
+    return Plugins.load(lenient=True).dialects()

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agl_core.events import CallRecorded, SpanRecorded
 from agl_core.export.otlp._words import call_attributes, call_name, evaluation, evaluations
 from agl_core.projections import Node, Trace, tree
-from agl_core.spans import plain
+from agl_core.spans import DIALECTS, SpanDialect, plain
 from agl_core.spans.context import root_of, traceparent
 
 __all__ = ["Told", "told"]
@@ -48,14 +48,16 @@ def told(
     content: bool = True,
     token_ids: bool = False,
     at: tuple[int, int] = (0, 0),
+    dialects: Sequence[SpanDialect] = DIALECTS,
 ) -> list[Told]:
     """The spans of an attempt: its own, then those it holds, in the order they began.
 
     `at` is when the attempt began and ended, in nanoseconds. A span that stands for a call on the wire is told once, as
-    the call. Without `content`, nothing that a model, a tool or a task said goes along; token ids do when asked for.
+    the call; what a span stands for, `dialects` know. Without `content`, nothing that a model, a tool or a task said
+    goes along; token ids do when asked for.
     """
     said = _Telling(trace, run_id, dict(resource or {}), content=content, token_ids=token_ids)
-    return said.spans(*at)
+    return said.spans(*at, tree(trace, dialects=dialects))
 
 
 class _Telling:
@@ -75,9 +77,8 @@ class _Telling:
         }
         self._spans = {span.span_id: span for span in trace.spans}
 
-    def spans(self, began: int, ended: int) -> list[Told]:
+    def spans(self, began: int, ended: int, nodes: Sequence[Node]) -> list[Told]:
         """The attempt, then what is in it."""
-        nodes = tree(self._trace)
         inside = sorted(self._below(nodes, self._root), key=lambda one: (one.started_at, -one.ended_at, one.span_id))
         times = [moment for one in inside for moment in (one.started_at, one.ended_at)]
         attempt = self._attempt(nodes, began or min(times, default=0), max([ended, *times]))

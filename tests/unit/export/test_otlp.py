@@ -28,6 +28,7 @@ from agl_core.events import (
 )
 from agl_core.export.otlp import PRESETS, Place, place, send, told
 from agl_core.projections import Trace, TraceReward
+from agl_core.record import Draft
 from agl_core.spans.otlp import protobuf_traces
 from agl_core.testing import ScriptedModel
 
@@ -380,6 +381,53 @@ def test_the_variable_for_content_is_heeded(log, receiver, monkeypatch):
     without, with_ = (raw for _, _, raw in receiver.requests)
     assert SECRET.encode() not in without
     assert SECRET.encode() in with_
+
+
+ACME = """
+from agl_core import hookimpl
+from agl_core.spans import SpanMeaning
+
+class Acme:
+    NAME = "acme"
+
+    def read(self, span):
+        tool = span.attributes.get("acme.tool")
+        return SpanMeaning(kind="tool", name=span.name, dialect="acme", tool=tool) if tool else None
+
+@hookimpl
+def agl_register_dialects():
+    return [Acme()]
+"""
+
+
+def test_a_plugins_dialect_says_what_a_span_stands_for(log, receiver, tmp_path, monkeypatch):
+    """As it does where a rollout is shown."""
+    (tmp_path / "agl_acme_spans.py").write_text(ACME)
+    (tmp_path / "agl_acme_spans-1.0.dist-info").mkdir()
+    (tmp_path / "agl_acme_spans-1.0.dist-info/METADATA").write_text("Name: agl-acme-spans\nVersion: 1.0\n")
+    (tmp_path / "agl_acme_spans-1.0.dist-info/entry_points.txt").write_text("[agl]\nacme = agl_acme_spans\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delenv("AGL_LOAD_PLUGINS", raising=False)
+    store = agl.open_store(log)
+    ((rollout_id, attempt_id),) = store.log.rows(
+        "select rollout_id, attempt_id from rollouts order by position limit 1"
+    )
+    swing = SpanRecorded(
+        rollout_id=rollout_id, attempt_id=attempt_id, span_id="sp-swing", name="swing",
+        attributes={"acme.tool": "hammer"}, started_at=1, ended_at=2,
+    )  # fmt: skip
+    store.log.append([Draft(stream=f"rollout/{rollout_id}", event=swing)])
+    store.close()
+    store.log.close()
+
+    done = CliRunner().invoke(
+        command, ["export", "otlp", rollout_id, "--to", receiver.url, "--no-content", "--log", log]
+    )
+
+    assert done.exit_code == 0, done.output
+    ((_, _, raw),) = receiver.requests
+    (sent,) = (one for one in protobuf_traces(raw).items if one.name == "swing")
+    assert sent.attributes["gen_ai.tool.name"] == "hammer"
 
 
 def test_a_key_in_a_header_that_is_written_wrong_is_not_printed(log):
