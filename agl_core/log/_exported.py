@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import glob
+import sqlite3
 from base64 import b64decode
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from agl_core.errors import BadValue, LogCorrupt, LogNotFound
+from agl_core.log._schema import address
 from agl_core.log._sqlite import SqliteLog
 from agl_core.log._stored import Stored
 
@@ -51,13 +53,13 @@ class Format(StrEnum):
     @classmethod
     def of(cls, path: Path) -> Format | None:
         """As the first bytes of a file say; None when it is not there, or none of these."""
+        if _is_sqlite(path):
+            return cls.SQLITE
         try:
             with path.open("rb") as file:
                 start = file.read(16)
         except OSError:
             return None
-        if start.startswith(b"SQLite format 3\0"):
-            return cls.SQLITE
         if start.startswith(b"PAR1"):
             return cls.PARQUET
         if start[8:12] == b"DUCK":
@@ -68,6 +70,24 @@ class Format(StrEnum):
     def meant(cls, path: Path) -> Format:
         """What is there; else what the name says; else SQLite."""
         return cls.of(path) or _SUFFIXES.get(path.suffix.lower().removeprefix("."), cls.SQLITE)
+
+
+def _is_sqlite(path: Path) -> bool:
+    """Asked of SQLite: to open the file by hand, and close it, would drop every lock that this process has on it.
+
+    Then another process takes itself for the last that has the log open, and does away with the part of it that lies
+    beside the file, which a log that is open here goes on writing to.
+    """
+    try:
+        if not path.is_file() or path.stat().st_size == 0:
+            return False
+        with contextlib.closing(sqlite3.connect(address(path, readonly=True), uri=True, timeout=0)) as db:
+            db.execute("pragma schema_version")
+    except sqlite3.DatabaseError as error:
+        return error.sqlite_errorcode not in {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CANTOPEN}
+    except OSError:
+        return False
+    return True
 
 
 _SUFFIXES: dict[str, Format] = {
