@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 from agl_triplets import Triplets, difference
+from agl_triplets._words import is_cut, same
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agl_core.events import Message
+from agl_core.events import Message, ToolCall
 
 adapt = Triplets(min_group=1)
 LETTERS = st.text("ab", max_size=3)
@@ -181,11 +182,26 @@ def test_a_text_in_parts_is_the_same_text(call, trace):
     assert row.began == "retokenised"
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        Message(role="user", content="short"),
+        Message(role="assistant", content="short", tool_calls=(ToolCall(id="t", name="add", arguments="{}"),)),
+        Message(role="assistant", content="shor1"),
+    ],
+    ids=["another role", "another call", "another text"],
+)
+def test_what_is_shorter_and_says_something_else_is_no_cut(other):
+    """Who speaks, and which tools are called, is never shortened."""
+    whole = [Message(role="assistant", content="shortened")]
+
+    assert is_cut([Message(role="assistant", content="short")], of=whole)
+    assert not is_cut([other], of=whole)
+
+
 @given(history=st.lists(st.tuples(st.sampled_from(["user", "assistant", "tool"]), LETTERS), max_size=6), data=st.data())
 def test_whatever_is_taken_out_of_a_history_cuts_it(history, data):
     """Any messages, and the end of any text; and a history is no cut of itself."""
-    from agl_triplets._words import is_cut, same
-
     whole = [Message(role=role, content=text) for role, text in history]
     left = [one for one in whole if data.draw(st.booleans())]
     left = [Message(role=one.role, content=one.content[: data.draw(st.integers(0, 3))]) for one in left]
