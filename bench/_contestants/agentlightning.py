@@ -1,19 +1,23 @@
-"""Agent Lightning 0.3.0, in its own environment: its store in memory, or behind its own HTTP server."""
+"""Agent Lightning 0.3.0, in its own environment: its store in memory or behind its own HTTP server, and its adapter."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
 import socket
+from functools import cache
+from math import ceil
 from statistics import median
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
+from agentlightning.adapter import TracerTraceToTriplet
 from agentlightning.store.client_server import LightningStoreClient, LightningStoreServer
 from agentlightning.store.memory import InMemoryLightningStore
 from agentlightning.types import EnqueueRolloutRequest, Span
 
 from bench._contestants._serve import megabytes, serve
+from bench._nested import rewarded, steps
 from bench._scenario import Scenario, algorithm, run, runners
 from bench._workload import calls
 
@@ -141,6 +145,37 @@ class Board:
         found = [span.attributes for span in await self._store.query_spans(rollout_id)]
         name = "agentlightning.reward.0.value"
         return found, [attributes[name] for attributes in found if name in attributes]
+
+
+def triplets(counts: list[int], least: int) -> dict[str, float]:
+    """A nested trace, again and again, each time from its spans."""
+    seconds = {count: _adapted(count, times=ceil(least / count)) / count for count in counts}
+    rates = {f"spans/s of {count}": 1 / each for count, each in seconds.items()}
+    return {**rates, "growth": seconds[counts[-1]] / seconds[100]}
+
+
+def _adapted(count: int, *, times: int) -> float:
+    spans, wanted = _nested(count)
+    adapter = TracerTraceToTriplet()
+    before = process_time()
+    for _ in range(times):
+        found = adapter.adapt(spans)
+        assert sum(triplet.reward is not None for triplet in found) == wanted
+    return (process_time() - before) / times
+
+
+@cache
+def _nested(count: int) -> tuple[list[Span], int]:
+    found = steps(count)
+    spans = [
+        Span.from_attributes(
+            attributes=step.attributes, rollout_id="ro-1", attempt_id="at-1", sequence_id=number + 1, name=step.name,
+            trace_id=f"{1:032x}", span_id=step.id, parent_id=step.parent,
+            start_time=float(step.began), end_time=float(step.ended),
+        )
+        for number, step in enumerate(found)
+    ]  # fmt: skip
+    return spans, rewarded(found)
 
 
 async def _enqueue(store: Any, count: int) -> None:
@@ -281,6 +316,7 @@ if __name__ == "__main__":
             "runners": stores.runners,
             "scenario": stores.scenario,
             "serve": stores.serve,
+            "triplets": triplets,
             "wait": stores.wait,
             "watchdog": stores.watchdog,
         }
