@@ -5,11 +5,12 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from agl_core.adapter import Trace
 from agl_core.events import CallRecorded, SpanRecorded
 from agl_core.projections import Node, tree
-from agl_triplets._v03_spans import agent_of, is_judging
+from agl_triplets._v03_spans import whose
 
 __all__ = ["Piece", "around", "grown", "mended", "walk"]
 
@@ -45,7 +46,9 @@ def grown(trace: Trace) -> Piece:
     one recorded last hangs at the root.
     """
     root = _of_tree(trace) if trace.calls else _of_spans(trace.spans)
-    _sort(root)
+    for piece in walk(root):
+        if len(piece.below) > 1:
+            piece.below.sort(key=_begin)
     return root
 
 
@@ -59,23 +62,25 @@ def mended(root: Piece) -> Piece:
     top = root
     while len(top.below) == 1:
         top = top.below[0]
-    inner = [piece for piece in walk(top) if piece is not top]
-    homes = _Homes(top, inner)
-    for piece in list(top.below):
-        home = homes.of(piece) if piece.is_loose else None
-        if home is not None:
+    loose = [piece for piece in top.below if piece.is_loose]
+    homes = _tightest([piece for piece in walk(top) if piece is not top], loose)
+    if not homes:
+        return root
+    subtrees = _Subtrees(top)
+    for piece in top.below:
+        home = homes.get(id(piece))
+        if home is not None and subtrees.join(piece, home):
             piece.above = home
             home.below.append(piece)
+            home.below.sort(key=_begin)
     top.below = [piece for piece in top.below if piece.above is top]
-    _sort(top)
     return root
 
 
 def around(root: Piece, moments: Sequence[int]) -> list[Piece]:
     """For each moment, the tightest piece around it that is no call of the wire; the root where there is none."""
-    pieces = [piece for piece in walk(root) if piece is not root and piece.call is None]
     asked = [Piece("", "", moment, moment) for moment in moments]
-    tightest = _tightest([*pieces, *asked], {id(piece) for piece in asked})
+    tightest = _tightest([piece for piece in walk(root) if piece is not root], asked)
     return [tightest.get(id(piece), root) for piece in asked]
 
 
@@ -85,34 +90,70 @@ def walk(root: Piece) -> Iterator[Piece]:
     while ahead:
         piece = ahead.pop()
         yield piece
-        ahead += reversed(piece.below)
+        if piece.below:
+            ahead += reversed(piece.below)
 
 
-class _Homes:
-    """Where pieces at the top belong: one sweep finds all, in n log n."""
+def _tightest(pieces: Iterable[Piece], asked: Sequence[Piece]) -> dict[int, Piece]:
+    """By `id()` of each piece that is asked for, the shortest that is around it."""
+    least = min((piece.ended_at - piece.started_at for piece in asked), default=0)
+    # Nobody works inside a call of the wire, however long it takes; and what is short is around nothing.
+    wide = [piece for piece in pieces if piece.ended_at - piece.started_at > least and piece.call is None]
+    # By their begin, the longer first: what comes before a piece in this order began no later than it. Of the very same
+    # time, those that are asked for come first: what takes no longer is not around them.
+    order = [(piece.started_at, -piece.ended_at, 0, number) for number, piece in enumerate(asked)]
+    order += [(piece.started_at, -piece.ended_at, 1, number) for number, piece in enumerate(wide)]
+    order.sort()
+    shortest = _Shortest()
+    found: dict[int, Piece] = {}
+    for started_at, minus_end, is_around, number in order:
+        if is_around:
+            shortest.put(-minus_end, (-minus_end - started_at, number))
+        elif (around := shortest.until(-minus_end)) is not None:
+            found[id(asked[number])] = wide[around]
+    return found
 
-    def __init__(self, top: Piece, inner: Sequence[Piece]) -> None:
-        # Nobody works inside a call of the wire, however long it takes.
-        candidates = [piece for piece in inner if piece.call is None]
-        self._tightest = _tightest(candidates, {id(piece) for piece in top.below})
-        self._tree = {id(piece): index for index, piece in enumerate(top.below)}
-        """By piece: the subtree of the top that it is in."""
-        for piece in inner:
-            if piece.above is not top:
-                self._tree[id(piece)] = self._tree[id(piece.above)]
+
+class _Shortest:
+    """The shortest of the pieces that end at a moment or later: only those that are it for some moment are kept."""
+
+    def __init__(self) -> None:
+        self._ends: list[int] = []
+        self._lengths: list[tuple[int, int]] = []
+        """With the number of the piece. They rise with the ends: what ends earlier, and is longer, is never the one."""
+
+    def put(self, end: int, length: tuple[int, int]) -> None:
+        at = bisect_left(self._ends, end)
+        if at < len(self._ends) and self._lengths[at] < length:
+            return
+        until = at + (at < len(self._ends) and self._ends[at] == end)
+        while at > 0 and self._lengths[at - 1] > length:
+            at -= 1
+        self._ends[at:until] = [end]
+        self._lengths[at:until] = [length]
+
+    def until(self, end: int) -> int | None:
+        """Its number; nothing where none ends so late."""
+        at = bisect_left(self._ends, end)
+        return self._lengths[at][1] if at < len(self._ends) else None
+
+
+class _Subtrees:
+    """Which of the pieces at the top have come into one another."""
+
+    def __init__(self, top: Piece) -> None:
+        self._of = {id(piece): number for number, piece in enumerate(top.below)}
+        for piece in walk(top):
+            if piece is not top and piece.above is not top:
+                self._of[id(piece)] = self._of[id(piece.above)]
         self._joined = list(range(len(top.below)))
-        """By subtree: one that it has come into, or itself."""
 
-    def of(self, piece: Piece) -> Piece | None:
-        """Its home; nothing where there is none, or it lies in the piece itself."""
-        home = self._tightest.get(id(piece))
-        if home is None:
-            return None
-        own, other = self._find(self._tree[id(piece)]), self._find(self._tree[id(home)])
-        if own == other:
-            return None
-        self._joined[own] = other
-        return home
+    def join(self, piece: Piece, home: Piece) -> bool:
+        """Put the first into the second, unless that lies in the first: whether it was done."""
+        own, other = self._find(self._of[id(piece)]), self._find(self._of[id(home)])
+        if own != other:
+            self._joined[own] = other
+        return own != other
 
     def _find(self, subtree: int) -> int:
         while self._joined[subtree] != subtree:
@@ -121,88 +162,29 @@ class _Homes:
         return subtree
 
 
-def _tightest(pieces: Sequence[Piece], asked: set[int]) -> dict[int, Piece]:
-    """For each piece that is asked for, the shortest that is around it."""
-    # By their begin, the longer first: what comes before a piece in this order began no later than it.
-    order = sorted(range(len(pieces)), key=lambda index: (pieces[index].started_at, -pieces[index].ended_at))
-    ends = sorted({piece.ended_at for piece in pieces})
-    shortest = _LeastFrom(len(ends))
-    found: dict[int, Piece] = {}
-    waiting: list[int] = []
-    for index in order:
-        piece = pieces[index]
-        # Pieces of the very same time are around nobody of their kind: they are let in together, afterwards.
-        if waiting and _time(pieces[waiting[0]]) != _time(piece):
-            _let_in(waiting, pieces, ends, shortest)
-        if id(piece) in asked and (around := shortest.at(bisect_left(ends, piece.ended_at))) is not None:
-            found[id(piece)] = pieces[around]
-        waiting.append(index)
-    return found
-
-
-def _let_in(waiting: list[int], pieces: Sequence[Piece], ends: Sequence[int], shortest: _LeastFrom) -> None:
-    for index in waiting:
-        started_at, ended_at = _time(pieces[index])
-        shortest.put(bisect_left(ends, ended_at), (ended_at - started_at, index))
-    waiting.clear()
-
-
-class _LeastFrom:
-    """The least that was put at a place or after it: a Fenwick tree, log n a step."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._least: list[tuple[int, int] | None] = [None] * (size + 1)
-
-    def put(self, place: int, what: tuple[int, int]) -> None:
-        at = self._size - place
-        while at <= self._size:
-            there = self._least[at]
-            if there is None or what < there:
-                self._least[at] = what
-            at += at & -at
-
-    def at(self, place: int) -> int | None:
-        """The second part of the least; nothing where there is none."""
-        least: tuple[int, int] | None = None
-        at = self._size - place
-        while at > 0:
-            there = self._least[at]
-            if there is not None and (least is None or there < least):
-                least = there
-            at -= at & -at
-        return None if least is None else least[1]
-
-
-def _time(piece: Piece) -> tuple[int, int]:
-    return piece.started_at, piece.ended_at
-
-
-def _sort(root: Piece) -> None:
-    for piece in walk(root):
-        piece.below.sort(key=_begin)
-
-
-def _begin(piece: Piece) -> int:
-    return piece.started_at
+_begin = attrgetter("started_at")
 
 
 def _of_spans(spans: Iterable[SpanRecorded]) -> Piece:
     root = Piece("", "", 0, 0)
     pieces: dict[str, Piece] = {}
+    later: list[Piece] = []
     for span in spans:
-        if span.span_id not in pieces:
-            pieces[span.span_id] = _of_span(span)
-    lost: dict[str, Piece] = {}
-    for piece in pieces.values():
-        parent_id = piece.span.parent_id if piece.span is not None else None
-        if not parent_id:
+        if span.span_id in pieces:
+            continue
+        piece = pieces[span.span_id] = _of_span(span)
+        if not span.parent_id:
             piece.above = root
-        elif parent_id in pieces:
-            piece.above = pieces[parent_id]
+        elif (parent := pieces.get(span.parent_id)) is not None and parent is not piece:
+            piece.above = parent
         else:
-            piece.above = _stand_in(lost, parent_id, piece, root)
-    _cut_circles(pieces.values(), root)
+            later.append(piece)
+    lost: dict[str, Piece] = {}
+    for piece in later:
+        parent_id = (piece.span and piece.span.parent_id) or ""
+        piece.above = pieces.get(parent_id) or _stand_in(lost, parent_id, piece, root)
+    if later:
+        _cut_circles(pieces.values(), root)
     for piece in (*pieces.values(), *lost.values()):
         if piece.above is not None:
             piece.above.below.append(piece)
@@ -210,15 +192,9 @@ def _of_spans(spans: Iterable[SpanRecorded]) -> Piece:
 
 
 def _of_span(span: SpanRecorded) -> Piece:
-    return Piece(
-        span.span_id,
-        span.name,
-        span.started_at,
-        max(span.started_at, span.ended_at),
-        agent_of(span),
-        is_judging(span),
-        span,
-    )
+    began, ended = span.started_at, span.ended_at
+    agent, judging = whose(span)
+    return Piece(span.span_id, span.name, began, max(began, ended), agent, judging, span)
 
 
 def _stand_in(lost: dict[str, Piece], parent_id: str, child: Piece, root: Piece) -> Piece:
@@ -233,21 +209,23 @@ def _stand_in(lost: dict[str, Piece], parent_id: str, child: Piece, root: Piece)
 
 def _cut_circles(pieces: Collection[Piece], root: Piece) -> None:
     """Hang the last recorded piece of each circle at the root."""
-    numbers = {id(piece): number for number, piece in enumerate(pieces)}
     safe = {id(root)}
+    numbers: dict[int, int] = {}
     for piece in pieces:
-        line: list[Piece] = []
-        seen: dict[int, int] = {}
+        if id(piece.above) in safe:
+            safe.add(id(piece))
+            continue
+        line: dict[int, Piece] = {}
         at: Piece | None = piece
-        while at is not None and id(at) not in safe:
-            if id(at) in seen:
-                circle = line[seen[id(at)] :]
-                max(circle, key=lambda one: numbers[id(one)]).above = root
-                break
-            seen[id(at)] = len(line)
-            line.append(at)
+        while at is not None and id(at) not in safe and id(at) not in line:
+            line[id(at)] = at
             at = at.above
-        safe.update(seen)
+        if at is not None and id(at) in line:
+            numbers = numbers or {id(one): number for number, one in enumerate(pieces)}
+            circle = [*line.values()][[*line].index(id(at)) :]
+            last = max((numbers[id(one)], place) for place, one in enumerate(circle))
+            circle[last[1]].above = root
+        safe.update(line)
 
 
 def _of_tree(trace: Trace) -> Piece:
@@ -268,15 +246,14 @@ def _of_tree(trace: Trace) -> Piece:
 
 def _of_node(node: Node, span: SpanRecorded | None) -> Piece:
     started_at = node.started_at or 0
+    agent, judging = whose(span) if span is not None else (None, False)
     return Piece(
         node.id or "",
         node.meaning.name if node.meaning is not None else "",
         started_at,
         max(started_at, node.ended_at or 0),
-        (agent_of(span) if span is not None else None) or node.agent,
-        node.kind == "reward"
-        or (span is not None and is_judging(span))
-        or (node.call is not None and node.call.role == "judge"),
+        agent or node.agent,
+        judging or node.kind == "reward" or (node.call is not None and node.call.role == "judge"),
         span,
         node.call,
         is_loose=node.call is None and span is not None,

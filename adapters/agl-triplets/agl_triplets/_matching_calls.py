@@ -113,8 +113,9 @@ def _inherited(root: Piece) -> Iterator[tuple[Piece, str | None, bool]]:
         piece, agent, is_judged = ahead.pop()
         agent = piece.agent or agent
         yield piece, agent, is_judged
-        is_judged = is_judged or piece.is_judging
-        ahead += [(one, agent, is_judged) for one in reversed(piece.below)]
+        if piece.below:
+            is_judged = is_judged or piece.is_judging
+            ahead += [(one, agent, is_judged) for one in reversed(piece.below)]
 
 
 def _has_wire(trace: Trace) -> bool:

@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 from agl_core.adapter import Adapted, Dropped, Trace, TraceReward, Unmatched
 from agl_core.events import CallRecorded, Choice, SpanRecorded
-from agl_core.wire import openai_chat
 from agl_triplets._matching import RewardMatchPolicy
 from agl_triplets._matching_calls import Found, Rule, policy_of
 from agl_triplets._v03_sources import traces_of
@@ -146,6 +145,9 @@ def _of_span(span: SpanRecorded, reward: float | None, agent: str) -> Triplet:
 
 
 def _of_call(recorded: CallRecorded, reward: float | None, agent: str) -> Iterator[Triplet]:
+    # Here, because it is not for every batch, and adapters are imported whenever plugins are.
+    from agl_core.wire import openai_chat
+
     call = recorded.call
     request = openai_chat.render_request(call)
     answered = openai_chat.render_response(call)

@@ -9,7 +9,6 @@ from agl_core.adapter import Trace, TraceReward
 from agl_core.errors import BadValue
 from agl_core.events import SpanRecorded
 from agl_core.spans import rewards
-from agl_core.store import Span, from_otel
 
 __all__ = ["traces_of"]
 
@@ -47,6 +46,9 @@ def _trace(spans: list[SpanRecorded]) -> Trace:
 
 
 def _recorded(span: Any) -> SpanRecorded:
+    # Here, because only v0.3's own way needs the store: adapters are imported whenever plugins are.
+    from agl_core.store import Span, from_otel
+
     if isinstance(span, SpanRecorded):
         return span
     if isinstance(span, Span):

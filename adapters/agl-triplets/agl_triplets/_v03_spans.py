@@ -5,27 +5,28 @@ from __future__ import annotations
 import ast
 from array import array
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from math import isfinite
+from typing import Any, NamedTuple
 
 import msgspec
 
 from agl_core.events import SpanRecorded
 from agl_core.spans import agentlightning
 
-__all__ = ["Told", "agent_of", "has_ids", "images", "is_judging", "proxied", "response_id", "told"]
+__all__ = ["Told", "has_ids", "images", "proxied", "response_id", "told", "whose"]
 
-_AGENT = ("agent.name", "recipient_agent_type", "langchain.chain.type", "executor.id", "gen_ai.agent.name")
-_AGENT_KIND = (
-    ("agentops.span.kind", "operation.name"),
-    ("type", "agentlightning.operation.input.name"),
-)
-"""Where the first says `agent`, the second says its name."""
 _CHAIN = "langchain.Chain."
 _RESPONSE_ID = ("gen_ai.response.id", "agentlightning.operation.output.id")
 _OPERATION = "agentlightning.operation"
 _REWARD = "agentlightning.reward"
-_REWARDS = (_REWARD, f"{_REWARD}.0.value", "agentops.task.output", "agentops.entity.output")
+_REWARDS = frozenset({_REWARD, f"{_REWARD}.0.value", "agentops.task.output", "agentops.entity.output"})
+_TELLING = _REWARDS | {
+    "agent.name", "agentlightning.operation.input.name", "agentlightning.operation.name", "agl.span.kind",
+    "executor.id", "gen_ai.agent.name", "langchain.chain.type", "openinference.span.kind", "operation.name",
+    "recipient_agent_type",
+}  # fmt: skip
+"""Without any of these names a span says neither who did it nor that it judges."""
 _PROMPT_IDS = ("prompt_token_ids", f"{_OPERATION}.output.prompt_token_ids")
 _SAMPLED_IDS = (
     "response_token_ids",
@@ -35,13 +36,12 @@ _SAMPLED_IDS = (
 )
 _APART = frozenset({"choices", "prompt_token_ids", "response_token_ids"})
 _PROXY = "llm.hosted_vllm"
-_GEN_AI, _OPERATION_DOT = "gen_ai.", f"{_OPERATION}."
+_PARTS = {"gen_ai.": {"prompt", "completion", "request", "response"}, f"{_OPERATION}.": {"input", "output"}}
 _DEEPEST = 32
 """Dots of a name that part it; a longer one keeps the rest."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class Told(NamedTuple):
     """What a span of a model call says; what it does not say is empty, or null."""
 
     prompt: list[int]
@@ -54,37 +54,42 @@ class Told:
     logprobs: Any = None
 
 
-def agent_of(span: SpanRecorded) -> str | None:
-    """Who did it: as the attributes say, in v0.3's order; else the agent under way where it was recorded."""
-    found = span.attributes
-    named = (found.get(name) for name in _names_of(span))
-    return next((value for value in named if isinstance(value, str) and value), span.agent)
+def whose(span: SpanRecorded) -> tuple[str | None, bool]:
+    """Who did it, and whether it is done to judge.
 
-
-def _names_of(span: SpanRecorded) -> Iterator[str]:
-    found = span.attributes
-    yield _AGENT[0]
-    if found.get(_AGENT_KIND[0][0]) == "agent":
-        yield _AGENT_KIND[0][1]
-    yield from _AGENT[1:-1]
-    if found.get(_AGENT_KIND[1][0]) == "agent":
-        yield _AGENT_KIND[1][1]
-    if span.name.startswith(_CHAIN):
-        yield "lc_name"
-    yield _AGENT[-1]
-
-
-def is_judging(span: SpanRecorded) -> bool:
-    """Whether it states a reward, is the operation that works one out, or is an evaluator.
-
-    Attributes that only begin like a reward, such as `agentlightning.reward_model`, are none.
+    The agent is as the attributes say, in v0.3's order; else the one under way where it was recorded. A span judges
+    that states a reward, is the operation that works one out, or is an evaluator; attributes that only begin like a
+    reward, such as `agentlightning.reward_model`, are none.
     """
     found = span.attributes
+    if _TELLING.isdisjoint(found) and not span.name.startswith(_CHAIN):
+        return span.agent, False  # most spans: they are not read any closer
+    named = (found.get(name) for name in _agent_names(span))
+    agent = next((value for value in named if isinstance(value, str) and value), span.agent)
+    return agent, _is_judging(found)
+
+
+def _agent_names(span: SpanRecorded) -> Iterator[str]:
+    found = span.attributes
+    yield "agent.name"
+    if found.get("agentops.span.kind") == "agent":
+        yield "operation.name"
+    yield from ("recipient_agent_type", "langchain.chain.type", "executor.id")
+    if found.get("type") == "agent":
+        yield "agentlightning.operation.input.name"
+    if span.name.startswith(_CHAIN):
+        yield "lc_name"
+    yield "gen_ai.agent.name"
+
+
+def _is_judging(found: Mapping[str, Any]) -> bool:
+    if type(value := found.get(f"{_REWARD}.0.value")) is float and isfinite(value):
+        return True  # as v0.3's emitter writes it
     if found.get("agl.span.kind") == "reward" or found.get("openinference.span.kind") == "EVALUATOR":
         return True
-    if found.get(f"{_OPERATION}.name") == _REWARD:
+    if found.get("agentlightning.operation.name") == _REWARD:
         return True
-    return any(name in found for name in _REWARDS) and any(True for _ in agentlightning.scores(found))
+    return not _REWARDS.isdisjoint(found) and any(True for _ in agentlightning.scores(found))
 
 
 def response_id(span: SpanRecorded) -> str | None:
@@ -102,27 +107,13 @@ def has_ids(span: SpanRecorded) -> bool:
 def told(span: SpanRecorded) -> Told:
     """What v0.3's tracers, and the one for Weave, say of a call. Nothing raises on what a span may hold."""
     found = span.attributes
-    parts: dict[str, Any] = {}
-    for name, value in found.items():
-        if name.startswith(_GEN_AI):
-            what, _, rest = name[len(_GEN_AI) :].partition(".")
-        elif name.startswith(_OPERATION_DOT):
-            what, _, rest = name[len(_OPERATION_DOT) :].partition(".")
-        else:
-            continue
-        if rest:
-            flat = parts.get(what)
-            if not isinstance(flat, _Branch):
-                flat = parts[what] = _Branch()
-            flat[rest] = value
-        else:
-            parts.setdefault(what, value)
-    request, response = _nested(parts.get("request")), _nested(parts.get("response"))
-    asked, answered = _nested(parts.get("prompt")), _nested(parts.get("completion"))
-    if isinstance(given := _nested(parts.get("input")), dict):
+    said = {part: _filled(shape, found) for part, shape in _shapes(tuple(found)).items()}
+    asked, answered = said.get("prompt"), said.get("completion")
+    request, response = said.get("request"), said.get("response")
+    if isinstance(given := said.get("input"), Mapping):
         asked = asked or given.get("messages")
         request = request or {name: value for name, value in given.items() if name != "messages"}
-    if isinstance(came := _nested(parts.get("output")), dict):
+    if isinstance(came := said.get("output"), Mapping):
         answered = answered or came.get("choices")
         response = response or {name: value for name, value in came.items() if name not in _APART}
     return Told(
@@ -159,58 +150,81 @@ def images(messages: Any) -> list[str]:
         messages = [one for _, one in numbered] or [messages]
     if not isinstance(messages, list | tuple):
         return []
-    contents = (_decoded(one.get("content")) for one in messages if isinstance(one, Mapping))
-    parts = (part for content in contents if isinstance(content, list | tuple) for part in content)
-    shown = (part.get("image_url") for part in parts if isinstance(part, Mapping) and part.get("type") == "image_url")
-    return [image["url"] for image in shown if isinstance(image, Mapping) and isinstance(image.get("url"), str)]
+    found = []
+    for message in messages:
+        parts = _decoded(message.get("content")) if isinstance(message, Mapping) else None
+        for part in parts if isinstance(parts, list | tuple) else ():
+            shown = part.get("image_url") if isinstance(part, Mapping) and part.get("type") == "image_url" else None
+            if isinstance(shown, Mapping) and isinstance(shown.get("url"), str):
+                found.append(shown["url"])
+    return found
 
 
-class _Branch(dict[str, Any]):
-    """A map made of names with dots: never one that came as a value, which is nobody's to change."""
+_Shape = str | dict[str, Any] | list[Any]
+"""A place that one attribute fills, by its name; or maps and lists of them."""
 
 
-def _nested(flat: Any) -> Any:
-    """Lists where all names are places, maps where they are not."""
-    if not isinstance(flat, _Branch):
-        return flat
-    root = _Branch()
-    for name, value in flat.items():
-        if "." not in name:
-            root.setdefault(name, value)
+@lru_cache(maxsize=1024)
+def _shapes(names: tuple[str, ...]) -> dict[str, _Shape]:
+    """What those names with dots make of a span, by part: spans of one tracer have the same names, again and again."""
+    root: dict[str, Any] = {}
+    for name in names:
+        path = _path(name)
+        if path is None:
             continue
-        *path, last = name.split(".", _DEEPEST)
         branch = root
-        for step in path:
+        for step in path[:-1]:
             below = branch.get(step)
-            if not isinstance(below, _Branch):
-                below = branch[step] = _Branch()
+            if not isinstance(below, dict):
+                below = branch[step] = {}
             branch = below
-        branch.setdefault(last, value)
-    return _listed(root)
+        branch.setdefault(path[-1], name)
+    return {part: _listed(shape) for part, shape in root.items()}
 
 
-def _listed(branch: _Branch) -> Any:
-    for name, value in branch.items():
-        if isinstance(value, _Branch):
-            branch[name] = _listed(value)
-    if "0" in branch and all(str(place) in branch for place in range(len(branch))):
-        return [branch[str(place)] for place in range(len(branch))]
-    return dict(branch)
+def _path(name: str) -> list[str] | None:
+    """Where what it names belongs; nothing of a name that is none of these."""
+    for prefix, parts in _PARTS.items():
+        if name.startswith(prefix):
+            path = name[len(prefix) :].split(".", _DEEPEST)
+            return path if path[0] in parts else None
+    return None
+
+
+def _listed(shape: _Shape) -> _Shape:
+    """Lists where all names are places, maps where they are not."""
+    if not isinstance(shape, dict):
+        return shape
+    inner = {name: _listed(below) for name, below in shape.items()}
+    places = [str(place) for place in range(len(inner))]
+    return [inner[place] for place in places] if all(place in inner for place in places) else inner
+
+
+def _filled(shape: _Shape, found: Mapping[str, Any]) -> Any:
+    if isinstance(shape, str):
+        return found[shape]
+    if isinstance(shape, dict):
+        return {name: found[below] if type(below) is str else _filled(below, found) for name, below in shape.items()}
+    return [_filled(below, found) for below in shape]
 
 
 def _first_ids(found: Mapping[str, Any], names: tuple[str, ...]) -> list[int]:
-    return next((ids for name in names if name in found and (ids := _ids(found[name]))), [])
+    for name in names:
+        if name in found and (ids := _ids(found[name])):
+            return ids
+    return []
 
 
 def _ids(value: Any) -> list[int]:
     """The ids, or none when one of them is none."""
-    value = _literal(value)
+    value = _literal(value) if isinstance(value, str) else value
     if not isinstance(value, list | tuple):
         return []
     try:
-        return array("I", value).tolist()  # checks every id in C: a prompt has thousands
+        array("I", value)  # looks at every id in C: a prompt has thousands
     except (TypeError, OverflowError, ValueError):
         return []
+    return list(value)
 
 
 def _first(value: Any) -> Any:
