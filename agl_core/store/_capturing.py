@@ -39,7 +39,9 @@ class Capturing(Base):
         """Put a number on a rollout, or on what `target` names, whenever it is known: days later, too.
 
         Without an `attempt_id` it is of the attempt that counts, whichever that is. `withdraw_reward` takes the
-        record's `id`.
+        record's `id`. A call that it names is one of the rollout, in the log or under way; else it is `UnknownId`. A
+        span may be on its way from another program still, and an agent yet to speak: where none comes by that name,
+        the reward stays, is of nothing that is trained on, and every batch says so.
         """
         event = RewardGiven(
             rollout_id=rollout_id,
@@ -50,7 +52,13 @@ class Capturing(Base):
             judge=judge,
             evidence=evidence or {},
         )
-        return (await self._decided(lambda view: [decide.find(view, rollout_id, attempt_id).draft(event)]))[0]
+
+        def given(view: View) -> list[Draft]:
+            rollout = decide.find(view, rollout_id, attempt_id)
+            _check_target(view, rollout_id, event.target)
+            return [rollout.draft(event)]
+
+        return (await self._decided(given))[0]
 
     async def withdraw_reward(self, rollout_id: str, reward_id: str, why: str) -> Record | None:
         """Let a reward count no more; it stays in the log, with the reason. None when it was withdrawn before."""
@@ -144,3 +152,19 @@ def _number(value: Any) -> float:
         return float(value)
     except (TypeError, ValueError, OverflowError):
         raise BadValue("reward", value, why="a reward is a finite number") from None
+
+
+def _check_target(view: View, rollout_id: str, target: Target) -> None:
+    if target.kind == "rollout" and target.id != rollout_id:
+        raise BadValue(
+            "target", target.id, why=f"that is another rollout than {rollout_id}: give it a reward of its own"
+        )
+    if target.kind == "call" and not _has_call(view, rollout_id, target.id):
+        raise UnknownId("call", target.id)
+
+
+def _has_call(view: View, rollout_id: str, call_id: str) -> bool:
+    if view.rows("select 1 from calls where rollout_id = ? and call_id = ?", (rollout_id, call_id)):
+        return True
+    flight = view.in_flight.get("call", call_id)
+    return flight is not None and flight.data["rollout_id"] == rollout_id

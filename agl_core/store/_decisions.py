@@ -72,7 +72,10 @@ class Standing:
 
 def find(view: View, rollout_id: str, attempt_id: str | None = None) -> Standing:
     """The rollout, deleted or not; with that attempt, if one is named."""
-    found = view.rows(_STANDING, (attempt_id, rollout_id))
+    try:
+        found = view.rows(_STANDING, (attempt_id, rollout_id))
+    except UnicodeEncodeError as error:  # half of a surrogate pair, which is in no id
+        raise UnknownId("attempt" if error.object == attempt_id else "rollout", error.object) from None
     if not found:
         raise UnknownId("rollout", rollout_id)
     run_id, status, latest, attempts, config, hidden, is_its = found[0]

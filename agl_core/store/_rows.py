@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from agl_core import resources
+from agl_core.errors import BadValue
 from agl_core.events import RolloutEnqueued
 from agl_core.record import Record
 from agl_core.resources import ResourcesUpdate
@@ -100,7 +101,10 @@ WORKER = (
 
 def many(values: Sequence[str] | None) -> str | None:
     """One parameter for however many values, as JSON; `json_each` reads it."""
-    return None if values is None else msgspec.json.encode(list(values)).decode()
+    try:
+        return None if values is None else msgspec.json.encode(list(values)).decode()
+    except UnicodeEncodeError as error:
+        raise BadValue("id", error.object, why="half of a surrogate pair is no text") from None
 
 
 def _seconds(nanoseconds: int | None) -> float | None:

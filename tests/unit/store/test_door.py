@@ -5,7 +5,9 @@ import asyncio
 import pytest
 
 from agl_core.errors import AglError, BadPayload, BadValue, KeyReused, UnknownId
-from agl_core.events import RolloutConfig, SpanRecorded, Target
+from agl_core.events import CallRecorded, ModelCall, RolloutConfig, SpanRecorded, Target
+from agl_core.record import Draft
+from agl_core.recorder import Recorder, Scope
 from agl_core.resources import LLM, PromptTemplate, Resource
 from agl_core.store import EnqueueRolloutRequest
 
@@ -16,6 +18,13 @@ def span(**fields):
     """A span of nobody's, unless said otherwise."""
     known = {"rollout_id": "ro-none", "attempt_id": "at-none", "span_id": "sp-1", "name": "tool"}
     return SpanRecorded(**{**known, "started_at": 1, "ended_at": 2, **fields})
+
+
+def called(attempt, call_id):
+    """A call of that attempt."""
+    call = ModelCall(dialect="openai.chat", model="m")
+    ids = {"rollout_id": attempt.rollout_id, "attempt_id": attempt.attempt_id, "call_id": call_id}
+    return CallRecorded(**ids, call=call, started_at=1, latency=0.5)
 
 
 @pytest.fixture
@@ -123,6 +132,80 @@ async def test_facts_about_nobody_are_refused(store, log, one):
         store.cancel_rollout("ro-none"),
     ):
         with pytest.raises(UnknownId):
+            await refused
+
+    assert log.head() == head
+
+
+async def test_a_reward_of_a_call_that_is_not_there_is_refused(store, log, one):
+    """Nor of one that another rollout made, nor of another rollout: it would be found out when a batch is formed."""
+    other = await store.start_rollout({"q": 2})
+    store.log.append([Draft(stream=f"rollout/{other.rollout_id}", event=called(other, "ca-other"))])
+    head = log.head()
+
+    for target in (Target(kind="call", id="ca-none"), Target(kind="call", id="ca-other")):
+        with pytest.raises(UnknownId, match=target.id):
+            await store.add_reward(one.rollout_id, 1.0, target=target)
+    with pytest.raises(BadValue, match="another rollout"):
+        await store.add_reward(one.rollout_id, 1.0, target=Target(kind="rollout", id=other.rollout_id))
+
+    assert log.head() == head
+
+
+async def test_a_reward_of_a_call_counts_while_the_call_is_under_way(store, log, one):
+    """Who judges a stream need not wait for its end; one that is over is there anyway."""
+    ids = {"run_id": None, "rollout_id": one.rollout_id, "attempt_id": one.attempt_id}
+    Recorder(log).begin_call("ca-open", Scope(recorder=Recorder(log), **ids), model="m").result()
+    log.append([Draft(stream=f"rollout/{one.rollout_id}", event=called(one, "ca-over"))])
+
+    for call_id in ("ca-open", "ca-over"):
+        record = await store.add_reward(one.rollout_id, 1.0, target=Target(kind="call", id=call_id))
+        assert record.event.target.id == call_id
+
+
+async def test_a_reward_may_name_a_span_that_is_on_its_way(store, one):
+    """It comes from another program, in its own time; so does an agent that has not spoken yet."""
+    for target in (Target(kind="span", id="sp-later"), Target(kind="agent", id="writer")):
+        record = await store.add_reward(one.rollout_id, 1.0, target=target)
+        assert record.event.target == target
+
+
+HALF = "half of a pair: \ud83d"
+
+
+@pytest.mark.parametrize("place", [{"a": HALF}, {HALF: 1}, {"a": [{"b": HALF}]}])
+async def test_text_that_is_no_utf_8_is_refused_whole(store, log, one, place):
+    """In tasks, metadata and evidence: no file could hold it, and nothing of what stands beside it is written."""
+    head, good = log.head(), EnqueueRolloutRequest(input=1)
+
+    for refused in (
+        store.enqueue([good, EnqueueRolloutRequest(input=place)]),
+        store.enqueue([good, EnqueueRolloutRequest(input=1, metadata=place)]),
+        store.start_rollout(place),
+        store.update_rollout(one.rollout_id, metadata=place),
+        store.update_attempt(one.rollout_id, one.attempt_id, metadata=place),
+        store.add_reward(one.rollout_id, 1.0, evidence=place),
+        store.add_span(span(rollout_id=one.rollout_id, attempt_id=one.attempt_id, attributes=place)),
+        store.add_resources({"prompt": PromptTemplate(template=HALF)}),
+    ):
+        with pytest.raises((BadValue, BadPayload)):
+            await refused
+
+    assert log.head() == head
+
+
+async def test_an_id_that_is_no_utf_8_is_nobodys(store, log, one):
+    """And no failure of ours."""
+    head = log.head()
+
+    for refused in (
+        store.add_reward(HALF, 1.0),
+        store.add_reward(one.rollout_id, 1.0, attempt_id=HALF),
+        store.add_span(span(rollout_id=HALF)),
+        store.cancel_rollout(HALF),
+        store.get_rollout_by_id(HALF),
+    ):
+        with pytest.raises((UnknownId, BadValue)):
             await refused
 
     assert log.head() == head
@@ -259,7 +342,7 @@ async def test_commands_may_come_at_once(store, log):
 
 
 async def test_the_last_primary_reward_of_the_attempt_that_counts_is_the_reward(store, log):
-    """Not one of an attempt before, not one for a call, not one by another name."""
+    """Not one of an attempt before, not one for a span, not one by another name."""
     await store.enqueue_rollout({"q": 1}, config=RolloutConfig(max_attempts=2))
     first = await store.dequeue_rollout()
     await store.add_reward(first.rollout_id, 9.0, attempt_id=first.attempt_id)
@@ -268,7 +351,7 @@ async def test_the_last_primary_reward_of_the_attempt_that_counts_is_the_reward(
     for value in (0.25, 0.5):
         await store.add_reward(second.rollout_id, value, attempt_id=second.attempt_id)
     await store.add_reward(second.rollout_id, 7.0, attempt_id=second.attempt_id, name="style")
-    await store.add_reward(second.rollout_id, 8.0, target=Target(kind="call", id="ca-1"))
+    await store.add_reward(second.rollout_id, 8.0, target=Target(kind="span", id="sp-1"))
 
     (outcome,) = store.ask.outcomes([second.rollout_id])
 
