@@ -26,6 +26,8 @@ from agl_core.errors import (
 from agl_core.hookspecs import hookimpl
 from agl_core.log import Owner, verify
 from agl_core.plugins import Plugins
+from agl_core.run import _rounds as rounds
+from agl_core.store import Store
 from agl_core.testing import ScriptedEngine
 from agl_core.trainer import Trainer
 
@@ -305,6 +307,96 @@ def test_one_process_at_a_time_holds_a_run(world):
         other.kill()
 
     assert world.fit(Learns()).status == "finished"
+
+
+def rewarded_late(world, label, values):
+    """Somebody gives those rewards to the rollouts of a round, in its order; None takes away the one there is."""
+
+    async def story(store):
+        sql = "select rollout_id from rollouts where grp like ? order by position"
+        for (rollout_id,), value in zip(store.log.rows(sql, (f"%/rollouts/{label}",)), values, strict=True):
+            if value is not None:
+                await store.add_reward(rollout_id, value, judge="later")
+            else:
+                ((given,),) = store.log.rows("select id from rewards where rollout_id = ?", (rollout_id,))
+                await store.withdraw_reward(rollout_id, given, "it was for another answer")
+
+    with agl.open_log(str(world.log)) as log:
+        store = Store(log)
+        asyncio.run(story(store))
+        store.close()
+
+
+class Tells(Learns):
+    """Keeps what it was told, and dies when all of it was."""
+
+    def __init__(self, *, dies: bool = False) -> None:
+        super().__init__()
+        self.dies, self.told = dies, []
+
+    async def run(self, run):
+        """Two rounds and the sealed split."""
+        for _ in range(2):
+            self.told.append([outcome.reward for outcome in await run.rollouts(run.train, label="train")])
+        theta = await run.update("update", self.add_one, run.policy(), [1.0])
+        found = await run.examine(before=run.policy(), after=theta.checkpoint)
+        self.told.append(found.to_json())
+        if self.dies:
+            raise Interrupted
+
+
+@pytest.mark.parametrize(
+    "values", [[100.0] * 4, [None] * 4, [None, 7.0, 7.0, None]], ids=["late", "taken back", "both"]
+)
+def test_a_resumed_run_is_told_what_it_was_told(world, values):
+    """Whatever anybody says of those rollouts since: of training and of the sealed split."""
+    first, again = Tells(dies=True), Tells()
+    with pytest.raises(Interrupted):
+        world.fit(first)
+    rewarded_late(world, "train/0", values)
+    rewarded_late(world, "test-before/0", values[:1])
+
+    summary = world.fit(again, resume="run-1")
+
+    assert first.told == again.told
+    assert summary.result["reward_before"]["mean"] == 9.0
+    with agl.open_log(str(world.log), readonly=True) as log:
+        assert log.rows("select count(*) from events where type = 'outcomes.read'") == [(4,)]
+
+
+def test_what_is_said_before_a_run_has_heard_of_it_counts(world, monkeypatch):
+    """Killed after the last rollout and before it was told: nobody was told anything else."""
+
+    async def gone(*_arguments):
+        raise Interrupted
+
+    with monkeypatch.context() as patched:
+        patched.setattr(rounds, "read_as_of", gone)
+        with pytest.raises(Interrupted):
+            world.fit(Tells())
+    rewarded_late(world, "train/0", [100.0] * 4)
+    again = Tells()
+
+    world.fit(again, resume="run-1")
+
+    assert again.told[0] == [100.0] * 4
+
+
+def test_a_log_that_does_not_say_when_outcomes_were_read_goes_on_as_before(world, monkeypatch):
+    """One that was begun by an older version: its run is told what the log knows now."""
+
+    async def head(journal, _movement):
+        return journal.log.head()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(rounds, "read_as_of", head)
+        with pytest.raises(Interrupted):
+            world.fit(Tells(dies=True))
+    rewarded_late(world, "train/1", [100.0] * 4)
+    again = Tells()
+
+    assert world.fit(again, resume="run-1").status == "finished"
+    assert again.told[:2] == [[0.0, 1.0, 2.0, 3.0], [100.0] * 4]
 
 
 def test_rollouts_without_reward_fail_the_run(world):
