@@ -105,7 +105,7 @@ def _meant(log: SqliteLog, what: str) -> tuple[str, str, str | None]:
         case "ca":
             id_ = find(log, "call", what)
             return "call", id_, str(log.rows("select rollout_id from calls where call_id = ?", (id_,))[0][0])
-        case "run" | "at" | "wk" | "rs" | "ck" | "ta" as prefix:
+        case "run" | "at" | "wk" | "rs" | "ck" | "ta" | "sp" as prefix:
             why = "it is of something else: name a rollout, a call or a batch; `agl runs show` lists a run's batches"
             raise BadValue(f"{prefix} id", what, why=why)
     id_ = find(log, "rollout", what)
