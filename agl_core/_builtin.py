@@ -85,6 +85,14 @@ def agl_open_executor(name: str, config: Mapping[str, Any]) -> InProcess | None:
 
 
 @hookimpl
+def agl_register_adapters() -> Mapping[str, Any]:
+    """`attempts`: what each left, whole."""
+    from agl_core.export.rows import Attempts
+
+    return {Attempts.name: Attempts}
+
+
+@hookimpl
 def agl_register_algorithms() -> Mapping[str, Any]:
     """`baseline`: no learning."""
     from agl_core.algorithm import Baseline
@@ -113,7 +121,7 @@ def agl_register_exporters() -> Mapping[str, type[Exporter[Any]]]:
     """What training tools read."""
     from agl_core.export import rows
 
-    kinds = (rows.OpenAiSft, rows.OpenAiDpo, rows.ShareGpt, rows.Trl, rows.Hf, rows.Jsonl, rows.V03Triplets)
+    kinds = (rows.OpenAiSft, rows.OpenAiDpo, rows.ShareGpt, rows.Trl, rows.Hf, rows.Jsonl, rows.V03Triplets, rows.Atif)
     return {kind.name: kind for kind in kinds}
 
 

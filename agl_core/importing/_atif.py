@@ -138,6 +138,7 @@ class _Thread:
                 "atif.steps": self.chat.beside,
                 "atif.tail": self.chat.tail,
                 "atif.calls": list(self.steps.values()),
+                "atif.count": len(self._trajectory["steps"]) - len(self.chat.tail),
             },
             status="ok",
             agent=name,

@@ -15,8 +15,8 @@ __all__ = ["Chat", "Turn", "chat", "nanoseconds"]
 
 OBSERVATION = "observation"
 """Name of what an environment says that no tool was asked for: models are told it as a user's message."""
-_REPLACED = ("timestamp", "reasoning_effort", "llm_call_count", "is_copied_context", "extra")
-_METRICS = ("cached_tokens", "cost_usd", "extra")
+_REPLACED = ("timestamp", "model_name", "reasoning_effort", "llm_call_count", "is_copied_context")
+_TOKENS = frozenset({"prompt_token_ids", "completion_token_ids", "logprobs"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,12 +115,18 @@ def _answer(step: Mapping[str, Any]) -> Message:
             ToolCall(
                 id=call["tool_call_id"],
                 name=call["function_name"],
-                arguments=json.dumps(call["arguments"], ensure_ascii=False),
+                arguments=_arguments(call),
             )
             for call in step.get("tool_calls") or ()
         ),
         extra={"reasoning_content": thought} if thought is not None else {},
     )
+
+
+def _arguments(call: Mapping[str, Any]) -> str:
+    """As the model wrote them, where `agl export atif` kept that because it was no JSON of an object."""
+    written = ((call.get("extra") or {}).get("agl") or {}).get("arguments")
+    return written if isinstance(written, str) else json.dumps(call["arguments"], ensure_ascii=False)
 
 
 def _observed(step: Mapping[str, Any]) -> Iterator[Message]:
@@ -158,11 +164,13 @@ def _tools(definitions: Sequence[Mapping[str, Any]]) -> Iterator[Tool]:
 
 def _beside(step: Mapping[str, Any], *, is_last: bool) -> dict[str, Any]:
     beside = {name: step[name] for name in _REPLACED if step.get(name) is not None}
+    # What `agl export atif` says of a step is ours, and said anew.
+    if extra := {name: value for name, value in (step.get("extra") or {}).items() if name != "agl"}:
+        beside["extra"] = extra
     metrics = step.get("metrics")
-    if metrics is not None and (more := {name: metrics[name] for name in _METRICS if metrics.get(name) is not None}):
-        beside["metrics"] = more
-    if step.get("llm_call_count") not in {None, 0, 1} and metrics is not None:
-        beside["metrics"] = metrics
+    if metrics is not None:
+        hidden = _TOKENS if step.get("llm_call_count") in {None, 1} else frozenset()
+        beside["metrics"] = {name: value for name, value in metrics.items() if name not in hidden and value is not None}
     if any(call.get("extra") for call in step.get("tool_calls") or ()):
         beside["tool_calls"] = step["tool_calls"]
     results = (step.get("observation") or {}).get("results", ())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from agl_core.export.rows._atif import Atif
+from agl_core.export.rows._attempts import Attempts
 from agl_core.export.rows._openai import OpenAiDpo, OpenAiSft
 from agl_core.export.rows._places import new_file, new_folder
 from agl_core.export.rows._plain import Hf, Jsonl, V03Triplets
@@ -11,6 +13,8 @@ from agl_core.export.rows._sharegpt import ShareGpt
 from agl_core.export.rows._trl import Trl
 
 __all__ = [
+    "Atif",
+    "Attempts",
     "Chosen",
     "Hf",
     "Jsonl",
