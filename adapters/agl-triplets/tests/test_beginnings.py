@@ -160,6 +160,19 @@ def test_another_agent_with_the_same_words_is_another_agent(talk, chat):
     assert [row.began for row in talk.rows()] == ["start", "other_agent"]
 
 
+def test_an_agents_history_is_compared_with_its_own(chat, trace):
+    """Whoever spoke last: here its sub-agent did, and then it goes on with its own words changed."""
+    parent, sub = chat("parent"), chat("sub")
+    parent.ask("question", "delegate")
+    sub.ask("help", "helped")
+    parent.history[-1] = ("assistant", "I asked for help")
+    parent.ask("the sub-agent helped", "done", role="tool")
+
+    *_, row = adapt([trace("ro-1", *chat.log)]).rows
+
+    assert (row.began, row.differs_from) == ("edited_history", "ca-0")
+
+
 def test_an_agent_that_always_says_the_same_is_told_apart_by_what_it_was_told(chat, trace):
     """Its answers are alike, its histories are not."""
     agent = chat()
@@ -188,8 +201,9 @@ def test_a_text_in_parts_is_the_same_text(call, trace):
         Message(role="user", content="short"),
         Message(role="assistant", content="short", tool_calls=(ToolCall(id="t", name="add", arguments="{}"),)),
         Message(role="assistant", content="shor1"),
+        Message(role="assistant", content="sho...ned"),
     ],
-    ids=["another role", "another call", "another text"],
+    ids=["another role", "another call", "another text", "as long"],
 )
 def test_what_is_shorter_and_says_something_else_is_no_cut(other):
     """Who speaks, and which tools are called, is never shortened."""
