@@ -51,7 +51,7 @@ class GrpoConfig:
     """What a call earns, and each token of it: a rule of the adapter `rewards`, or its options, such as
     {"rule": "discounted", "gamma": 0.9}; with a `name` among them, those of another credit adapter."""
     normalise_std: bool = True
-    """Of `group_relative`: divide by the standard deviation of the group; without it, hard and easy tasks weigh less."""
+    """Of `group_relative`: divide by the group's standard deviation; without it, hard and easy tasks weigh less."""
     epochs: int = 1
     """Mu, passes over each round's rows."""
     minibatch: int = 0
