@@ -8,7 +8,8 @@ and nobody is asked for a schema, or for pyarrow.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
 from hashlib import blake2b, file_digest
@@ -23,8 +24,11 @@ from agl_core.export.rows._places import new_place
 
 __all__ = ["Kind", "both", "kind_of", "write_dataset", "write_parquet"]
 
-_LARGEST = 2**31 - 1
-"""Bytes of a line at most: DuckDB makes room for it when it meets one."""
+_GROUP = 64 << 20
+"""Bytes a group of Parquet, about: what its writer and its reader hold at once."""
+_LEAST, _MOST = 2_048, 122_880
+_USUAL = 1 << 20
+"""Bytes of a line that DuckDB is told to make room for at least."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -48,22 +52,27 @@ Kind = str | Items | Fields | None
 
 def write_parquet(records: Iterable[Mapping[str, Any]], path: Path) -> None:
     """A Parquet file of them, whole or not at all. A field that is of two kinds, or whose names clash, is JSON text."""
-    with new_place(path) as part, _selected(records, part.with_name("lines"), path) as (db, select):
-        db.execute(f"copy ({select}) to '{_quoted(str(part))}' (format parquet, compression zstd)")
+    with new_place(path) as part, _selected(records, part.with_name("lines"), path) as found:
+        rows = max(_LEAST, min(_MOST, _GROUP // found.each))
+        how = f"format parquet, compression zstd, row_group_size {rows}"
+        found.db.execute(f"copy ({found.select(found.spools)}) to '{_quoted(str(part))}' ({how})")
 
 
 def write_dataset(records: Iterable[Mapping[str, Any]], folder: Path) -> None:
     """The files of a data set that `datasets` keeps on a disk, in a folder that is there: a stream of Arrow's, with the
     same columns as in Parquet, and what it must know beside."""  # noqa: D205, D209 - one sentence
+    from nanoarrow import ArrayStream
     from nanoarrow.ipc import StreamWriter
 
     name = "data-00000-of-00001.arrow"
     with (
-        _selected(records, folder / "lines", folder) as (db, select),
+        _selected(records, folder / "lines", folder) as found,
         StreamWriter.from_path(folder / name) as writer,
     ):
-        writer.write_stream(db.sql(select))
-    (folder / "lines").unlink()
+        for spool in found.spools:  # DuckDB hands over what it has read as a whole
+            for batch in ArrayStream(found.db.sql(found.select([spool]))):
+                writer.write_array(batch)
+    shutil.rmtree(folder / "lines")
     state = {"_data_files": [{"filename": name}], "_fingerprint": _fingerprint(folder / name), "_split": None}
     formatting: dict[str, Any] = {
         "_format_columns": None,
@@ -77,32 +86,60 @@ def write_dataset(records: Iterable[Mapping[str, Any]], folder: Path) -> None:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Selected:
+    db: duckdb.DuckDBPyConnection
+    spools: Sequence[Path]
+    """Files of lines, in order."""
+    select: Callable[[Sequence[Path]], str]
+    """The query that gives the records of such files, one a row."""
+    each: int
+    """Bytes of a record, about."""
+
+
 @contextlib.contextmanager
-def _selected(
-    records: Iterable[Mapping[str, Any]], spool: Path, place: Path
-) -> Iterator[tuple[duckdb.DuckDBPyConnection, str]]:
-    """A connection, and the query that gives the records, one a row; `spool` is a file for it to hold them in."""
+def _selected(records: Iterable[Mapping[str, Any]], folder: Path, place: Path) -> Iterator[_Selected]:
+    """The records behind a query; `folder` is made, for files that hold them in the meantime."""
     found: Kind = Fields({})
-    with spool.open("xb") as file:
+    longest, size, count = _USUAL, 0, 0
+    folder.mkdir()
+    spools: list[Path] = []
+    with contextlib.ExitStack() as files:
         for record in records:
             found = both(found, kind_of(record))
-            file.write(_encode(record) + b"\n")
+            if size >= _GROUP * len(spools):
+                files.close()
+                spools.append(folder / f"{len(spools):06}")
+                file = files.enter_context(spools[-1].open("xb"))
+            written = file.write(_encode(record) + b"\n")
+            # Measured, for DuckDB makes room for several of the longest, met or not.
+            longest, size, count = max(longest, written), size + written, count + 1
     assert isinstance(found, Fields), "records are objects"
-    kinds = found.of
+    select = _query(found.of, longest, place)
+    with contextlib.closing(duckdb.connect(":memory:")) as db:
+        db.execute("set enable_progress_bar = false")  # at a prompt it would be printed among the data
+        db.execute("set threads = 1")  # each holds a group of rows, and the lines were the work
+        try:
+            yield _Selected(db=db, spools=spools, select=select, each=size // max(count, 1) + 1)
+        except duckdb.IOException as error:
+            cure = "Choose a place that you may write to, with room"
+            raise ExportRefused(str(place), why=str(error), cure=cure) from None
+
+
+def _query(kinds: Mapping[str, Kind], longest: int, place: Path) -> Callable[[Sequence[Path]], str]:
     if not kinds or not _are_distinct(kinds):
         names = ", ".join(kinds) or "nothing"
         raise ExportRefused(str(place), why=f"columns cannot be called {names}", cure="Write lines")
     read = ", ".join(f"'{_quoted(name)}': '{_quoted(_named(kind))}'" for name, kind in kinds.items())
     # JSON text is text to whoever reads the file: only DuckDB has a type for it.
     shown = ", ".join(f"{_name(name)}::{_named(kind, json='varchar')} as {_name(name)}" for name, kind in kinds.items())
-    options = f"format = 'newline_delimited', columns = {{{read}}}, maximum_object_size = {_LARGEST}"
-    with contextlib.closing(duckdb.connect(":memory:")) as db:
-        db.execute("set enable_progress_bar = false")  # at a prompt it would be printed among the data
-        try:
-            yield db, f"select {shown} from read_json('{_quoted(str(spool))}', {options})"  # noqa: S608 - quoted by us
-        except duckdb.IOException as error:
-            cure = "Choose a place that you may write to, with room"
-            raise ExportRefused(str(place), why=str(error), cure=cure) from None
+    options = f"format = 'newline_delimited', columns = {{{read}}}, maximum_object_size = {longest}"
+
+    def select(spools: Sequence[Path]) -> str:
+        files = ", ".join(f"'{_quoted(str(spool))}'" for spool in spools)
+        return f"select {shown} from read_json([{files}], {options})"  # noqa: S608 - quoted by us
+
+    return select
 
 
 def kind_of(value: Any) -> Kind:

@@ -7,13 +7,14 @@ import tracemalloc
 from pathlib import Path
 
 import duckdb
+import nanoarrow
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agl_core.errors import ExportEmpty, ExportRefused
 from agl_core.export import Skipped
-from agl_core.export.rows import write_records
+from agl_core.export.rows import _columns, new_folder, write_records
 
 
 def read(path):
@@ -132,3 +133,22 @@ def _holds(found, value):
     if isinstance(found, float) and isinstance(value, int) and not isinstance(value, bool):
         return found == float(value)
     return isinstance(found, str) and json.loads(found) == value
+
+
+@pytest.mark.parametrize("write", ["parquet", "dataset"])
+def test_what_is_held_in_several_files_is_one_table_in_order(tmp_path, monkeypatch, write):
+    """The types of all files hold in each, also where the first has only nulls."""
+    monkeypatch.setattr(_columns, "_GROUP", 100)
+    rows = [{"n": n, "text": None if n < 50 else "x", "of": [{"a": 1}] if n % 2 else [{"b": 0.5}]} for n in range(100)]
+
+    if write == "parquet":
+        found = read(write_records(rows, tmp_path / "rows.parquet").path)
+    else:
+        with new_folder(tmp_path / "rows") as folder:
+            _columns.write_dataset(rows, folder)
+        found = nanoarrow.ArrayStream.from_path(tmp_path / "rows" / "data-00000-of-00001.arrow").read_all().to_pylist()
+
+    assert [row["n"] for row in found] == list(range(100))
+    assert [row["text"] for row in found] == [None] * 50 + ["x"] * 50
+    assert found[0]["of"] == [{"a": None, "b": 0.5}]
+    assert not list(tmp_path.glob("**/lines"))
