@@ -14,7 +14,7 @@ import click
 from agl_core.cli._failing import warn
 from agl_core.cli._tables import facts, print_json
 from agl_core.cli._words import duration, number
-from agl_core.errors import AglError, BadValue, NotImportable, RunNotImportable
+from agl_core.errors import AglError, BadValue, NotImportable, RolloutFailed, RunNotImportable
 
 if TYPE_CHECKING:
     from agl_core.cli.progress import Progress
@@ -186,7 +186,7 @@ def driving(progress: Progress, log: str) -> Iterator[None]:
         with progress:
             yield
     except AglError as error:
-        if progress.run_id:
+        if progress.run_id and not isinstance(error, RolloutFailed):  # it is recorded, and would stop the run again
             error.add_note(f"go on with: agl resume {progress.run_id} --log {log}")
         raise
     except KeyboardInterrupt:
