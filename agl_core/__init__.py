@@ -211,13 +211,31 @@ _HOME = {
     "trainer": ("Trainer", "build_component", "resume"),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
+_PLUGIN = {
+    "LlmProxyTraceToTriplet": "triplets",
+    "RewardMatchPolicy": "triplets",
+    "TraceToMessages": "messages",
+    "TracerTraceToTriplet": "triplets",
+    "Triplet": "triplets",
+}
+"""Names of Agent Lightning v0.3 that are in distributions of their own, by entry point."""
 
 
 def __getattr__(name: str) -> Any:
     """Public names are imported when they are asked for: `import agl_core` costs next to nothing."""
+    if name in _PLUGIN:
+        return _of_plugin(_PLUGIN[name], name)
     if name not in _MODULE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_MODULE[name]}"), name)
+
+
+def _of_plugin(plugin: str, name: str) -> Any:
+    from importlib.metadata import entry_points
+
+    for entry in entry_points(group="agl", name=plugin):
+        return getattr(entry.load(), name)
+    raise AttributeError(f"{name} comes with agl-{plugin}: run `pip install agl-{plugin}`")
 
 
 def __dir__() -> list[str]:

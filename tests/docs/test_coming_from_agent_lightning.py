@@ -1,6 +1,7 @@
 """What docs/how-to/coming-from-agent-lightning.md claims, claim by claim."""
 
 import asyncio
+import importlib.metadata
 import inspect
 import math
 import re
@@ -74,8 +75,8 @@ V03 = {
     **dict.fromkeys(
         [
             "Tracer", "AgentOpsTracer", "OtelTracer", "DummyTracer", "get_active_tracer", "set_active_tracer",
-            "clear_active_tracer", "OtelTraceAdapter", "TraceAdapter", "TraceToTripletBase", "TracerTraceToTriplet",
-            "LlmProxyTraceToTriplet", "TraceToMessages", "LightningStore", "LightningStoreCapabilities",
+            "clear_active_tracer", "OtelTraceAdapter", "TraceAdapter", "TraceToTripletBase",
+            "LightningStore", "LightningStoreCapabilities",
             "LightningStoreStatistics", "CollectionBasedLightningStore", "InMemoryLightningStore",
             "LightningStoreThreaded", "LightningStoreServer", "LightningStoreClient", "ExecutionStrategy",
             "SharedMemoryExecutionStrategy", "ClientServerExecutionStrategy", "ExecutionEvent", "ThreadingEvent",
@@ -83,7 +84,12 @@ V03 = {
         ]
     ),
     "Adapter": "",
+    "TracerTraceToTriplet": r"repair_hierarchy=True, llm_call_match='openai\\.chat\\.completion', agent_match=None, "
+    "exclude_llm_call_in_reward=True, reward_match='first_occurrence', _skip_empty_token_spans=False",
+    "LlmProxyTraceToTriplet": "",
+    "TraceToMessages": "",
     # Types
+    "Triplet": "*, prompt, response, reward=None, metadata={}",
     "Rollout": "*, rollout_id, input, start_time, end_time=None, mode=None, resources_id=None, status='queuing', "
     "config=RolloutConfig(), metadata=None",
     "AttemptedRollout": "*, rollout_id, input, start_time, end_time=None, mode=None, resources_id=None, "
@@ -105,7 +111,7 @@ V03 = {
     "PaginatedResult": "*, items, limit, offset, total",
     **dict.fromkeys(
         [
-            "AttemptStatus", "RolloutStatus", "RolloutMode", "RolloutRawResult", "WorkerStatus", "Triplet", "Task",
+            "AttemptStatus", "RolloutStatus", "RolloutMode", "RolloutRawResult", "WorkerStatus", "Task",
             "TaskInput", "Dataset", "SpanLike", "SpanNames", "SpanAttributeNames", "SpanContext",
             "SpanRecordingContext", "Event", "Link", "TraceState", "StatusCode", "Attributes", "AttributeValue",
             "OtelResource", "Resource", "ResourceUnion", "NamedResources", "FilterField", "FilterOptions",
@@ -126,6 +132,14 @@ V03 = {
 }  # fmt: skip
 """Every public name of v0.3 but those of v0.1, with what it takes; None for what nobody calls, or what is not here."""
 
+
+OF_PLUGINS = {
+    "LlmProxyTraceToTriplet": "agl_triplets",
+    "TraceToMessages": "agl_messages",
+    "TracerTraceToTriplet": "agl_triplets",
+    "Triplet": "agl_triplets",
+}
+"""Names that a distribution of its own has, and the core hands on."""
 
 V01 = {
     "AgentLightningClient", "AgentLightningServer", "DevTaskLoader", "RolloutLegacy", "TaskIfAny", "GenericResponse",
@@ -190,7 +204,8 @@ def names(heading: str) -> set[str]:
 
 def test_the_tests_that_the_page_names_are_there():
     """Elsewhere or here."""
-    tests = "".join(path.read_text() for path in (PAGE.parents[2] / "tests").glob("**/test_*.py"))
+    root = PAGE.parents[2]
+    tests = "".join(path.read_text() for kind in ("", "adapters/*/") for path in root.glob(f"{kind}tests/**/test_*.py"))
 
     assert [name for name in re.findall(r"\(`(test_\w+)`\)", PAGE.read_text()) if f"def {name}(" not in tests] == []
 
@@ -198,10 +213,12 @@ def test_the_tests_that_the_page_names_are_there():
 @pytest.mark.parametrize("name", V03)
 def test_every_name_of_v03_is_there_or_has_its_replacement(name):
     """In exactly one list of the page, and here with v0.3's arguments where the page says so."""
+    if name in OF_PLUGINS:
+        pytest.importorskip(OF_PLUGINS[name])
     where = [heading for heading in HEADINGS if name in names(heading)]
 
     assert len(where) == 1, where
-    is_here = name in agl.__all__ and hasattr(agl, name)
+    is_here = name in {*agl.__all__, *OF_PLUGINS} and hasattr(agl, name)
     assert is_here == (where[0] in HEADINGS[:2])
     if where == [HEADINGS[0]] and V03[name] is not None:
         assert differences(V03[name], getattr(agl, name)) == []
@@ -228,7 +245,16 @@ def test_names_that_are_said_to_be_absent_are_not_there():
     absent = names("Absent, yet or for good")
 
     assert len(absent) > 10
-    assert not absent & set(agl.__all__)
+    assert not absent & {*agl.__all__, *OF_PLUGINS}
+
+
+def test_a_name_of_a_plugin_that_is_not_installed_says_what_to_install(monkeypatch):
+    """As any name that is not there, with the cure."""
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda **_wanted: ())
+
+    assert not hasattr(agl, "TracerTraceToTriplet")
+    with pytest.raises(AttributeError, match="pip install agl-triplets"):
+        getattr(agl, "TracerTraceToTriplet")  # noqa: B009 - what is not there when types are checked
 
 
 @pytest.mark.parametrize(("name", "wanted"), sorted(METHODS.items()))

@@ -187,6 +187,15 @@ def test_an_agent_is_named_as_every_tracer_of_v03_named_it(name, attributes):
     assert triplet.metadata["agent_name"] == "writer"
 
 
+def test_a_call_says_itself_who_made_it():
+    """v0.3 looks around the call, and not at it."""
+    spans = [span("around", 0, 9, agent__name="writer"), llm("a", 1, 2, parent="around", agent__name="critic")]
+
+    (triplet,) = TracerTraceToTriplet().adapt(spans)
+
+    assert triplet.metadata["agent_name"] == "critic"
+
+
 def test_what_was_asked_while_judging_is_left_out():
     """Unless it is wanted."""
     operation = {"agentlightning__operation__name": "agentlightning.reward"}
