@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from agl_core.testing._dialect_contract import DialectContract
     from agl_core.testing._engine_contract import EngineContract
     from agl_core.testing._executor_contract import ExecutorContract
+    from agl_core.testing._exporter_contract import ExporterContract
     from agl_core.testing._judge_contract import JudgeContract
     from agl_core.testing._log_contract import LogContract, LogReadingContract
     from agl_core.testing._scripted_engine import ScriptedEngine
@@ -35,6 +36,7 @@ __all__ = [
     "DialectContract",
     "EngineContract",
     "ExecutorContract",
+    "ExporterContract",
     "Failing",
     "JudgeContract",
     "LogContract",
@@ -62,6 +64,7 @@ _HOMES = {
     "DialectContract": "_dialect_contract",
     "EngineContract": "_engine_contract",
     "ExecutorContract": "_executor_contract",
+    "ExporterContract": "_exporter_contract",
     "Failing": "_scripted_faults",
     "JudgeContract": "_judge_contract",
     "LogContract": "_log_contract",
