@@ -173,6 +173,21 @@ def test_an_agents_history_is_compared_with_its_own(chat, trace):
     assert (row.began, row.differs_from) == ("edited_history", "ca-0")
 
 
+def test_of_several_conversations_the_one_that_is_gone_on_with_counts(chat, trace):
+    """Its last words say which that is, not the time."""
+    first, second = chat("sub"), chat("sub")
+    for number in range(2):
+        first.ask(f"question {number}", f"answer {number}")
+    second.ask("another question", "another answer")
+    first.history = [first.history[0], *first.history[3:]]
+    first.ask("go on", "done")
+
+    *_, row = adapt([trace("ro-1", *chat.log)]).rows
+
+    assert (row.began, row.differs_at) == ("truncated", len("You add.") + 2 + len("question ") + 1)
+    assert row.differs_from == "ca-0"
+
+
 def test_an_agent_that_always_says_the_same_is_told_apart_by_what_it_was_told(chat, trace):
     """Its answers are alike, its histories are not."""
     agent = chat()

@@ -42,18 +42,19 @@ def test_what_is_left_of_a_rollout_weighs_as_much_as_a_whole_one(call, trace):
     assert sum(Fraction(sum(row.mask), row.rollout_tokens) for row in found) == 1
 
 
-@pytest.mark.parametrize("level", ["trajectory", "transition"])
-def test_a_call_leaves_with_all_of_its_answers(call, trace, level):
+@pytest.mark.parametrize(
+    ("level", "lost", "kept"), [("trajectory", ["a", "b"], ["c"]), ("transition", ["a"], ["b", "c"])]
+)
+def test_a_call_leaves_with_all_of_its_answers(call, trace, level, lost, kept):
     """A call is kept or dropped, never both; whatever shares a row with one of its answers leaves too."""
     best_of_two = call("a", [1], [2], [3, 3, 3, 3])
     calls = best_of_two, call("b", [1, 2, 5], [6]), call("c", [9], [8])
 
     found = adapted(trace, *calls, level=level, max_length=4)
 
-    lost = ["a", "b"] if level == "trajectory" else ["a"]
     assert [one.call_id for one in found.dropped] == lost
-    assert sorted({call_id for row in found.rows for call_id in row.call_ids} | set(lost)) == ["a", "b", "c"]
-    assert found.captured == 3
+    assert [row.call_ids for row in found.rows] == [(call_id,) for call_id in kept]
+    assert (found.captured, found.kept) == (3, len(kept))
 
 
 def test_a_member_whose_rows_are_too_long_still_makes_a_baseline(call, trace):
