@@ -121,6 +121,10 @@ def _selected(records: Iterable[Mapping[str, Any]], folder: Path, place: Path) -
         db.execute("set threads = 1")  # each holds a group of rows, and the lines were the work
         try:
             yield _Selected(db=db, spools=spools, select=select, each=size // max(count, 1) + 1)
+        except RuntimeError as error:
+            if "interrupted" in str(error).lower():  # DuckDB's word for Ctrl-C, which it hears itself
+                raise KeyboardInterrupt from None
+            raise
         except duckdb.IOException as error:
             cure = "Choose a place that you may write to, with room"
             raise ExportRefused(str(place), why=str(error), cure=cure) from None
