@@ -121,7 +121,18 @@ def agl_register_exporters() -> Mapping[str, type[Exporter[Any]]]:
     """What training tools read."""
     from agl_core.export import rows
 
-    kinds = (rows.OpenAiSft, rows.OpenAiDpo, rows.ShareGpt, rows.Trl, rows.Hf, rows.Jsonl, rows.V03Triplets, rows.Atif)
+    kinds: Sequence[type[Exporter[Any]]] = (
+        rows.OpenAiSft,
+        rows.OpenAiDpo,
+        rows.ShareGpt,
+        rows.Trl,
+        rows.Hf,
+        rows.Jsonl,
+        rows.V03Triplets,
+        rows.Atif,
+        rows.VerlRl,
+        rows.VerlSft,
+    )
     return {kind.name: kind for kind in kinds}
 
 

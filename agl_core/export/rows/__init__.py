@@ -11,6 +11,7 @@ from agl_core.export.rows._records import Tally, write_records
 from agl_core.export.rows._rollouts import Chosen, RowsOf, choose
 from agl_core.export.rows._sharegpt import ShareGpt
 from agl_core.export.rows._trl import Trl
+from agl_core.export.rows._verl import VerlRl, VerlSft
 
 __all__ = [
     "Atif",
@@ -25,6 +26,8 @@ __all__ = [
     "Tally",
     "Trl",
     "V03Triplets",
+    "VerlRl",
+    "VerlSft",
     "choose",
     "new_file",
     "new_folder",

@@ -28,7 +28,6 @@ class Atif:
     help: ClassVar[str] = "ATIF 1.8: a trajectory.json of each attempt, with token ids, log-probabilities and rewards."
     suffixes: ClassVar[tuple[str, ...]] = ()
     adapter: ClassVar[str] = "attempts"
-    adapters: ClassVar[tuple[str, ...]] = ("attempts",)
     options: ClassVar[Mapping[str, Any]] = {}
 
     def write(self, rows: Iterable[Trace], path: Path) -> Exported:
