@@ -43,8 +43,10 @@ class Failures:
     said: Mapping[str, What] = field(default_factory=lambda: _NOTHING)
 
     @classmethod
-    def of(cls, given: Mapping[str, str] | None) -> Failures:
+    def of(cls, given: Mapping[str, str] | Failures | None) -> Failures:
         """`{"environment": "zero", "timeout": "mask"}`; raises `BadValue` for a key or a value there is none of."""
+        if isinstance(given, Failures):
+            return given
         for key, what in (given or {}).items():
             if key not in _KEYS:
                 raise BadValue("failures", key, why=f"known are {', '.join(_KEYS)}")

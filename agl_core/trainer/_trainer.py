@@ -105,7 +105,7 @@ class Trainer:
         roles: Mapping[str, Role] | None = None,
         sampling: Mapping[str, Mapping[str, Any]] | None = None,
         select: Mapping[str, str | Sequence[str]] | None = None,
-        failures: Mapping[str, str] | None = None,
+        failures: Mapping[str, str] | Failures | None = None,
         judges: Any = None,
         max_failed_fraction: float | None = None,
         seed: int = 0,

@@ -162,7 +162,18 @@ def test_with_one_attempt_nothing_is_tried_again_but_a_workers_death():
     assert retried(config) == {"worker_lost"}
 
 
-# --- what is refused
+# --- what is given
+
+
+def test_a_policy_is_given_as_a_mapping_or_as_itself():
+    """And nothing is the usual."""
+    policy = Failures.of({"timeout": "mask"})
+
+    assert Failures.of(policy) is policy
+    assert policy == Failures.of({"timeout": "mask"})
+    assert Failures.of(None) == Failures.of({}) == Failures()
+    assert policy
+    assert not Failures()
 
 
 @pytest.mark.parametrize(
