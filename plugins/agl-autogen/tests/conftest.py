@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AbstractContextManager, asynccontextmanager
 from importlib.util import find_spec
 from typing import Any
@@ -44,3 +45,21 @@ def world():
     """Nothing has happened."""
     with World.opened() as opened:
         yield opened
+
+
+@pytest.fixture
+def played(world):
+    """Plays a story with a model in an attempt, and gives the attempt."""
+    from ._stories import script as usual
+
+    def playing(story, script=usual):
+        async def all_of_it():
+            scope = await world.scope()
+            async with world.model(script) as model:
+                with world.attempt(scope):
+                    await story(model)
+            return scope
+
+        return asyncio.run(all_of_it())
+
+    return playing

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import importlib
 import os
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from agl_core.recorder import current
 from agl_core.tap import tapped
 from agl_core.testing import Attempts, ScriptedModel
 
@@ -88,3 +90,23 @@ def world():
     """Nothing has happened."""
     with World.opened() as opened:
         yield opened
+
+
+@pytest.fixture
+def story(world):
+    """Does something in an attempt of its own, on a model that says what `script` does; gives the attempt."""
+    from ._stories import script as usual
+
+    def telling(act, script=usual, **fields):
+        async def playing():
+            scope = await world.scope()
+            with world.model(script, **fields) as llm, world.attempt(scope):
+                done = act(llm)
+                if asyncio.iscoroutine(done):
+                    await done
+                assert current().agent is None
+            return scope
+
+        return asyncio.run(playing())
+
+    return telling

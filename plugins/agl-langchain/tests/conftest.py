@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AbstractContextManager, asynccontextmanager
 from importlib.util import find_spec
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from agl_core.events import CallRecorded, SpanRecorded
-from agl_core.recorder import Scope
+from agl_core.recorder import Scope, current
 from agl_core.tap import tapped
 from agl_core.testing import Attempts, ScriptedModel
 
@@ -66,3 +67,22 @@ def world():
     """Nothing has happened."""
     with World.opened() as opened:
         yield opened
+
+
+@pytest.fixture
+def story(world):
+    """Runs `tell(model)` in an attempt, and says which."""
+    from ._stories import PATIENCE
+
+    def telling(script, tell):
+        async def run():
+            scope = await world.scope()
+            async with asyncio.timeout(PATIENCE), world.model(script) as model:
+                with world.attempt(scope):
+                    await tell(model)
+                    assert current().agent is None
+            return scope
+
+        return asyncio.run(run())
+
+    return telling
