@@ -86,11 +86,10 @@ class _Twig:
     @property
     def who(self) -> str | None:
         """The agent at work here: its own, else that of the nearest node above with one."""
-        return next((twig.agent for twig in reversed(self.line) if twig.agent), None)
-
-    def is_under_way(self, at: int) -> bool:
-        """Whether something could happen in it then."""
-        return self.span is not None and self.kind != "reward" and self.span.started_at <= at <= self.span.ended_at
+        twig: _Twig | None = self
+        while twig is not None and not twig.agent:
+            twig = twig.above
+        return None if twig is None else twig.agent
 
 
 class _Grown:
@@ -104,6 +103,8 @@ class _Grown:
         """By place, name and the call they work for: agents that no span tells of."""
         for twig in self._spans.values():
             twig.under(self._above(twig))
+        self._around = _under_way(self._spans.values(), {call.started_at for call in trace.calls})
+        """By moment: where something could happen then."""
         self._told = {
             twig.meaning.response_id: twig
             for twig in self._spans.values()
@@ -135,10 +136,13 @@ class _Grown:
         """The span it says it is in; the root, where there is none, or they go in circles."""
         span = twig.span
         parent = self._spans.get(span.parent_id or "") if span is not None else None
-        return self._root if parent is None or any(above is twig for above in parent.line) else parent
+        if parent is None or parent is twig:
+            return self._root
+        # What nothing hangs in yet is in nobody's line: most spans, and a deep trace is not climbed for each of them.
+        return self._root if twig.below and any(above is twig for above in parent.line) else parent
 
     def _place(self, call: CallRecorded) -> _Twig:
-        around = [twig for twig in self._spans.values() if twig.is_under_way(call.started_at)]
+        around = self._around[call.started_at]
         if call.agent is None:
             return self._innermost(around)
         if own := [twig for twig in around if twig.who == call.agent]:
@@ -156,8 +160,13 @@ class _Grown:
 
     def _innermost(self, around: Sequence[_Twig], *, otherwise: _Twig | None = None) -> _Twig:
         """The innermost of those, if they lie in one another; else the one around all that do not."""
-        lines = [twig.line for twig in around]
-        ends = [line for line in lines if not any(line[-1] in other[:-1] for other in lines)]
+        above: set[int] = set()
+        for twig in around:
+            at = twig.above
+            while at is not None and id(at) not in above:
+                above.add(id(at))
+                at = at.above
+        ends = [twig.line for twig in around if id(twig) not in above]
         if not ends:
             return otherwise or self._root
         shared: list[_Twig] = [
@@ -166,14 +175,43 @@ class _Grown:
         return shared[-1]
 
 
+def _under_way(twigs: Iterable[_Twig], moments: Iterable[int]) -> dict[int, list[_Twig]]:
+    """By moment, what was under way then: one sweep over both, in the order of time."""
+    ahead = sorted(
+        ((twig.span, twig) for twig in twigs if twig.span is not None and twig.kind != "reward"),
+        key=lambda pair: pair[0].started_at,
+        reverse=True,
+    )
+    found: dict[int, list[_Twig]] = {}
+    going: list[tuple[SpanRecorded, _Twig]] = []
+    for moment in sorted(moments):
+        while ahead and ahead[-1][0].started_at <= moment:
+            going.append(ahead.pop())
+        going = [(span, twig) for span, twig in going if span.ended_at >= moment]
+        found[moment] = [twig for _, twig in going]
+    return found
+
+
 def _of_span(span: SpanRecorded, dialects: Sequence[SpanDialect]) -> _Twig:
     told = meaning(span, dialects=dialects)
     name = {"tool": told.tool, "agent": told.agent, "handoff": told.handed_to, "model_call": told.model}.get(told.kind)
     return _Twig(told.kind, name or told.name, span.span_id, told.agent, span=span, meaning=told)
 
 
-def _made(twig: _Twig) -> Node:
-    below = tuple(sorted((_made(one) for one in twig.below), key=_begin))
+def _made(root: _Twig) -> Node:
+    """Whole, from the inside out. No recursion: traces are deep."""
+    order, ahead = [], [root]
+    while ahead:
+        order.append(ahead.pop())
+        ahead += order[-1].below
+    made: dict[int, Node] = {}
+    for twig in reversed(order):
+        below = tuple(sorted((made.pop(id(one)) for one in twig.below), key=_begin))
+        made[id(twig)] = _node(twig, below)
+    return made[id(root)]
+
+
+def _node(twig: _Twig, below: tuple[Node, ...]) -> Node:
     started, ended = _times(twig, below)
     return Node(
         kind=twig.kind,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from agl_core.cli._tree import branches, drawn
 from agl_core.events import CallRecorded, Choice, Message, ModelCall, RewardGiven, SpanRecorded, Target, ToolCall
-from agl_core.projections import Node, Trace, TraceReward, tree
+from agl_core.projections import Node, Trace, TraceReward, _tree, tree
 from agl_core.spans import SpanMeaning, meaning
 
 CORPUS = Path(__file__).parents[1] / "spans" / "corpus"
@@ -283,3 +284,45 @@ def test_a_dialect_of_somebodys_own_is_understood():
         ("other", "sp-2"),
     ]
     assert [node.kind for node in tree(seen)] == ["other", "other"]
+
+
+def test_a_deep_trace_is_a_tree_like_any_other():
+    """Deeper than functions may call each other."""
+    depth = 3 * sys.getrecursionlimit()
+    spans = [span(f"sp-{level}", (level, 9 * depth), under=f"sp-{level - 1}") for level in range(depth)]
+
+    (node,) = tree(trace(*spans, call("ca-1", 5 * depth)))
+
+    levels = 1
+    while node.below:
+        (node,) = node.below
+        levels += 1
+    assert (levels, node.id) == (depth + 1, "ca-1")
+
+
+def test_steps_grow_with_the_trace_and_not_with_its_square():
+    """Counted, not timed: ten times as many spans and calls, ten times the looks at what is above."""
+
+    def steps(count: int) -> int:
+        taken = 0
+
+        def count_line(_frame: Any, event: str, _argument: Any) -> Any:
+            nonlocal taken
+            taken += event == "line"
+            return count_line
+
+        facts: list[Any] = []
+        for number in range(count):
+            facts += [
+                tool(f"{number}", (10 * number, 10 * number + 9), under="lost"),
+                call(f"ca-{number}", 10 * number),
+            ]
+        before = sys.gettrace()
+        sys.settrace(lambda frame, *_: count_line if frame.f_code.co_filename == _tree.__file__ else None)
+        try:
+            tree(trace(*facts))
+        finally:
+            sys.settrace(before)
+        return taken
+
+    assert steps(1000) < 15 * steps(100)
