@@ -35,6 +35,7 @@ where hidden = 0 and (?1 = '[]' or rollout_id in (select value from json_each(?1
   or run_id in (select value from json_each(?1)))
 order by position
 """
+_DELETED = "select rollout_id from rollouts where hidden = 1 and rollout_id in (select value from json_each(?))"
 
 
 class Judge(click.Command):
@@ -126,8 +127,8 @@ def judge(
     plugins, path = Plugins.load(), there(log_path)
     seat = _seat(plugins, name, dimension, config_file, sets, options)
     with busy_is_said(path), plugins.open_log(str(path), readonly=dry_run) as log:
-        chosen = _chosen(log, targets)
-        told = _Told(of=len(chosen), quiet=quiet)
+        chosen, deleted = _chosen(log, targets)
+        told = _Told(of=len(chosen), quiet=quiet, left_out=dict.fromkeys(deleted, "deleted"))
         store = Store(log)
         try:
             if dry_run:
@@ -162,21 +163,23 @@ def _seat(
     return seat
 
 
-def _chosen(log: SqliteLog, targets: Sequence[str]) -> dict[str, Failures]:
-    """Rollout to the failure policy of its run, in the order they were enqueued."""
+def _chosen(log: SqliteLog, targets: Sequence[str]) -> tuple[dict[str, Failures], list[str]]:
+    """Rollout to the failure policy of its run, in the order they were enqueued; and those named that were deleted."""
     from agl_core.cli._logs import find
     from agl_core.events import RunStarted
     from agl_core.ids import canonical
     from agl_core.run import Failures
 
     ids = [find(log, "run" if target.startswith("run") else "rollout", target) for target in targets]
-    rows = log.rows(_CHOSEN, (canonical(ids).decode(),))
+    known = canonical(ids).decode()
+    rows = log.rows(_CHOSEN, (known,))
+    deleted = [rollout_id for (rollout_id,) in log.rows(_DELETED, (known,))]
     policies = {None: Failures()}
     for run_id in {run_id for _, run_id in rows} - {None}:
         started = log.get(run_id)
-        known = started is not None and isinstance(started.event, RunStarted)
-        policies[run_id] = Failures.of(started.event.config.failures) if known else Failures()  # type: ignore[union-attr]  # looked at in `known`
-    return {rollout_id: policies[run_id] for rollout_id, run_id in rows}
+        is_said = started is not None and isinstance(started.event, RunStarted)
+        policies[run_id] = Failures.of(started.event.config.failures) if is_said else Failures()  # type: ignore[union-attr]  # looked at in `is_said`
+    return {rollout_id: policies[run_id] for rollout_id, run_id in rows}, deleted
 
 
 def _judged(plugins: Any, store: Store, seat: Seat, chosen: Mapping[str, Failures], told: _Told, **how: Any) -> None:

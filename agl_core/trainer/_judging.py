@@ -168,8 +168,9 @@ def _made(plugins: Plugins, spec: Any) -> Any:
         judge = build_component(spec, kind="judge", find=plugins.judge)
     except TypeError as error:
         raise BadValue("judge", spec, why=str(error)) from None
-    if not callable(judge) or not all(isinstance(getattr(judge, word, None), str) for word in ("name", "version")):
-        raise BadValue("judge", spec, why="a judge has a name and a version, and is called with a trace")
+    words = [getattr(judge, word, None) for word in ("name", "version")]
+    if not callable(judge) or not all(isinstance(word, str) and word.split() == [word] for word in words):
+        raise BadValue("judge", spec, why="a judge has a name and a version, each a word, and is called with a trace")
     options(judge)
     if asks(judge) and not isinstance(getattr(judge, "model", None), str):
         raise BadValue("judge", spec, why="it takes `ask`, and does not say in `model` whom it asks")

@@ -91,6 +91,28 @@ def test_all_of_the_log_is_judged_where_nothing_is_named(log):
     assert (found["judged"], found["left_out"]) == (3, {"capture_lost": 1, "open": 1})
 
 
+def test_what_was_deleted_is_not_judged(log):
+    """Named, it is said to be."""
+
+    async def delete() -> None:
+        with agl.open_log(log) as opened:
+            store = agl.Store(opened)
+            await store.delete_rollout("ro-0")
+            store.close()
+
+    asyncio.run(delete())
+
+    assert told(log, "numeric", "ro-0", "ro-1")["left_out"] == {"deleted": 1}
+    assert told(log, "numeric", "--as", "other")["judged"] == 1
+
+
+def test_who_brings_a_judge_can_be_asked(log):
+    """As of all that plugins register."""
+    done = CliRunner().invoke(command, ["plugins", "why", "judge:numeric", "--json"])
+
+    assert json.loads(done.stdout)["plugin"] == "builtin"
+
+
 def test_the_same_judge_told_the_same_judges_once(log):
     """Told something else it is another one; what was withheld is tried again."""
     judge(log, "numeric", "ro-0", "ro-2")

@@ -105,6 +105,8 @@ def test_a_pattern_may_find_the_score(rollout):
     verdict = judged(Llm(model=URL, pattern=r"Score: ([\d.]+)"), rollout("x"), grader)
 
     assert verdict.value == 0.75
+    assert r"finds it: Score: ([\d.]+)" in grader.asked[0][0][0]["content"]
+    assert "JSON" not in grader.asked[0][0][0]["content"]
 
 
 def test_a_prompt_of_ones_own_may_speak_of_all_that_was_done(rollout):

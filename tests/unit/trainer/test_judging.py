@@ -271,7 +271,7 @@ def test_a_judge_that_cannot_be_found_again_is_asked_for(log):
         ([{"name": "exact_match", "as": "a"}, {"name": "numeric", "as": "a"}], "would all give 'a'"),
         ([{"name": "exact_match", "space": "drop"}], "space"),
         ([{"name": "llm"}], "model"),
-        ([len], "a name and a version"),
+        ([len], "a name and a version, each a word"),
         ([ExactMatch(), {"name": "numeric", "as": "n", "tolerance": -1.0}], "tolerance"),
     ],
 )
