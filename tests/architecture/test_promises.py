@@ -49,7 +49,7 @@ PROMISES = {
     ],
     "a call that several layers see is one call": [
         "tests/system/test_gateway_and_tap.py::test_a_call_that_both_see_is_one_call",
-        "tests/system/test_isolation.py::test_t3_2_eight_identical_parallel_prompts_through_every_layer_are_eight_calls",
+        "tests/system/test_whose_call.py::test_t3_2_eight_identical_parallel_prompts_through_every_layer_are_eight_calls",
     ],
     "a parent and its sub-agent that take turns are two rows": [
         "tests/system/test_identity.py::test_a_parent_and_a_sub_agent_that_take_turns_are_two_rows",
@@ -75,12 +75,12 @@ PROMISES = {
         "tests/unit/spans/test_corpus.py::test_a_chat_means_the_same_in_every_dialect",
     ],
     "threads, tasks and generators of two runs never mix": [
-        "tests/system/test_isolation.py::test_t4_5_two_runs_in_one_process_never_mix",
+        "tests/system/test_whose_call.py::test_t4_5_two_runs_in_one_process_never_mix",
         "agl_core/testing/_tracer_contract.py::test_two_attempts_in_threads_never_mix",
         "agl_core/testing/_tracer_contract.py::test_two_attempts_in_one_loop_never_mix",
     ],
     "a lost tracer costs structure, and no call": [
-        "tests/system/test_isolation.py::test_t4_6_a_tracer_that_cannot_attach_costs_no_call",
+        "tests/system/test_whose_call.py::test_t4_6_a_tracer_that_cannot_attach_costs_no_call",
     ],
     "a version that nobody tested is said": [
         "tests/unit/tap/test_attaching.py::test_a_version_that_was_not_tested_is_said_once",
