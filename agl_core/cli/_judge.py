@@ -168,6 +168,7 @@ def _chosen(log: SqliteLog, targets: Sequence[str]) -> tuple[dict[str, Failures]
     from agl_core.cli._logs import find
     from agl_core.events import RunStarted
     from agl_core.ids import canonical
+    from agl_core.record import Record
     from agl_core.run import Failures
 
     ids = [find(log, "run" if target.startswith("run") else "rollout", target) for target in targets]
@@ -176,9 +177,11 @@ def _chosen(log: SqliteLog, targets: Sequence[str]) -> tuple[dict[str, Failures]
     deleted = [rollout_id for (rollout_id,) in log.rows(_DELETED, (known,))]
     policies = {None: Failures()}
     for run_id in {run_id for _, run_id in rows} - {None}:
-        started = log.get(run_id)
-        is_said = started is not None and isinstance(started.event, RunStarted)
-        policies[run_id] = Failures.of(started.event.config.failures) if is_said else Failures()  # type: ignore[union-attr]  # looked at in `is_said`
+        match log.get(run_id):
+            case Record(event=RunStarted(config=config)):
+                policies[run_id] = Failures.of(config.failures)
+            case _:  # its rollouts are here, and its beginning is not
+                policies[run_id] = Failures()
     return {rollout_id: policies[run_id] for rollout_id, run_id in rows}, deleted
 
 
@@ -197,7 +200,7 @@ def _foresee(store: Store, seat: Seat, chosen: Mapping[str, Failures], told: _To
         if trace is None:
             told.heard(rollout_id, why)
         else:
-            is_known = not replace and bool(seat.given(store.log, trace))
+            is_known = not replace and bool(seat.judgements(store.log, trace))
             told.heard(rollout_id, Sat(rollout_id=rollout_id, status="known" if is_known else "judged"))
 
 

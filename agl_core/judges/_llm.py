@@ -82,10 +82,10 @@ class Llm:
     """The score that becomes 0."""
     highest: float = 10.0
     """The score that becomes 1; what lies outside of both is no score."""
-    temperature: float = 0.0
-    """How freely the model speaks."""
-    max_tokens: int = 512
-    """Longest answer."""
+    temperature: float | None = 0.0
+    """How freely the model speaks; null leaves it to the model, for those that refuse to be told."""
+    max_tokens: int | None = 512
+    """Longest answer; null leaves it to the model."""
     tries: int = 3
     """So often it is asked, until its answer has a score."""
 
@@ -96,8 +96,9 @@ class Llm:
             raise BadValue("model", self.model, why="a judge that asks a model has to be told which")
         if not (math.isfinite(self.lowest) and math.isfinite(self.highest)) or self.lowest >= self.highest:
             raise BadValue("highest", self.highest, why=f"it lies above lowest, {self.lowest:g}")
-        if self.tries < 1 or self.max_tokens < 1:
-            raise BadValue("tries" if self.tries < 1 else "max_tokens", 0, why="it is at least 1")
+        for option in ("tries", "max_tokens"):
+            if (value := getattr(self, option)) is not None and value < 1:
+                raise BadValue(option, value, why="it is at least 1")
         if self.pattern and not check_pattern("pattern", self.pattern).groups:
             raise BadValue("pattern", self.pattern, why="it wants a group, and the number in it: Score: (\\d+)")
 
@@ -105,7 +106,8 @@ class Llm:
         """As the model has it; it is asked in words that depend on the trace and the options alone."""
         chat: list[dict[str, Any]] = [{"role": "system", "content": self.system}] if self.system else []
         chat.append({"role": "user", "content": self._prompt(trace)})
-        sampling = {"temperature": self.temperature, "max_tokens": self.max_tokens}
+        told = {"temperature": self.temperature, "max_tokens": self.max_tokens}
+        sampling = {name: value for name, value in told.items() if value is not None}
         calls: list[str] = []
         why = ""
         for _ in range(self.tries):

@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from agl_core.errors import AglError
+from agl_core.errors import AglError, JudgeFailed
 from agl_core.events import RewardGiven, RewardWithdrawn, RewardWithheld, Target
+from agl_core.ids import canonical, digest
 from agl_core.judges._judge import Ask, AskingJudge, Judge, Verdict, asks, fingerprint, identity, verdicts
 from agl_core.log import SqliteLog, View
 from agl_core.projections import Trace
@@ -38,13 +39,19 @@ class Seat:
         return self.dimension if verdict.name == "primary" else verdict.name
 
     def prefix(self, trace: Trace) -> str:
-        """Begins the key of every judgement by this judge, told the same, of the attempt that counts."""
-        return f"judge/{trace.rollout_id}/{trace.attempt_id}/{fingerprint(self.judge)}/{self.dimension}/"
+        """Begins the keys of its judgements, told the same and under the same name, of the attempt that counts."""
+        who = digest(canonical([fingerprint(self.judge), self.dimension]))[:16]
+        return f"judge/{trace.rollout_id}/{trace.attempt_id}/{who}/"
 
-    def given(self, log: SqliteLog, trace: Trace) -> list[str]:
-        """Keys of the rewards that this judge, told the same, gave the rollout; withdrawn ones too."""
+    def judgements(self, log: SqliteLog, trace: Trace) -> dict[int, list[str]]:
+        """Keys of the rewards that this judge, told the same, gave the rollout, by judgement; withdrawn ones too."""
         prefix = self.prefix(trace)
-        return [key for (key,) in log.rows("select key from events where key >= ? and key < ?", (prefix, prefix + "~"))]
+        found: dict[int, list[str]] = {}
+        for (key,) in log.rows(
+            "select key from events where key >= ? and key < ? order by position", (prefix, f"{prefix}~")
+        ):
+            found.setdefault(int(key[len(prefix) :].partition("/")[0]), []).append(key)
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +62,7 @@ class Sat:
     status: Literal["judged", "known", "withheld"]
     """`known` when the same judge, told the same, judged it before; `withheld` when it gave no number."""
     rewards: tuple[RewardGiven, ...] = ()
+    """What it gave; where it is known, what it gave then."""
     withdrawn: int = 0
     """Earlier rewards that these replace."""
     code: str = ""
@@ -84,20 +92,24 @@ class Sitting:
 
         All verdicts of a judgement are written together, or none. A judge without a verdict leaves `reward.withheld`.
         """
-        prefix, given = seat.prefix(trace), seat.given(self.store.log, trace)
-        if given and not replace:
-            return Sat(rollout_id=trace.rollout_id, status="known")
-        key = f"{prefix}{1 + max((int(key[len(prefix) :].partition('/')[0]) for key in given), default=-1)}"
+        before = seat.judgements(self.store.log, trace)
+        if before and not replace:
+            return self._known(trace, before[max(before)])
+        key = f"{seat.prefix(trace)}{1 + max(before, default=-1)}"
         try:
             ask = self.asking(seat, trace, key) if asks(seat.judge) else None
-            found = await verdicts(seat.judge, trace, ask)
+            rewards = _rewards(seat, trace, await verdicts(seat.judge, trace, ask))
         except AglError as error:
             return await self._withhold(seat, trace, key, error)
-        return await self._give(seat, trace, key, found, replace=replace)
+        return await self._give(seat, trace, key, rewards, replace=replace)
 
-    async def _give(self, seat: Seat, trace: Trace, key: str, found: Sequence[Verdict], *, replace: bool) -> Sat:
-        rewards = tuple(_reward(seat, trace, verdict) for verdict in found)
+    def _known(self, trace: Trace, keys: Sequence[str]) -> Sat:
+        records = (self.store.log.get(key) for key in keys)
+        given = (record.event for record in records if record is not None)
+        rewards = tuple(event for event in given if isinstance(event, RewardGiven))
+        return Sat(rollout_id=trace.rollout_id, status="known", rewards=rewards)
 
+    async def _give(self, seat: Seat, trace: Trace, key: str, rewards: Sequence[RewardGiven], *, replace: bool) -> Sat:
         def decide(view: View) -> list[Draft]:
             if _is_known(view, key):
                 return []
@@ -106,9 +118,9 @@ class Sitting:
 
         records = await self.store.log.soon(decide)
         if not records:  # somebody else judged it meanwhile, and was first
-            return Sat(rollout_id=trace.rollout_id, status="known")
+            return self._known(trace, [f"{key}/{n}" for n in range(len(rewards))])
         withdrawn = sum(isinstance(record.event, RewardWithdrawn) for record in records)
-        return Sat(rollout_id=trace.rollout_id, status="judged", rewards=rewards, withdrawn=withdrawn)
+        return Sat(rollout_id=trace.rollout_id, status="judged", rewards=tuple(rewards), withdrawn=withdrawn)
 
     async def _withhold(self, seat: Seat, trace: Trace, key: str, error: AglError) -> Sat:
         who = identity(seat.judge)
@@ -124,9 +136,16 @@ class Sitting:
             lambda view: [] if _is_known(view, key) else [_draft(trace, event, None)],
         )
         if not records:
-            return Sat(rollout_id=trace.rollout_id, status="known")
+            return self._known(trace, [f"{key}/0"])
         _log.info("%s is not judged by %s [%s]: %s", trace.rollout_id, who, error.code, error)
         return Sat(rollout_id=trace.rollout_id, status="withheld", code=error.code, why=str(error))
+
+
+def _rewards(seat: Seat, trace: Trace, found: Sequence[Verdict]) -> list[RewardGiven]:
+    rewards = [_reward(seat, trace, verdict) for verdict in found]
+    if len({(reward.name, reward.target) for reward in rewards}) < len(rewards):
+        raise JudgeFailed(identity(seat.judge), why=f"two of its verdicts would be called {seat.dimension!r}")
+    return rewards
 
 
 def _reward(seat: Seat, trace: Trace, verdict: Verdict) -> RewardGiven:

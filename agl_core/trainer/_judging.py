@@ -135,20 +135,30 @@ async def judge_rollouts(
 
     `heard` is told of each what came of it, or why there was nothing to judge.
     """
-    left = iter(rollouts.items())
+    left, beginning = iter(rollouts.items()), asyncio.Lock()
+    sitting = Sitting(store, _nobody)
     async with AsyncExitStack() as closing:
-        asking: Callable[[Seat, Trace, str], Ask] = _nobody
-        if asks(seat.judge):
-            gateway = Gateway(Recorder(store.log, actor="agl-core judges"), store.ask)
-            await gateway.start()
-            closing.push_async_callback(gateway.stop)
-            asking = await _asking([seat], store, gateway, plugins, {}, closing)
-        sitting = Sitting(store, asking)
+
+        async def asked() -> None:
+            """Start the model when there is something to ask it: where all was judged before, nothing is left to do."""
+            nonlocal sitting
+            async with beginning:
+                if sitting.asking is not _nobody:
+                    return
+                gateway = Gateway(Recorder(store.log, actor="agl-core judges"), store.ask)
+                await gateway.start()
+                closing.push_async_callback(gateway.stop)
+                sitting = Sitting(store, await _asking([seat], store, gateway, plugins, {}, closing))
 
         async def work() -> None:
             for rollout_id, failures in left:
                 trace, why = judgeable(store, rollout_id, failures)
-                heard(rollout_id, why if trace is None else await sitting.judge(seat, trace, replace=replace))
+                if trace is None:
+                    heard(rollout_id, why)
+                    continue
+                if asks(seat.judge) and (replace or not seat.judgements(store.log, trace)):
+                    await asked()
+                heard(rollout_id, await sitting.judge(seat, trace, replace=replace))
 
         await asyncio.gather(*(work() for _ in range(concurrency)))
 

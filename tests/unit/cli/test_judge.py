@@ -179,10 +179,16 @@ def test_a_model_judges_what_is_long_over(log):
 
     with ScriptedModel(grade, model="grader") as model:
         words = ("llm", "ro-0", "ro-1", "--model", f"{model.url}#grader", "--rubric", "Be brief.", "--concurrency", "2")
-        first, again = told(log, *words), told(log, *words)
+        first = told(log, *words)
+        with agl.open_log(log, readonly=True) as opened:
+            head = opened.head()
+        again = told(log, *words)
+    with agl.open_log(log, readonly=True) as opened:
+        assert opened.head() == head
 
     judged = [one for one in facts(log, CallRecorded) if one.role == "judge"]
-    assert (first["judged"], first["mean"], again["known"]) == (2, 0.5, 2)
+    assert (first["judged"], first["mean"]) == (2, 0.5)
+    assert (again["judged"], again["known"], again["mean"]) == (0, 2, 0.5)
     assert len(asked) == 2
     assert "Be brief." in asked[0]
     assert {(one.rollout_id, one.agent) for one in judged} == {("ro-0", "llm 1"), ("ro-1", "llm 1")}

@@ -109,6 +109,15 @@ def test_a_pattern_may_find_the_score(rollout):
     assert "JSON" not in grader.asked[0][0][0]["content"]
 
 
+def test_a_model_may_be_left_to_itself(rollout):
+    """Some refuse to be told a temperature."""
+    grader = Grader('{"score": 10}')
+
+    judged(Llm(model=URL, temperature=None, max_tokens=None), rollout("x"), grader)
+
+    assert grader.asked[0][1] == {}
+
+
 def test_a_prompt_of_ones_own_may_speak_of_all_that_was_done(rollout):
     """Calls, spans, rewards, the metadata."""
     grader = Grader('{"points": 1}')

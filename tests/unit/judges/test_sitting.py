@@ -125,6 +125,16 @@ async def test_what_is_no_verdict_is_a_reason(store, said, why):
     assert facts(store, RewardGiven) == []
 
 
+async def test_two_verdicts_are_not_called_the_same(store):
+    """One takes the name that its seat gives, and another has it already."""
+    trace = await ended(store)
+    Saying.verdicts = ([Verdict(value=1.0), Verdict(value=0.5, name="style")],)
+
+    sat = await Sitting(store, nobody).judge(Seat(judge=Saying(), dimension="style"), trace)
+
+    assert (sat.status, sat.code) == ("withheld", "JUDGE_FAILED")
+
+
 async def test_a_judge_that_raises_is_a_reason_and_the_others_go_on(store):
     """Also one that wants to end the program."""
 
