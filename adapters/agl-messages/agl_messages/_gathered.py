@@ -9,7 +9,8 @@ from typing import Literal, TypeVar
 
 from agl_core.adapter import Adapted, Adapter, Credit, Dropped, Trace, Unmatched
 from agl_core.errors import BadValue
-from agl_core.events import CallRecorded, Message
+from agl_core.events import CallRecorded, Message, RewardGiven
+from agl_core.spans import rewards
 from agl_messages._conversations import Conversation, History, merge, separate
 from agl_messages._row import Transcript
 from agl_messages._words import has_words
@@ -92,7 +93,14 @@ class Gathering:
 
     def _final(self, trace: Trace) -> float | None:
         given = (reward.given for reward in reversed(trace.rewards))
-        return next((one.value for one in given if one.name == self.reward and one.target.kind == "rollout"), None)
+        values = (one.value for one in given if one.target.kind == "rollout" and self._is_meant(one))
+        return next(values, None)
+
+    def _is_meant(self, given: RewardGiven) -> bool:
+        """Whether it has that name, or is the primary one of several and had that name among them."""
+        return given.name == self.reward or (
+            given.name == "primary" and rewards.called(self.reward).items() <= given.evidence.items()
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

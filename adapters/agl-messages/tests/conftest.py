@@ -36,10 +36,10 @@ def make_trace(rollout_id, *calls, reward=1.0, task_id="ta-1", status="succeeded
     )  # fmt: skip
 
 
-def make_reward(rollout_id, value, *, name="primary"):
+def make_reward(rollout_id, value, **facts):
     """A reward of the agent's own."""
     target = Target(kind="rollout", id=rollout_id)
-    return RewardGiven(rollout_id=rollout_id, target=target, value=value, name=name, judge="agent")
+    return RewardGiven(rollout_id=rollout_id, target=target, value=value, judge="agent", **facts)
 
 
 class Chat:
@@ -81,6 +81,12 @@ def call():
 def trace():
     """`make_trace`."""
     return make_trace
+
+
+@pytest.fixture(scope="session")
+def reward():
+    """`make_reward`."""
+    return make_reward
 
 
 @pytest.fixture(scope="session")

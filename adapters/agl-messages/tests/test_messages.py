@@ -1,9 +1,11 @@
 """What becomes of conversations: one row each, whole, with what the policy said told apart from the rest."""
 
+from dataclasses import replace
+
 import pytest
 from agl_messages import Messages
 
-from agl_core.adapter import Adapted, Credit, Dropped, Term
+from agl_core.adapter import Adapted, Credit, Dropped, Term, TraceReward
 from agl_core.errors import BadValue
 from agl_core.events import Message
 
@@ -246,6 +248,18 @@ def test_without_a_reward_a_transcript_is_one_all_the_same(call, trace, message)
     assert [row.reward for row in Messages()([unscored]).rows] == [None]
     assert reasons(Messages(at_least=-1.0)([unscored])) == {"c": "no_reward"}
     assert reasons(Messages(best_of=1)([unscored])) == {"c": "no_reward"}
+
+
+def test_another_reward_may_count(call, trace, message, reward):
+    """By its name, also where it was the first of several and trains as the primary one; the last that was given."""
+    first = reward("ro-1", 0.25, evidence={"agentlightning.reward.0.name": "exact"})
+    others = [reward("ro-1", value, name="style") for value in (0.5, 0.75)]
+    given = tuple(TraceReward(id=str(at), given=one) for at, one in enumerate([first, *others]))
+    named = replace(trace("ro-1", call("c", [message("user", "?")], "x"), reward=None), rewards=given)
+
+    found = {name: Messages(reward=name)([named]).rows[0].reward for name in ("primary", "exact", "style", "other")}
+
+    assert found == {"primary": 0.25, "exact": 0.25, "style": 0.75, "other": None}
 
 
 def test_the_bar_itself_is_enough(call, trace, message):
