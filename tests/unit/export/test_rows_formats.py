@@ -2,7 +2,9 @@
 
 import json
 from types import SimpleNamespace
+from typing import Literal
 
+import msgspec
 import pytest
 
 from agl_core.errors import BadValue
@@ -56,6 +58,62 @@ def test_openai_has_no_tools_where_none_were_offered():
 
     assert line.keys() == {"messages"}
     assert line["messages"][0]["content"] == PICTURE
+
+
+class _Function(msgspec.Struct, forbid_unknown_fields=True):
+    name: str
+    arguments: str
+
+
+class _Call(msgspec.Struct, forbid_unknown_fields=True):
+    id: str
+    type: Literal["function"]
+    function: _Function
+
+
+class _Message(msgspec.Struct, forbid_unknown_fields=True):
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: str | list[dict] | None
+    tool_calls: list[_Call] | None = None
+    tool_call_id: str | None = None
+    name: str | None = None
+    refusal: str | None = None
+    weight: Literal[0, 1] | None = None
+
+
+class _Offered(msgspec.Struct, forbid_unknown_fields=True):
+    name: str
+    description: str = ""
+    parameters: dict = {}
+
+
+class _Tool(msgspec.Struct, forbid_unknown_fields=True):
+    type: Literal["function"]
+    function: _Offered
+
+
+class _Chat(msgspec.Struct, forbid_unknown_fields=True):
+    messages: list[_Message]
+    tools: list[_Tool] | None = None
+    parallel_tool_calls: bool | None = None
+
+
+class _Preference(msgspec.Struct, forbid_unknown_fields=True):
+    input: _Chat
+    preferred_output: list[_Message]
+    non_preferred_output: list[_Message]
+
+
+def test_openais_lines_have_the_documented_fields_and_no_other():
+    """A field that is not known there refuses the file, after it was uploaded."""
+    refused = Message(role="assistant", content=None, extra={"refusal": "No.", "$blocks": [], "audio": None})
+    lines = [_openai.example(row) for row in (TOOLED, transcript(ASKED, refused))]
+
+    chats = [msgspec.convert(line, _Chat) for line in lines]
+    preference = msgspec.convert(_openai.preference(pair((SAID,), (WISH,))), _Preference)
+
+    assert chats[1].messages[1].refusal == "No."
+    assert preference.non_preferred_output[0].tool_calls[0].function.name == "add"
 
 
 def pair(chosen, rejected, *, prompt=(ASKED,), trained=True):
