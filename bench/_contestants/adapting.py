@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Sequence
 from functools import cache
 from math import ceil
@@ -74,6 +75,7 @@ def _rates(counts: list[int], least: int, adapt: Callable[[int], object]) -> dic
 
 def _timed(adapt: Callable[[int], object], count: int, *, times: int) -> float:
     adapt(count)  # makes the trace, too
+    gc.freeze()  # it is nothing that a collector has to look at again and again
     before = process_time()
     for _ in range(times):
         adapt(count)

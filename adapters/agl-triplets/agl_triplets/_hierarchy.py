@@ -45,11 +45,7 @@ def grown(trace: Trace) -> Piece:
     parent; spans whose parent is lost hang together, in a piece that stands for it. Of spans that go in circles, the
     one recorded last hangs at the root.
     """
-    root = _of_tree(trace) if trace.calls else _of_spans(trace.spans)
-    for piece in walk(root):
-        if len(piece.below) > 1:
-            piece.below.sort(key=_begin)
-    return root
+    return _of_tree(trace) if trace.calls else _of_spans(trace.spans)
 
 
 def mended(root: Piece) -> Piece:
@@ -185,10 +181,25 @@ def _of_spans(spans: Iterable[SpanRecorded]) -> Piece:
         piece.above = pieces.get(parent_id) or _stand_in(lost, parent_id, piece, root)
     if later:
         _cut_circles(pieces.values(), root)
-    for piece in (*pieces.values(), *lost.values()):
-        if piece.above is not None:
-            piece.above.below.append(piece)
+    _hang(pieces.values())
+    _hang(lost.values())
+    if lost:
+        root.below.sort(key=_begin)
     return root
+
+
+def _hang(pieces: Iterable[Piece]) -> None:
+    """Each in what is above it, in the order they began."""
+    unsorted: dict[int, list[Piece]] = {}
+    for piece in pieces:
+        if piece.above is None:
+            continue
+        below = piece.above.below
+        if below and below[-1].started_at > piece.started_at:
+            unsorted[id(below)] = below
+        below.append(piece)
+    for below in unsorted.values():
+        below.sort(key=_begin)
 
 
 def _of_span(span: SpanRecorded) -> Piece:

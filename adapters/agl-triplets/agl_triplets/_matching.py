@@ -7,7 +7,10 @@ from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from heapq import heappop, heappush
+from operator import itemgetter
+from typing import NamedTuple
 
 from agl_core.adapter import Trace, TraceReward, Unmatched
 from agl_core.events import Target
@@ -25,8 +28,7 @@ class RewardMatchPolicy(StrEnum):
     """The same, among the calls that hang beside the reward, in one piece with it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
+class Candidate(NamedTuple):
     """A call that a reward may be for."""
 
     id: str
@@ -73,16 +75,22 @@ class _Matching:
         self._policy, self._mends = policy, mends
         self._pieces = {piece.id: piece for piece in walk(root)}
         self._of_piece = {id(call.piece): call for call in calls}
-        self._named = {reward: piece for piece in self._pieces.values() for reward in piece.earned if piece is not root}
+        self._known = {call.id for call in calls}
+        self._moments: dict[int, int | None] = {}
+        """By `id()` of a reward: when it was given by the clock of spans; null where its place in the log counts."""
         self._by_call: dict[str, TraceReward] = {}
         self._unmatched: list[Unmatched] = []
 
     def of(self, given: Sequence[TraceReward]) -> Matches:
+        self._moments = {id(reward): self._moment(reward) for reward in given}
+        in_turn = self._in_turn(given)
         targets: dict[Target, list[TraceReward]] = defaultdict(list)
-        for reward in self._in_turn(given):
-            targets[self._target(reward)].append(reward)
+        for reward in in_turn:
+            if reward.given.target.kind != "rollout":
+                targets[self._target(reward)].append(reward)
         for target in sorted(targets, key=lambda target: _NEAREST_FIRST.index(target.kind)):
             self._give(target, targets[target])
+        self._match([reward for reward in in_turn if reward.given.target.kind == "rollout"])
         return Matches(by_call=self._by_call, unmatched=tuple(self._unmatched))
 
     def _target(self, reward: TraceReward) -> Target:
@@ -96,14 +104,19 @@ class _Matching:
             return Target(kind="call", id=call.id)
         return target if piece is None or piece.call is None else Target(kind="call", id=piece.id)
 
+    @cached_property
+    def _named(self) -> Mapping[str | None, Piece]:
+        """What rewards name, as the tree has it."""
+        pieces = (piece for piece in walk(self._root) if piece is not self._root)
+        return {reward: piece for piece in pieces for reward in piece.earned}
+
     def _in_turn(self, given: Sequence[TraceReward]) -> list[TraceReward]:
         """In the order of the log; among themselves, those that go by a clock in its order."""
-        by_clock = [reward for reward in given if self._moment(reward) is not None]
-        in_order = iter(sorted(by_clock, key=lambda reward: self._moment(reward) or 0))
-        return [reward if self._moment(reward) is None else next(in_order) for reward in given]
+        timed = [(moment, reward) for reward in given if (moment := self._moments[id(reward)]) is not None]
+        in_order = (reward for _, reward in sorted(timed, key=itemgetter(0)))
+        return [reward if self._moments[id(reward)] is None else next(in_order) for reward in given]
 
     def _moment(self, reward: TraceReward) -> int | None:
-        """When it was given by the clock of spans; nothing of one that goes by its place in the log."""
         span = self._stating(reward)
         if span is not None:
             return span.started_at
@@ -122,22 +135,25 @@ class _Matching:
             case "span" if piece is not None:
                 inside = (self._of_piece.get(id(one)) for one in walk(piece))
                 self._spread(rewards, [call for call in inside if call is not None])
-            case "agent":
-                self._spread(rewards, [call for call in self._calls if call.agent == target.id])
-            case "rollout" if self._policy is RewardMatchPolicy.FIRST_OCCURRENCE:
-                self._spread(rewards, self._calls)
             case _:
-                self._beside(rewards)
+                self._spread(rewards, [call for call in self._calls if call.agent == target.id])
 
     def _name(self, rewards: Sequence[TraceReward], call_id: str) -> None:
-        if call_id not in {call.id for call in self._calls}:
-            is_known = any(call.call_id == call_id for call in self._trace.calls)
-            self._leave(rewards, "call_dropped" if is_known else "unknown_target")
+        if call_id not in self._known:
+            self._leave(rewards, "call_dropped" if call_id in self._captured else "unknown_target")
             return
         self._leave(rewards[:-1], "superseded")
         self._by_call[call_id] = rewards[-1]
 
-    def _beside(self, rewards: Sequence[TraceReward]) -> None:
+    @cached_property
+    def _captured(self) -> Container[str]:
+        return {call.call_id for call in self._trace.calls}
+
+    def _match(self, rewards: Sequence[TraceReward]) -> None:
+        """Those that name nothing in the rollout."""
+        if self._policy is RewardMatchPolicy.FIRST_OCCURRENCE:
+            self._spread(rewards, self._calls)
+            return
         calls: dict[int, list[Candidate]] = defaultdict(list)
         for call in self._calls:
             calls[id(call.piece.above)].append(call)
@@ -160,10 +176,10 @@ class _Matching:
 
     def _spread(self, rewards: Sequence[TraceReward], calls: Sequence[Candidate]) -> None:
         free = [call for call in calls if call.id not in self._by_call]
-        by_clock = _Recent(free, ended=lambda call: call.piece.ended_at, began=lambda call: call.piece.started_at)
-        by_place = _Recent(free, ended=lambda call: call.place, began=lambda call: call.place)
+        by_clock = _Recent(free, ended=_ended, began=_began)
+        by_place = _Recent(free, ended=_place, began=_place)
         for reward in rewards:
-            moment = self._moment(reward)
+            moment = self._moments[id(reward)]
             if moment is not None:
                 call = by_clock.take(moment, taken=self._by_call)
             else:
@@ -185,16 +201,21 @@ class _Recent:
     def __init__(
         self, calls: Sequence[Candidate], *, ended: Callable[[Candidate], int], began: Callable[[Candidate], int]
     ) -> None:
-        self._ahead = sorted(calls, key=ended, reverse=True)
+        self._calls = calls
         self._ended, self._began = ended, began
-        self._order = {call.id: number for number, call in enumerate(calls)}
         self._open: list[tuple[int, int, Candidate]] = []
+
+    @cached_property
+    def _ahead(self) -> list[tuple[int, int, Candidate]]:
+        """What has not ended yet, the last to end first. Made when it is asked for: most traces go by one clock."""
+        return sorted(((self._ended(call), number, call) for number, call in enumerate(self._calls)), reverse=True)
 
     def take(self, moment: int, *, taken: Container[str]) -> Candidate | None:
         """It; of two that began at once, the one that comes later."""
-        while self._ahead and self._ended(self._ahead[-1]) <= moment:
-            call = self._ahead.pop()
-            heappush(self._open, (-self._began(call), -self._order[call.id], call))
+        ahead = self._ahead
+        while ahead and ahead[-1][0] <= moment:
+            _, number, call = ahead.pop()
+            heappush(self._open, (-self._began(call), -number, call))
         while self._open:
             call = heappop(self._open)[-1]
             if call.id not in taken:
@@ -202,5 +223,17 @@ class _Recent:
         return None
 
 
-_NEAREST_FIRST = ("call", "span", "agent", "rollout")
+def _ended(call: Candidate) -> int:
+    return call.piece.ended_at
+
+
+def _began(call: Candidate) -> int:
+    return call.piece.started_at
+
+
+def _place(call: Candidate) -> int:
+    return call.place
+
+
+_NEAREST_FIRST = ("call", "span", "agent")
 _LAST = sys.maxsize

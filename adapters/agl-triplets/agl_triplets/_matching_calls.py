@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 from agl_core.adapter import Trace
 from agl_core.errors import BadValue
@@ -19,8 +20,7 @@ _NAMES = {"openai.chat": "openai.chat.completion"}
 """What a span of v0.3's tracer was called, by dialect; others are called as their dialect is."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class Found(NamedTuple):
     """A call: of the wire, or of a span where the trace has spans only."""
 
     id: str
@@ -50,9 +50,10 @@ class Rule:
     def seen(self, trace: Trace) -> tuple[list[Found], Piece]:
         """The trace's calls and its tree: those of the wire in the order they were recorded, others as they began."""
         root = mended(grown(trace)) if self.repair_hierarchy else grown(trace)
-        found = list(self._of_wire(root) if _has_wire(trace) else self._of_spans(root))
+        if not _has_wire(trace):
+            return list(self._of_spans(root)), root
         numbers = {call.call_id: number for number, call in enumerate(trace.calls)}
-        return sorted(found, key=lambda one: numbers.get(one.id, 0)), root
+        return sorted(self._of_wire(root), key=lambda one: numbers[one.id]), root
 
     def matches(self, trace: Trace, root: Piece, calls: Sequence[Found]) -> Matches:
         """Which reward each of those calls has."""

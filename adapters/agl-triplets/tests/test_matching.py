@@ -1,6 +1,7 @@
 """Which call a reward is for: v0.3's rules on small trees, and what it got wrong."""
 
 import asyncio
+import sys
 from dataclasses import replace
 
 import agl_triplets
@@ -543,3 +544,39 @@ def test_a_trace_out_of_a_log_is_matched_as_its_spans_are():
     assert all(isinstance(one, Span) for one in spans)
     # A reward that came from outside the attempt is no span of it.
     assert [triplet.reward for triplet in TracerTraceToTriplet().adapt(spans)] == [0.25, None]
+
+
+@pytest.mark.parametrize("policy", list(RewardMatchPolicy))
+@pytest.mark.parametrize("seen", ["spans", "wire", "named"])
+def test_matching_takes_steps_as_there_are_spans_and_not_their_square(policy, seen, call, trace):
+    """Counted, not timed: three thousand spans take thirty times the steps of a hundred, and a logarithm."""
+    adapter = TracerTraceToTriplet(reward_match=policy)
+
+    def made(count):
+        if seen == "spans":
+            turns = ((llm(f"a{n}", 9 * n, 9 * n + 4), reward(f"r{n}", 9 * n + 5, 1.0)) for n in range(count // 2))
+            return traces_of([one for turn in turns for one in turn])
+        # All rewards come at the end, which is the worst there is.
+        calls = [call(f"ca-{n}", (1,), (2,), started_at=9 * n, latency=1e-9) for n in range(count // 2)]
+        targets = [Target(kind="call", id=one.call_id) if seen == "named" else None for one in calls]
+        late = tuple(given(f"rw-{n}", 1.0, at=10**9, target=target) for n, target in enumerate(targets))
+        return [replace(trace("ro-1", *calls, reward=None), rewards=late)]
+
+    def steps(count):
+        traces = made(count)
+        taken = 0
+
+        def count_line(_frame, event, _argument):
+            nonlocal taken
+            taken += event == "line"
+            return count_line
+
+        before = sys.gettrace()
+        sys.settrace(lambda frame, *_: count_line if "agl_triplets" in frame.f_code.co_filename else None)
+        try:
+            assert all(triplet.reward == 1.0 for triplet in adapter(traces).rows)
+        finally:
+            sys.settrace(before)
+        return taken
+
+    assert steps(3000) < 30 * 2 * steps(100)
