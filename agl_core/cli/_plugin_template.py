@@ -17,7 +17,10 @@ from agl_core.plugins import Plugins
 __all__ = ["write"]
 
 _SUFFIX = ".jinja"
-_WORDS = {"Adapted", "Any", "Callable", "ClassVar", "Dropped", "Mapping", "Row", "Sequence", "Trace", "Verdict"}
+_WORDS = {
+    *("Adapted", "Any", "Callable", "ClassVar", "Dropped", "Exported", "Iterable", "Mapping", "Message", "Path", "Row"),
+    *("Sequence", "Skipped", "Trace", "Verdict"),
+}
 """What the templates' own classes are not to be called."""
 _PROMISES = "Its promises are the tests of `{}`."
 _KINDS: Mapping[str, tuple[str, str, str]] = {
@@ -45,6 +48,11 @@ _KINDS: Mapping[str, tuple[str, str, str]] = {
         "agl_open_engine",
         "The engine behind `{name}:...`, as in `agl train --model policy={name}:abc`.",
         f"{_PROMISES.format('EngineContract')} Put your model in the place of `Letters`, and write streams.",
+    ),
+    "exporter": (
+        "agl_register_exporters",
+        "The exporter `{name}` writes rows for another tool: `agl export {name} --out answers.jsonl`.",
+        f"{_PROMISES.format('ExporterContract')} Its rows are those of `agl-messages`: install that beside it.",
     ),
     "judge": (
         "agl_register_judges",
