@@ -17,7 +17,7 @@ __all__ = [
 class ImportingError(AglError):
     """What was to be taken in was not, or not all of it."""
 
-    code = "IMPORT_ERROR"
+    code = "IMPORTING_ERROR"
 
 
 class ImportRefused(ImportingError):

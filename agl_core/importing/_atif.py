@@ -6,23 +6,22 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal
 
 from agl_core.errors import AglError, ImportRefused
-from agl_core.events import CallRecorded, ExitStatus, Mode, RewardGiven, SpanRecorded, Target
+from agl_core.events import CallRecorded, ExitStatus, RewardGiven, SpanRecorded, Target
 from agl_core.importing._atif_schema import Unfit, checked
 from agl_core.importing._atif_steps import Chat, chat
 from agl_core.importing._lines import bad, opened
-from agl_core.importing._story import Making, Reading, Story, digest
+from agl_core.importing._story import Making, Reading, Story, digest, exit_status, mode
 from agl_core.record import Draft
+from agl_core.spans._attributes import at
 from agl_core.wire import json_object
 
 __all__ = ["FORMAT", "read"]
 
 FORMAT = "atif"
-_EXITS: Mapping[Any, ExitStatus] = {status: status for status in get_args(ExitStatus)}
-_MODES: Mapping[Any, Mode] = {mode: mode for mode in get_args(Mode)}
-_KINDS = {"rollout", "call", "span", "agent"}
+_KINDS: Mapping[str, Literal["call", "span", "agent"]] = {"call": "call", "span": "span", "agent": "agent"}
 
 
 def read(path: Path, *, run_id: str) -> Reading:
@@ -54,12 +53,12 @@ def _told(making: Making, trajectory: Mapping[str, Any], result: Mapping[str, An
     threads = list(_Threads(making, attempt_id).all(trajectory))
     times = [moment for thread in threads for moment in thread.chat.times if moment]
     began, ended = (min(times), max(times)) if times else (None, None)
-    exit_status = _EXITS.get(own.get("exit_status")) or _exit(result)
+    end = exit_status(own.get("exit_status")) or _exit(result)
     metadata = own.get("metadata")
     yield making.enqueued(
         own["task"] if "task" in own else _task(trajectory),
         at=began,
-        mode=_MODES.get(own.get("mode")),
+        mode=mode(own.get("mode")),
         metadata=metadata if isinstance(metadata, dict) else {},
         group=own.get("group") if isinstance(own.get("group"), str) else None,
         repeat=repeat if type(repeat := own.get("repeat")) is int else 0,
@@ -71,8 +70,8 @@ def _told(making: Making, trajectory: Mapping[str, Any], result: Mapping[str, An
         yield from thread.drafts()
     for number, reward in enumerate(_rewards(making, attempt_id, extra, result, ids)):
         yield making.draft(reward, f"reward-{number}-{reward.name}", at=ended)
-    yield making.ended(attempt_id, exit_status, at=ended)
-    yield making.finished(attempt_id, exit_status, at=ended)
+    yield making.ended(attempt_id, end, at=ended)
+    yield making.finished(attempt_id, end, at=ended)
 
 
 class _Thread:
@@ -96,7 +95,7 @@ class _Thread:
         self.steps: dict[int, str] = {}
         for turn in self.chat.turns:
             number = turn.step["step_id"]
-            own = ((turn.step.get("extra") or {}).get("agl") or {}).get("call_id")
+            own = at(turn.step, "extra", "agl", "call_id")
             call_id = making.call_id(attempt_id, f"{path}{number}")
             self.steps[number] = call_id
             self.ids[own if isinstance(own, str) else f"{path}{number}"] = call_id
@@ -190,7 +189,7 @@ def _rewards(
 ) -> Iterator[RewardGiven]:
     found = extra.get("rewards", extra.get("reward"))
     if found is None:
-        found = (result.get("verifier_result") or {}).get("rewards")
+        found = at(result, "verifier_result", "rewards")
     stated: list[Any] = []
     match found:
         case list():
@@ -218,10 +217,11 @@ def _rewards(
 
 def _target(making: Making, said: Any, ids: Mapping[str, str]) -> Target:
     whole = Target(kind="rollout", id=making.rollout_id)
-    if not isinstance(said, dict) or said.get("kind") not in _KINDS or said["kind"] == "rollout":
+    kind = _KINDS.get(str(at(said, "kind")))
+    if kind is None:
         return whole
     named = str(said.get("id"))
-    return Target(kind=said["kind"], id=ids.get(named, named))
+    return Target(kind=kind, id=ids.get(named, named))
 
 
 def _result(file: Path) -> Mapping[str, Any]:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from agl_core.events import Choice, Message, ModelCall, Tool, ToolCall, Usage
+from agl_core.spans._attributes import at
 
 __all__ = ["Chat", "Turn", "chat", "nanoseconds"]
 
@@ -51,9 +52,9 @@ def chat(trajectory: Mapping[str, Any]) -> Chat:
     moments = [nanoseconds(step["timestamp"]) for step in steps if step.get("timestamp")]
     found.times = (min(moments), max(moments)) if moments else (0, 0)
     last = max((place for place, step in enumerate(steps) if _is_call(step)), default=-1)
-    at = found.times[0]
+    now = found.times[0]
     for place, step in enumerate(steps):
-        at = nanoseconds(step["timestamp"]) if step.get("timestamp") else at
+        now = nanoseconds(step["timestamp"]) if step.get("timestamp") else now
         if place > last:
             found.tail.append(step)
             continue
@@ -67,7 +68,7 @@ def chat(trajectory: Mapping[str, Any]) -> Chat:
                 asked = ModelCall(
                     model=step.get("model_name") or agent.get("model_name") or "", messages=tuple(said), tools=tools
                 )
-                found.turns.append(Turn(step=step, call=_answered(asked, step, message), at=at))
+                found.turns.append(Turn(step=step, call=_answered(asked, step, message), at=now))
             said.append(message)
         said += _observed(step)
     return found
@@ -125,7 +126,7 @@ def _answer(step: Mapping[str, Any]) -> Message:
 
 def _arguments(call: Mapping[str, Any]) -> str:
     """As the model wrote them, where `agl export atif` kept that because it was no JSON of an object."""
-    written = ((call.get("extra") or {}).get("agl") or {}).get("arguments")
+    written = at(call, "extra", "agl", "arguments")
     return written if isinstance(written, str) else json.dumps(call["arguments"], ensure_ascii=False)
 
 

@@ -39,7 +39,7 @@ def _message(raw: Any, what: str) -> dict[str, Any]:
     if not isinstance(raw, dict):
         raise Unfit(f"{what} is no object")
     role = raw.get("role")
-    if role not in _ROLES:
+    if not isinstance(role, str) or role not in _ROLES:
         raise Unfit(f"{what}.role is {role!r}: it is one of {', '.join(sorted(_ROLES))}")
     if not isinstance(raw.get("tool_calls"), list):
         return raw

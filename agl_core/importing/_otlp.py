@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from agl_core.errors import AglError
-from agl_core.events import ExitStatus, Mode, RewardGiven, SpanRecorded, Target
+from agl_core.events import ExitStatus, RewardGiven, SpanRecorded, Target
 from agl_core.importing._attempt import facts
 from agl_core.importing._calls import calls
 from agl_core.importing._lines import bad
 from agl_core.importing._otlp_files import requests
 from agl_core.importing._spool import Gathered, spool
-from agl_core.importing._story import Making, Reading, Refused, Story, digest
+from agl_core.importing._story import Making, Reading, Refused, Story, digest, exit_status, mode
 from agl_core.record import Draft
 from agl_core.spans import meaning
 from agl_core.spans._attributes import decoded
@@ -24,8 +24,6 @@ __all__ = ["FORMAT", "read"]
 FORMAT = "otlp"
 _AGENT, _SEQUENCE = "agl.agent.name", "agentlightning.span_sequence_id"
 _EVALUATION = "gen_ai.evaluation"
-_MODES: dict[Any, Mode] = {mode: mode for mode in get_args(Mode)}
-_EXITS: dict[str, ExitStatus] = {status: status for status in get_args(ExitStatus)}
 
 
 def read(path: Path, *, run_id: str) -> Reading:
@@ -64,7 +62,7 @@ def _told(gathered: Gathered, run_id: str) -> Iterator[Draft]:
     yield making.enqueued(
         _task(root, spans),
         at=min(span.started_at for span in spans),
-        mode=_MODES.get(root.attributes.get("agentlightning.mode")),
+        mode=mode(root.attributes.get("agentlightning.mode")),
     )
     last: tuple[str, ExitStatus, int] = "", "completed", 0
     for sequence, (attempt_id, some) in enumerate(attempts.items(), start=1):
@@ -123,9 +121,8 @@ def _task(root: SpanRecorded, spans: Sequence[SpanRecorded]) -> Any:
 
 
 def _end(root: SpanRecorded) -> ExitStatus:
-    stated = root.attributes.get("agl.exit_status")
-    if isinstance(stated, str) and stated in _EXITS:
-        return _EXITS[stated]
+    if (stated := exit_status(root.attributes.get("agl.exit_status"))) is not None:
+        return stated
     return "agent_raised" if root.status == "error" else "completed"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_args
 
 from agl_core.errors import AglError
 from agl_core.events import (
@@ -23,7 +23,7 @@ from agl_core.ids import canonical, task_id
 from agl_core.projections import exit_to_status
 from agl_core.record import Draft
 
-__all__ = ["ACTOR", "Making", "Reading", "Refused", "Story", "derived", "digest"]
+__all__ = ["ACTOR", "Making", "Reading", "Refused", "Story", "derived", "digest", "exit_status", "mode"]
 
 ACTOR = "agl-core import"
 _DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -70,6 +70,20 @@ def derived(prefix: str, *parts: str) -> str:
 def digest(said: Any) -> str:
     """Of what a source says, whatever the order of its fields."""
     return hashlib.blake2b(canonical(said), digest_size=16).hexdigest()
+
+
+def exit_status(said: Any) -> ExitStatus | None:
+    """It, if it is one of ours."""
+    return _EXITS.get(said) if isinstance(said, str) else None
+
+
+def mode(said: Any) -> Mode | None:
+    """It, if it is one."""
+    return _MODES.get(said) if isinstance(said, str) else None
+
+
+_EXITS: Mapping[str, ExitStatus] = {status: status for status in get_args(ExitStatus)}
+_MODES: Mapping[str, Mode] = {mode: mode for mode in get_args(Mode)}
 
 
 class Making:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, get_args
+from typing import Any
 
 import msgspec
 
-from agl_core.errors import AglError, ImportStillOpen
-from agl_core.events import ExitStatus, Mode, ResourcesPublished, RolloutCancelled, RolloutConfig, SpanRecorded
+from agl_core.errors import AglError, ImportRefused, ImportStillOpen
+from agl_core.events import ExitStatus, ResourcesPublished, RolloutCancelled, RolloutConfig, SpanRecorded
 from agl_core.importing._attempt import facts
 from agl_core.importing._lines import bad
-from agl_core.importing._story import ACTOR, Making, Reading, Refused, Story, derived
+from agl_core.importing._story import ACTOR, Making, Reading, Refused, Story, derived, mode
 from agl_core.importing._v03_client import V03, Unanswered
 from agl_core.record import Draft
 from agl_core.resources import dump, load
@@ -19,8 +19,7 @@ from agl_core.resources import dump, load
 __all__ = ["FORMAT", "read"]
 
 FORMAT = "agl-v0.3"
-_MODES: Mapping[Any, Mode] = {mode: mode for mode in get_args(Mode)}
-_EXITS: Mapping[Any, ExitStatus] = {
+_EXITS: Mapping[str, ExitStatus] = {
     "succeeded": "completed",
     "failed": "agent_raised",
     "timeout": "timeout",
@@ -40,10 +39,14 @@ def read(source: str, *, run_id: str) -> Reading:
         store = V03(source, client=client)
         store.check()
         bundles: dict[str, tuple[str, int]] = {}
-        for bundle in store.resources():
-            yield _published(bundle, bundles, run_id)
-        for rollout in store.rollouts():
-            yield _rollout(store, rollout, bundles, run_id)
+        try:
+            for bundle in store.resources():
+                yield _published(bundle, bundles, run_id)
+            for rollout in store.rollouts():
+                yield _rollout(store, rollout, bundles, run_id)
+        except Unanswered as error:
+            cure = "Look at the store, and import again: what was imported is known"
+            raise ImportRefused(source, why=str(error), cure=cure) from None
 
 
 def _published(bundle: Mapping[str, Any], bundles: dict[str, tuple[str, int]], run_id: str) -> Story | Refused:
@@ -113,7 +116,7 @@ def _told(
     yield making.enqueued(
         rollout["input"],
         at=_nanoseconds(rollout.get("start_time")),
-        mode=_MODES.get(rollout.get("mode")),
+        mode=mode(rollout.get("mode")),
         resources=bundles.get(str(rollout.get("resources_id"))),
         config=_config(rollout.get("config") or {}),
         metadata=metadata,
@@ -126,7 +129,7 @@ def _told(
         yield making.started(attempt_id, sequence=sequence, worker_id=worker, at=at)
         own = [span for span in spans if span.get("attempt_id") == attempt["attempt_id"]]
         yield from facts(making, [_span(making, attempt_id, span) for span in own])
-        exit_status = _EXITS.get(attempt.get("status"))
+        exit_status = _EXITS.get(str(attempt.get("status")))
         over = _nanoseconds(attempt.get("end_time")) or ended
         if exit_status is None:
             if rollout["status"] == "cancelled":

@@ -59,11 +59,12 @@ class V03:
         while True:
             body = self._get(path, {**query, "limit": str(_PAGE), "offset": str(offset)})
             items = body.get("items") if isinstance(body, dict) else None
-            if not isinstance(items, list):
+            total = body.get("total") if isinstance(body, dict) else None
+            if not isinstance(items, list) or not isinstance(total, int):
                 raise Unanswered(f"{path} answers with no page of items")
             yield from (item for item in items if isinstance(item, dict))
             offset += len(items)
-            if not items or offset >= body.get("total", 0):
+            if not items or offset >= total:
                 return
 
     def _get(self, path: str, query: Mapping[str, str]) -> Any:

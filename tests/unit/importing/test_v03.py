@@ -165,6 +165,19 @@ def test_nobody_there_is_said_with_the_address(log, v03, monkeypatch):
     assert log.head() == 0
 
 
+def test_a_list_that_breaks_off_is_an_error_and_what_came_before_is_in(log, v03):
+    """The second page of rollouts is none: the first is imported, and a second import goes on."""
+    (page,) = (path for path in v03.answers if path.endswith("offset=3") and "/rollouts?" in path)
+    whole, v03.answers[page] = v03.answers[page], {"status": 200, "body": ["surprise"]}
+
+    with pytest.raises(ImportRefused, match="no page of items"):
+        import_rows(log, "agl-v0.3", v03.url)
+    assert log.rows("select count(*) from rollouts") == [(3,)]
+
+    v03.answers[page] = whole
+    assert import_rows(log, "agl-v0.3", v03.url).known == 3
+
+
 def test_the_recording_is_of_the_real_store(v03):
     """Nobody edited the fixture down to what the importer likes: every page of every question is in it."""
     assert json.loads(json.dumps(v03.answers))["/v1/agl/statistics"]["body"]["name"] == "InMemoryLightningStore"
