@@ -36,6 +36,7 @@ _SAMPLED_IDS = (
 )
 _APART = frozenset({"choices", "prompt_token_ids", "response_token_ids"})
 _PROXY = "llm.hosted_vllm"
+_OPENING = frozenset("[{ \t\r\n")
 _PARTS = {"gen_ai.": {"prompt", "completion", "request", "response"}, f"{_OPERATION}.": {"input", "output"}}
 _DEEPEST = 32
 """Dots of a name that part it; a longer one keeps the rest."""
@@ -110,10 +111,10 @@ def told(span: SpanRecorded) -> Told:
     said = {part: _filled(shape, found) for part, shape in _shapes(tuple(found)).items()}
     asked, answered = said.get("prompt"), said.get("completion")
     request, response = said.get("request"), said.get("response")
-    if isinstance(given := said.get("input"), Mapping):
+    if isinstance(given := said.get("input"), dict):
         asked = asked or given.get("messages")
         request = request or {name: value for name, value in given.items() if name != "messages"}
-    if isinstance(came := said.get("output"), Mapping):
+    if isinstance(came := said.get("output"), dict):
         answered = answered or came.get("choices")
         response = response or {name: value for name, value in came.items() if name not in _APART}
     return Told(
@@ -145,17 +146,19 @@ def proxied(span: SpanRecorded) -> tuple[list[int], list[int], str | None]:
 
 def images(messages: Any) -> list[str]:
     """Where the images of a chat are, in the order they come up."""
-    if isinstance(messages, Mapping):
+    if isinstance(messages, dict):
         numbered = sorted((int(name), one) for name, one in messages.items() if str(name).isdecimal())
         messages = [one for _, one in numbered] or [messages]
     if not isinstance(messages, list | tuple):
         return []
     found = []
     for message in messages:
-        parts = _decoded(message.get("content")) if isinstance(message, Mapping) else None
-        for part in parts if isinstance(parts, list | tuple) else ():
-            shown = part.get("image_url") if isinstance(part, Mapping) and part.get("type") == "image_url" else None
-            if isinstance(shown, Mapping) and isinstance(shown.get("url"), str):
+        parts = _decoded(message.get("content")) if isinstance(message, dict) else None
+        if not isinstance(parts, list | tuple):
+            continue  # text, most of the time
+        for part in parts:
+            shown = part.get("image_url") if isinstance(part, dict) and part.get("type") == "image_url" else None
+            if isinstance(shown, dict) and isinstance(shown.get("url"), str):
                 found.append(shown["url"])
     return found
 
@@ -233,7 +236,8 @@ def _first(value: Any) -> Any:
 
 def _decoded(value: Any) -> Any:
     """What JSON of a list or a map says; any other value as it is."""
-    if not isinstance(value, str) or value.lstrip()[:1] not in {"[", "{"}:
+    # First by its first letter: texts are long, and almost none of them is JSON.
+    if not isinstance(value, str) or value[:1] not in _OPENING or value.lstrip()[:1] not in _OPENING:
         return value
     try:
         return msgspec.json.decode(value)
