@@ -6,6 +6,7 @@ that still waits. See v03/record.py.
 """
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -69,6 +70,24 @@ def test_what_was_imported_makes_rows_with_rewards(log, v03, traces):
     assert {row.began for row in adapted.rows} == {"start"}
     assert all(len(row.call_ids) == 2 and sum(row.mask) == len(row.logprobs) == 81 for row in adapted.rows)
     assert adapted.kept == 4
+
+
+def test_the_log_makes_the_triplets_that_v03_made_of_its_spans(log, v03, traces):
+    """v03/triplets.json is what agentlightning 0.3.0's own adapters, for its tracer and for its proxy, made of them."""
+    agl_triplets = pytest.importorskip("agl_triplets")
+    theirs = json.loads((Path(__file__).parent / "v03" / "triplets.json").read_text())
+    import_rows(log, "agl-v0.3", v03.url)
+
+    for trace in traces():
+        rows = agl_triplets.TracerTraceToTriplet()([trace]).rows
+        expected = theirs.get(trace.metadata["import"]["id"], [])
+        assert [(list(row.prompt["token_ids"]), list(row.response["token_ids"]), row.reward) for row in rows] == [
+            (one["prompt"], one["response"], one["reward"]) for one in expected
+        ]
+        for row, one in zip(rows, expected, strict=True):
+            # The adapter for the proxy leaves them out.
+            assert one["logprobs"] in ([], [said["logprob"] for said in row.response["logprobs"]])
+    assert sum(map(len, theirs.values())) == 4
 
 
 def test_every_span_is_kept_as_it_came(log, v03, traces):

@@ -6,7 +6,8 @@ OpenTelemetry 1.39.1 (with a later one its exporters find no `_endpoint`):
     python record.py store     # the store, and an agent under the default tracer; it starts `record.py proxy` itself
 
 and in one of ours, `python record.py model` before it (the model writes its address to model.url), and
-`python record.py answers` when the store has said that it is ready. LiteLLM wants
+`python record.py answers` when the store has said that it is ready; `python record.py triplets` in theirs, when the
+answers are there, keeps what their adapters make of the spans. LiteLLM wants
 LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY=true for a proxy without a key.
 """
 
@@ -158,7 +159,32 @@ def answers() -> None:
     (HERE / "answers.json").write_text(json.dumps(heard, indent=0, sort_keys=True))
 
 
+def triplets() -> None:
+    """What v0.3's own adapters make of those spans: token ids, reward and log-probabilities of each call."""
+    from agentlightning.adapter.triplet import LlmProxyTraceToTriplet, TracerTraceToTriplet
+    from agentlightning.types import Span
+
+    spans: dict[str, list[Any]] = {}
+    for path, answer in json.loads((HERE / "answers.json").read_text()).items():
+        for said in answer["body"]["items"] if path.startswith("/v1/agl/spans") else ():
+            spans.setdefault(said["rollout_id"], []).append(Span.model_validate(said))
+    made = {}
+    for rollout_id, some in spans.items():
+        some.sort(key=lambda span: span.sequence_id)
+        rows = TracerTraceToTriplet().adapt(some) or LlmProxyTraceToTriplet().adapt(some)
+        made[rollout_id] = [
+            {
+                "prompt": row.prompt["token_ids"],
+                "response": row.response["token_ids"],
+                "reward": row.reward,
+                "logprobs": [one["logprob"] for one in row.response.get("logprobs", ())],
+            }
+            for row in rows
+        ]
+    (HERE / "triplets.json").write_text(json.dumps(made))
+
+
 if __name__ == "__main__":
-    done = {"model": model, "store": store, "proxy": proxy, "answers": answers}[sys.argv[1]]()
+    done = {"model": model, "store": store, "proxy": proxy, "answers": answers, "triplets": triplets}[sys.argv[1]]()
     if done is not None:
         asyncio.run(done)
