@@ -26,6 +26,9 @@ _CONFIG = {
     "autoload_known_extensions": False,
     "python_enable_replacements": False,
 }
+_AS_CSV = (
+    ". Save it as CSV: as many values in each line as in the first, quotes doubled inside of quotes, line ends alike"
+)
 _LONGEST_LINE = 1 << 24
 _SEPARATORS = ",;\t|"
 _WHOLE = re.compile(r"-?(?:0|[1-9][0-9]*)")
@@ -40,18 +43,20 @@ def csv_tasks(path: Path, text: str) -> list[dict[str, Any]]:
     that `007` stays what it is. Nothing between two separators is None.
     """
     separator = _separator(text)
-    names = _names(path, text, separator)
-    if not names:
+    if not text.strip():
         return []
+    names = _names(path, text, separator)
     sql = """
         select * from read_csv(
           ?, columns = ?, delim = ?, auto_detect = false, header = true, quote = '"', escape = '"',
           allow_quoted_nulls = false, strict_mode = true, max_line_size = ?
         )
     """
-    with _reading(path) as db:
+    with _reading(path, _AS_CSV) as db:
         kinds = dict.fromkeys(names, "VARCHAR")
         found = db.execute(sql, [_literal(path), kinds, separator, _LONGEST_LINE]).fetchall()
+    if len(names) == 1:  # of one column, an empty line is a row for DuckDB
+        found = [row for row in found if row != (None,)]
     columns = [_typed(column) for column in zip(*found, strict=True)]
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
@@ -87,19 +92,20 @@ def _selected(name: str, kind: str) -> str:
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[DuckDBPyConnection]:
+def _reading(path: Path, cure: str = "") -> Iterator[DuckDBPyConnection]:
     """A DuckDB that reaches no network; what it cannot read is told in its words."""
     import duckdb
 
     with closing(duckdb.connect(":memory:", config=dict(_CONFIG))) as db:
         db.execute("set enable_progress_bar = false")
+        db.execute("set timezone = 'UTC'")  # else a moment is another text on another machine
         try:
             yield db
         except duckdb.Error as error:
             said = str(error)
             if "pytz" in said:
                 raise MissingExtra("pytz", install="pip install pytz") from None
-            raise BadValue("data set", str(path), why=_told(said)) from None
+            raise BadValue("data set", str(path), why=f"{_told(said)}{cure}") from None
 
 
 def _told(said: str) -> str:
@@ -119,9 +125,12 @@ def _separator(text: str) -> str:
 
 def _names(path: Path, text: str, separator: str) -> Sequence[str]:
     try:
-        return named_columns(next(csv.reader(io.StringIO(text, newline=""), delimiter=separator), ()), name=str(path))
+        names = next(csv.reader(io.StringIO(text, newline=""), delimiter=separator))
     except csv.Error as error:
         raise BadValue("data set", str(path), why=f"its first line is no CSV: {error}") from None
+    if not names:
+        raise BadValue("data set", str(path), why="its first line is empty, and should name the columns")
+    return named_columns(names, name=str(path))
 
 
 def _typed(column: Sequence[str | None]) -> Sequence[Any]:

@@ -4,6 +4,8 @@ import datetime as dt
 import decimal
 import gzip
 import json
+import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import duckdb
@@ -176,6 +178,8 @@ def test_csv_quotes_hold_separators_and_lines(tmp_path):
         ('a,b\n1,"2\n', "Line: 2"),
         ("a,a\n1,2\n", "2 columns"),
         ("a,\n1,2\n", "as text"),
+        ("\na,b\n1,2\n", "its first line is empty"),
+        ("a,b\r\n1,2\n3,4\r\n", "line ends alike"),
     ],
 )
 def test_csv_that_is_not_as_wide_as_its_first_line_is_refused(tmp_path, text, why):
@@ -185,8 +189,10 @@ def test_csv_that_is_not_as_wide_as_its_first_line_is_refused(tmp_path, text, wh
 
 
 def test_csv_without_rows_has_no_tasks(tmp_path):
-    """Nor has one without anything."""
-    assert csv(tmp_path, "a,b\n") == csv(tmp_path, "") == []
+    """Nor has one without anything; an empty line is no row."""
+    assert csv(tmp_path, "a,b\n") == csv(tmp_path, "") == csv(tmp_path, "\n") == []
+    assert csv(tmp_path, 'a\n\nb\n""\n\n') == [{"a": "b"}, {"a": ""}]
+    assert csv(tmp_path, "a,b\n\n1,2\n\n") == [{"a": 1, "b": 2}]
 
 
 def test_csv_may_be_packed_and_long(tmp_path):
@@ -242,6 +248,36 @@ def test_parquet_bytes_are_refused(tmp_path):
     """With the row and the column."""
     with pytest.raises(BadValue, match=r"it's\.parquet, row 0, column 'image'"):
         parquet(tmp_path, "select 'x'::blob as image")
+
+
+@pytest.fixture(params=["UTC", "America/New_York"])
+def _zone(request, monkeypatch):
+    """A machine that is there."""
+    with monkeypatch.context() as there:
+        there.setenv("TZ", request.param)
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("_zone")
+def test_parquet_moments_are_the_same_text_on_every_machine(tmp_path):
+    """Or a task would have another id on each."""
+    assert parquet(tmp_path, "select timestamptz '2026-01-02 03:04:05+00' as t") == (
+        {"t": "2026-01-02T03:04:05+00:00"},
+    )
+
+
+@pytest.mark.usefixtures("_zone")
+def test_parquet_moments_inside_of_structures_are_too(tmp_path):
+    """DuckDB wants pytz for those; without it that is said."""
+    select = "select {'t': timestamptz '2026-01-02 03:04:05+00'} as s"
+
+    if find_spec("pytz") is None:
+        with pytest.raises(MissingExtra, match="pip install pytz"):
+            parquet(tmp_path, select)
+    else:
+        assert parquet(tmp_path, select) == ({"s": {"t": "2026-01-02T03:04:05+00:00"}},)
 
 
 def test_parquet_of_other_libraries_is_read(tmp_path):
