@@ -6,7 +6,10 @@ from pathlib import Path
 
 import click
 
+from agl_core._builtin import agl_register_exporters
 from agl_core.cli import agl
+from agl_core.cli._export_rows import Format
+from agl_core.plugins import Plugins
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "cli.md"
 HEAD = """
@@ -23,7 +26,11 @@ interrupted. What `agl log query` may name stands in [Views](views.md).
 
 def reference() -> str:
     """Every command of the core. Markdown."""
-    parts = [HEAD.strip(), *(_command(path, command) for path, command in _commands())]
+    parts = [HEAD.strip()]
+    for path, command in _commands():
+        parts.append(_command(path, command))
+        if path == "agl export otlp":
+            parts += _formats()
     return "\n\n".join(parts) + "\n"
 
 
@@ -35,6 +42,25 @@ def _commands() -> Iterator[tuple[str, click.Command]]:
             yield f"agl {name}", command
         else:
             yield from ((f"agl {name} {each}", inner[each]) for each in inner)
+
+
+def _formats() -> Iterator[str]:
+    """The core's formats of `agl export`: what is common to them, then each."""
+    formats = {name: Format(kind, Plugins()) for name, kind in agl_register_exporters().items()}
+    first = next(iter(formats.values()))
+    common = [option for option in first.params if isinstance(option, click.Option) and option not in first.told]
+    yield f"## agl export FORMAT {_place(first.params[0])}"
+    yield (
+        "Writes rows of runs or rollouts, from the log and at any time; default: the last run. Plugins bring formats, "
+        "too. The options of a format, and those of the adapter whose rows it wants, are listed by "
+        "`agl export FORMAT --help`. Exit code 3: the format cannot hold some of the rows."
+    )
+    yield "\n".join(_option(option) for option in common)
+    for name, command in formats.items():
+        yield f"### agl export {name}"
+        yield cleandoc(command.help or "").split("; default")[0].replace(", from the log and at any time", ".")
+        if command.told:
+            yield "\n".join(_option(option) for option in command.told)
 
 
 def _command(path: str, command: click.Command) -> str:

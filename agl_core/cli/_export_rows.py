@@ -46,20 +46,22 @@ class Format(click.Command):
         for option in _OPTIONS:
             option(self)
         self._exporter, self._plugins = exporter, plugins
-        self._told = config_options(exporter, taken={"help", *_names(self.params)})
+        self._own = list(self.params)
+        self.told = config_options(exporter, taken={"help", *_names(self.params)})
+        self.params += self.told
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Look for the exporter's options first: which others may stand there depends on them."""
         if "--json" in args:
             ctx.meta[JSON] = True
-        look = click.Command("", params=list(self._told), add_help_option=False)
+        look = click.Command("", params=list(self.told), add_help_option=False)
         look.ignore_unknown_options = look.allow_extra_args = True
         with look.make_context("", list(args), resilient_parsing=True) as found:
             ctx.meta[_ADAPTER] = made, options = self._asked(found.params)
         rest = super().parse_args(ctx, args)
         said = {name: value for name, value in ctx.params.items() if value is not None}
         theirs = {name: ctx.params.pop(name) for name in _names(options) if name in said}
-        for name in (*_names(self._told), *_names(options)):
+        for name in (*_names(self.told), *_names(options)):
             ctx.params.pop(name, None)
         ctx.params |= {"exporter": made, "adapter": _adapter(made, self._plugins, theirs)}
         return rest
@@ -70,7 +72,7 @@ class Format(click.Command):
         kind: Any = self._plugins.adapters().get(made.adapter)
         if not is_dataclass(kind):
             return made, []
-        options = config_options(cast("type", kind), taken={"help", *_names(self.params), *_names(self._told)})
+        options = config_options(cast("type", kind), taken={"help", *_names(self.params)})
         for option in options:
             if option.name in made.options:
                 option.help = f"{(option.help or '').partition('  [')[0]}  [default: {made.options[option.name]}]"
@@ -78,15 +80,17 @@ class Format(click.Command):
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """The command's own, the exporter's, and the adapter's."""
-        own = super().get_params(ctx)
-        return [*own[:-1], *self._told, *self._theirs(ctx), own[-1]]
+        params = super().get_params(ctx)
+        return [*params[:-1], *self._theirs(ctx), params[-1]]
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The command's own, then the others under headings of theirs."""
-        own = [option for option in super().get_params(ctx) if isinstance(option, click.Option)]
+        own = [option for option in self._own if isinstance(option, click.Option)]
+        if (help_option := self.get_help_option(ctx)) is not None:
+            own.append(help_option)
         made = ctx.meta[_ADAPTER][0]
         headings = ("Options", f"Options of {made.name}", f"Options of the adapter {made.adapter}")
-        for title, options in zip(headings, (own, self._told, self._theirs(ctx)), strict=True):
+        for title, options in zip(headings, (own, self.told, self._theirs(ctx)), strict=True):
             rows = [row for option in options if (row := option.get_help_record(ctx)) is not None]
             if rows:
                 with formatter.section(title):
