@@ -471,6 +471,17 @@ def test_a_rollout_that_ended_badly_teaches_nothing(trace):
     assert adapted.unmatched == ()
 
 
+def test_a_call_that_sampled_nothing_has_no_tokens(call, trace):
+    """The last none of a list are not all of it."""
+    wire = trace("ro-1", call("ca-a", (1, 2, 3), ()))
+
+    (of_wire,) = TracerTraceToTriplet()([wire]).rows
+    (of_span,) = TracerTraceToTriplet().adapt([llm("a", 1, 2, response_token_ids=[])])
+
+    assert (of_wire.prompt["token_ids"], of_wire.response["token_ids"]) == ([1, 2, 3], [])
+    assert (of_span.prompt["token_ids"], of_span.response["token_ids"]) == ([1, 2], [])
+
+
 # --- the proxy's own spans
 
 
