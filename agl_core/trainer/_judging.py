@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from agl_core.errors import BadValue, ContentErased, JudgeUnanswered, RunNotImportable
-from agl_core.events import Component
+from agl_core.events import BatchFormed, Component, RewardWithheld
 from agl_core.gateway import Gateway
 from agl_core.judges import Ask, Asking, Sat, Seat, Sitting, asks, identity, options, why_not
 from agl_core.plugins import Plugins
@@ -28,6 +28,9 @@ __all__ = ["JudgeHook", "judge_rollouts", "judgeable", "recorded_seats", "seated
 
 _AT_ONCE = 16
 """Rollouts of a run that are judged at a time."""
+_WITHHELD = """
+select distinct json_extract(data, '$.rollout_id') from events where type = ? and correlation_id = ? order by 1
+"""
 _log = logging.getLogger(__name__)
 
 
@@ -61,7 +64,11 @@ def recorded_seats(plugins: Plugins, judges: Mapping[str, Component]) -> list[Se
     for judge in judges.values():
         if not judge.importable:
             raise RunNotImportable(judge.name, why=judge.why)
-    return seats_of(plugins, {name: {"name": judge.name, **judge.config} for name, judge in judges.items()})
+    seats = seats_of(plugins, {name: {"name": judge.name, **judge.config} for name, judge in judges.items()})
+    for seat in seats:
+        if (before := judges[seat.dimension].version) != seat.judge.version:
+            _log.warning("the run began with version %s of its judge: today it is %s", before, identity(seat.judge))
+    return seats
 
 
 class JudgeHook(Hook):
@@ -70,10 +77,11 @@ class JudgeHook(Hook):
     What its policy did not cause is not judged, unless the run's `failures` let it count.
     """
 
-    def __init__(self, seats: Sequence[Seat], failures: Failures) -> None:
+    def __init__(self, seats: Sequence[Seat], failures: Failures, *, is_serial: bool = False) -> None:
+        """`is_serial`: one rollout at a time, and one judge."""
         self._seats, self._failures = seats, failures
         self._sitting: Sitting | None = None
-        self._room = asyncio.Semaphore(_AT_ONCE)
+        self._is_serial, self._room = is_serial, asyncio.Semaphore(1 if is_serial else _AT_ONCE)
         self._withheld: Counter[tuple[str, str]] = Counter()
 
     async def start(
@@ -85,21 +93,31 @@ class JudgeHook(Hook):
         self._sitting = Sitting(store, asking)
         closing.callback(self._tell)
 
+    async def catch_up(self, run_id: str) -> None:
+        """Judge once more what could not be judged, of a run that is resumed; but for what is in a batch as it was."""
+        assert self._sitting is not None
+        log = self._sitting.store.log
+        batches = (record.event for record in log.read(stream=f"run/{run_id}", types=[BatchFormed.type]))
+        formed = {id_ for batch in batches if isinstance(batch, BatchFormed) for id_ in batch.rollouts}
+        missing = [id_ for (id_,) in log.rows(_WITHHELD, (RewardWithheld.type, run_id)) if id_ not in formed]
+        await asyncio.gather(*map(self._judge, missing))
+
     async def on_succeeded(self, *, rollout: Rollout, **_others: Any) -> None:
         """Judge it."""
-        await self._judge(rollout)
+        await self._judge(rollout.rollout_id)
 
     async def on_failed(self, *, rollout: Rollout, **_others: Any) -> None:
         """Judge it, where it counts."""
-        await self._judge(rollout)
+        await self._judge(rollout.rollout_id)
 
-    async def _judge(self, rollout: Rollout) -> None:
+    async def _judge(self, rollout_id: str) -> None:
         assert self._sitting is not None
         async with self._room:
-            trace, _ = judgeable(self._sitting.store, rollout.rollout_id, self._failures)
+            trace, _ = judgeable(self._sitting.store, rollout_id, self._failures)
             if trace is None:
                 return
-            sat = await asyncio.gather(*(self._sitting.judge(seat, trace) for seat in self._seats))
+            judging = [self._sitting.judge(seat, trace) for seat in self._seats]
+            sat = [await one for one in judging] if self._is_serial else await asyncio.gather(*judging)
         for seat, one in zip(self._seats, sat, strict=True):
             if one.status == "withheld":
                 self._withheld[identity(seat.judge), one.code] += 1

@@ -215,8 +215,9 @@ class Trainer:
             given = self.initial_resources if started is None else foreign(started, self.initial_resources)
             resources = {**models.resources(), **(await models.adopt(given, closing))}
             if self.judges:
-                judging = JudgeHook(self.judges, self.failures)
+                judging = JudgeHook(self.judges, self.failures, is_serial=self.deterministic)
                 await judging.start(store, gateway, self.plugins, resources, closing)
+                await judging.catch_up(run_id)
                 store.hooks = QueueHooks([judging, *self.hooks])
             if started is None:
                 bundle = await store.publish(resources, run_id=run_id, why="initial") if resources else None

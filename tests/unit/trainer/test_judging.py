@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Condition
 from typing import Any, ClassVar
 
 import httpx
@@ -231,6 +232,67 @@ def test_a_run_that_is_resumed_has_its_judges_and_judges_nothing_twice(log):
     assert (before, len(asked)) == (2, 3)
     assert Stumbling.rewards == [1.0]
     assert len(facts(log, RewardGiven)) == 3
+
+
+def test_what_could_not_be_judged_is_judged_when_the_run_is_resumed(log):
+    """A model was away, the run stopped for want of numbers, and goes on when it is back."""
+    Stumbling.has_fallen, is_away = False, True
+
+    def grade(_asked: Asked) -> Any:
+        return Failing(status=400) if is_away else '{"score": 10}'
+
+    with ScriptedModel(answer) as model, ScriptedModel(grade, model="grader") as grader:
+        judge = {"name": "llm", "model": f"{grader.url}#grader"}
+        trainer = Trainer(
+            algorithm=Stumbling(), store=log, models={"policy": f"{model.url}#policy"}, judges=[judge], preflight=False
+        )
+        with pytest.raises(RuntimeError, match="fell"):
+            trainer.fit(answering, TASKS[:1], val_dataset=TASKS)
+        withheld, is_away = len(facts(log, RewardWithheld)), False
+        (started,) = facts(log, RunStarted)
+        resume(started.run_id, log=log)
+
+    assert withheld == 2
+    assert [one.value for one in facts(log, RewardGiven)] == [1.0] * 3
+    assert len(facts(log, RewardWithheld)) == 2
+
+
+def test_a_judge_of_another_version_is_told_of(log, monkeypatch, caplog):
+    """The run goes on with it: nobody has the old one."""
+    Stumbling.has_fallen = False
+    trainer = Trainer(algorithm=Stumbling(), store=log, judges=[Ended()], preflight=False)
+    with pytest.raises(RuntimeError, match="fell"):
+        trainer.fit(failing, [{"ends": "well"}], val_dataset=[{"ends": "well"}])
+    monkeypatch.setattr(Ended, "version", "3")
+
+    resume(facts(log, RunStarted)[0].run_id, log=log)
+
+    assert "began with version 2 of its judge: today it is ended 3" in caplog.text
+
+
+def test_a_deterministic_run_is_judged_one_by_one(log):
+    """A policy that judges itself is asked in the same order each time."""
+    at_once, most, changed = 0, 0, Condition()
+
+    def both(asked: Asked) -> str:
+        nonlocal at_once, most
+        if "You judge" not in asked.last:
+            return "It is 4."
+        with changed:
+            at_once += 1
+            most = max(most, at_once)
+            changed.notify_all()
+            changed.wait_for(lambda: at_once > 1, timeout=0.2)  # whoever else is asked comes meanwhile
+            at_once -= 1
+        return '{"score": 5}'
+
+    with ScriptedModel(both) as model:
+        judges = {name: {"name": "llm", "model": "policy", "rubric": name} for name in ("primary", "style")}
+        trainer = Trainer(store=log, models={"policy": f"{model.url}#policy"}, judges=judges, deterministic=True)
+        trainer.fit(answering, TASKS)
+
+    assert len(facts(log, RewardGiven)) == 4
+    assert most == 1
 
 
 def test_a_judge_of_ones_own_is_found_again(log):
