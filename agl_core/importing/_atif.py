@@ -110,6 +110,7 @@ class _Thread:
                 call=turn.call,
                 agent=name,
                 parent_call_id=self._parent[0] if self._parent else None,
+                policy_version=turn.policy_version,
                 started_at=turn.at,
                 latency=0.0,
             )

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from agl_core.events import Choice, Message, ModelCall, Tool, ToolCall, Usage
-from agl_core.spans._attributes import at
+import msgspec
+
+from agl_core.events import Choice, Message, ModelCall, Sampling, Tool, ToolCall, Usage
+from agl_core.spans._attributes import at, count, text
 
 __all__ = ["Chat", "Turn", "chat", "nanoseconds"]
 
@@ -28,6 +30,7 @@ class Turn:
     call: ModelCall
     at: int
     """Nanoseconds since the epoch; 0 where nothing says when."""
+    policy_version: int | None = None
 
 
 @dataclass(slots=True)
@@ -68,7 +71,9 @@ def chat(trajectory: Mapping[str, Any]) -> Chat:
                 asked = ModelCall(
                     model=step.get("model_name") or agent.get("model_name") or "", messages=tuple(said), tools=tools
                 )
-                found.turns.append(Turn(step=step, call=_answered(asked, step, message), at=now))
+                version = _version(at(step, "extra", "agl", "policy_version"))
+                call = _answered(asked, step, message)
+                found.turns.append(Turn(step=step, call=call, at=now, policy_version=version))
             said.append(message)
         said += _observed(step)
     return found
@@ -92,7 +97,14 @@ def _answered(asked: ModelCall, step: Mapping[str, Any], message: Message) -> Mo
     prompt = tuple(metrics.get("prompt_token_ids") or ()) if is_one else ()
     sampled = tuple(metrics.get("completion_token_ids") or ()) if is_one else ()
     logprobs = tuple(array("f", metrics.get("logprobs") or ())) if is_one else ()
-    choice = Choice(message=message, token_ids=sampled, logprobs=logprobs if len(logprobs) == len(sampled) else ())
+    own = at(step, "extra", "agl")
+    own = own if isinstance(own, Mapping) else {}
+    choice = Choice(
+        message=message,
+        finish_reason=text(own, "finish_reason"),
+        token_ids=sampled,
+        logprobs=logprobs if len(logprobs) == len(sampled) else (),
+    )
     return ModelCall(
         model=asked.model,
         messages=asked.messages,
@@ -103,8 +115,21 @@ def _answered(asked: ModelCall, step: Mapping[str, Any], message: Message) -> Mo
             prompt_tokens=metrics.get("prompt_tokens") or 0, completion_tokens=metrics.get("completion_tokens") or 0
         ),
         provenance="engine" if prompt and sampled else "absent",
-        logprobs_mode="raw" if choice.logprobs else None,
+        logprobs_mode=(text(own, "logprobs_mode") or "raw") if choice.logprobs else None,
+        sampling=_sampling(own.get("sampling")),
     )
+
+
+def _version(said: Any) -> int | None:
+    return count({"version": said}, "version")
+
+
+def _sampling(said: Any) -> Sampling:
+    """How tokens were drawn, where `agl export atif` says so."""
+    try:
+        return msgspec.convert(said, Sampling) if isinstance(said, Mapping) else Sampling()
+    except msgspec.ValidationError:
+        return Sampling()
 
 
 def _answer(step: Mapping[str, Any]) -> Message:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mimetypes
 from collections.abc import Collection, Mapping
+from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any
 
@@ -45,11 +46,7 @@ class Steps:
             step["extra"] = {"agl": {"call_id": call.call_id}}
         if not self._as_it_came:
             step["llm_call_count"] = 1
-            own: dict[str, Any] = step["extra"]["agl"]
-            if call.policy_version is not None:
-                own["policy_version"] = call.policy_version
-            if len(call.call.choices) > 1:
-                own["other_choices"] = [said(other.message) for other in call.call.choices[1:]]
+            step["extra"]["agl"].update(_beside(call, choice))
         return step
 
     def _heard(self, message: Message) -> None:
@@ -106,6 +103,20 @@ class Steps:
                 ]
         self.all.append(step)
         return step
+
+
+def _beside(call: CallRecorded, choice: Choice) -> dict[str, Any]:
+    """What ATIF has no word for, and rows may depend on."""
+    drawn = call.call.sampling
+    sampling = {one.name: getattr(drawn, one.name) for one in fields(drawn)}
+    beside = {
+        "policy_version": call.policy_version,
+        "finish_reason": choice.finish_reason,
+        "logprobs_mode": call.call.logprobs_mode,
+        "sampling": {name: value for name, value in sampling.items() if value not in (None, ())},
+        "other_choices": [said(other.message) for other in call.call.choices[1:]],
+    }
+    return {name: value for name, value in beside.items() if value not in (None, {}, [])}
 
 
 def _arguments(text: str) -> dict[str, Any]:
