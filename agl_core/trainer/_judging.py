@@ -120,11 +120,15 @@ class JudgeHook(Hook):
             sat = [await one for one in judging] if self._is_serial else await asyncio.gather(*judging)
         for seat, one in zip(self._seats, sat, strict=True):
             if one.status == "withheld":
-                self._withheld[identity(seat.judge), one.code] += 1
+                what = (identity(seat.judge), one.code)
+                if not self._withheld[what]:  # said at once: an algorithm may stop for want of this very number
+                    _log.warning("%s gave no number for %s [%s]: %s", what[0], rollout_id, one.code, one.why)
+                self._withheld[what] += 1
 
     def _tell(self) -> None:
         for (who, code), count in self._withheld.items():
-            _log.warning("%s gave no number for %d rollout(s) [%s]: see reward.withheld", who, count, code)
+            if count > 1:
+                _log.warning("%s gave no number for %d rollouts [%s]: see reward.withheld", who, count, code)
 
 
 def judgeable(store: Store, rollout_id: str, failures: Failures) -> tuple[Trace | None, str]:

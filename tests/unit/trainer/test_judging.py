@@ -185,14 +185,15 @@ def test_a_judge_that_cannot_tell_is_a_reason_and_no_zero(log):
     assert (withheld.code, withheld.judge, withheld.name) == ("EXPECTED_MISSING", "exact_match 1", "primary")
 
 
-def test_a_model_that_does_not_answer_is_a_reason(log):
-    """With the code of it."""
+def test_a_model_that_does_not_answer_is_a_reason(log, caplog):
+    """With the code of it, said at once: an algorithm may stop for want of the number."""
     with ScriptedModel(answer) as model, ScriptedModel(lambda _asked: Failing(status=400), model="grader") as grader:
         judge = {"name": "llm", "model": f"{grader.url}#grader"}
         Trainer(store=log, models={"policy": f"{model.url}#policy"}, judges=[judge]).fit(answering, TASKS[:1])
 
     (withheld,) = facts(log, RewardWithheld)
     assert withheld.code == "JUDGE_UNANSWERED"
+    assert f"llm 1 gave no number for {withheld.rollout_id} [JUDGE_UNANSWERED]" in caplog.text
     assert facts(log, RewardGiven) == []
 
 
