@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import is_dataclass
+from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, Literal, Union, cast, get_args, get_origin, get_type_hints
@@ -30,11 +30,21 @@ __all__ = ["Format"]
 
 _PARTLY = 3
 _PLAIN = (bool, int, float, str)
-_ADAPTER = "agl_core.cli.adapter"
-"""Where a context keeps the exporter as it was told, and the options of its adapter."""
+_ASKED = "agl_core.cli.exporter"
+"""Where a context keeps what it is asked for."""
 SPLITS = ("train", "val", "test", "all")
 _HOMES = {"messages": "agl-messages", "preferences": "agl-messages", "triplets": "agl-triplets"}
 """Adapter to the distribution of ours that has it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """What a command line asks for, as far as its exporter's options tell."""
+
+    exporter: Exporter[Any]
+    of_adapter: Sequence[click.Option]
+    of_filter: Sequence[click.Option]
+    """None where the adapter chooses by itself."""
 
 
 class Format(click.Command):
@@ -57,48 +67,58 @@ class Format(click.Command):
         look = click.Command("", params=list(self.told), add_help_option=False)
         look.ignore_unknown_options = look.allow_extra_args = True
         with look.make_context("", list(args), resilient_parsing=True) as found:
-            ctx.meta[_ADAPTER] = made, options = self._asked(found.params)
+            ctx.meta[_ASKED] = asked = self._asked(found.params)
         rest = super().parse_args(ctx, args)
-        said = {name: value for name, value in ctx.params.items() if value is not None}
-        theirs = {name: ctx.params.pop(name) for name in _names(options) if name in said}
-        for name in (*_names(self.told), *_names(options)):
-            ctx.params.pop(name, None)
-        ctx.params |= {"exporter": made, "adapter": _adapter(made, self._plugins, theirs)}
+        of_adapter, of_filter = (_taken(ctx, options) for options in (asked.of_adapter, asked.of_filter))
+        _taken(ctx, self.told)
+        adapter = _adapter(asked.exporter, self._plugins, of_adapter)
+        ctx.params |= {"exporter": asked.exporter, "adapter": _filtered(adapter, of_filter)}
         return rest
 
-    def _asked(self, params: Mapping[str, Any]) -> tuple[Exporter[Any], list[click.Option]]:
-        exporter, given = self._exporter, {name: value for name, value in params.items() if value is not None}
-        made = exporter(**configured(exporter, exporter.name, file={}, sets=(), options=given))
+    def _asked(self, params: Mapping[str, Any]) -> _Asked:
+        from agl_core.export.rows import Filter
+
+        given = {name: value for name, value in params.items() if value is not None}
+        made = self._exporter(**configured(self._exporter, self._exporter.name, file={}, sets=(), options=given))
         kind: Any = self._plugins.adapters().get(made.adapter)
-        if not is_dataclass(kind):
-            return made, []
-        options = config_options(cast("type", kind), taken={"help", *_names(self.params)})
-        for option in options:
+        taken = {"help", *_names(self.params)}
+        of_adapter = config_options(cast("type", kind), taken=taken) if is_dataclass(kind) else []
+        for option in of_adapter:
             if option.name in made.options:
                 option.help = f"{(option.help or '').partition('  [')[0]}  [default: {made.options[option.name]}]"
-        return made, options
+        of_filter = config_options(Filter, taken=taken) if kind and Filter.suits(kind) else []
+        return _Asked(exporter=made, of_adapter=of_adapter, of_filter=of_filter)
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """The command's own, the exporter's, and the adapter's."""
         params = super().get_params(ctx)
-        return [*params[:-1], *self._theirs(ctx), params[-1]]
+        asked: _Asked | None = ctx.meta.get(_ASKED)
+        more = (*asked.of_filter, *asked.of_adapter) if asked else ()
+        return [*params[:-1], *more, params[-1]]
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The command's own, then the others under headings of theirs."""
         own = [option for option in self._own if isinstance(option, click.Option)]
         if (help_option := self.get_help_option(ctx)) is not None:
             own.append(help_option)
-        made = ctx.meta[_ADAPTER][0]
-        headings = ("Options", f"Options of {made.name}", f"Options of the adapter {made.adapter}")
-        for title, options in zip(headings, (own, self.told, self._theirs(ctx)), strict=True):
+        asked: _Asked = ctx.meta[_ASKED]
+        sections = {
+            "Options": own,
+            f"Options of {asked.exporter.name}": self.told,
+            "Which rollouts": asked.of_filter,
+            f"Options of the adapter {asked.exporter.adapter}": asked.of_adapter,
+        }
+        for title, options in sections.items():
             rows = [row for option in options if (row := option.get_help_record(ctx)) is not None]
             if rows:
                 with formatter.section(title):
                     formatter.write_dl(rows)
 
-    def _theirs(self, ctx: click.Context) -> list[click.Option]:
-        found: list[click.Option] = ctx.meta[_ADAPTER][1] if _ADAPTER in ctx.meta else []
-        return found
+
+def _taken(ctx: click.Context, options: Iterable[click.Option]) -> dict[str, Any]:
+    """What was said of them, out of what the callback gets."""
+    said = {option.name or "": ctx.params.pop(option.name or "", None) for option in options}
+    return {name: value for name, value in said.items() if value is not None}
 
 
 def _names(options: Iterable[click.Parameter]) -> set[str]:
@@ -140,6 +160,12 @@ def _adapter(exporter: Exporter[Any], plugins: Plugins, given: Mapping[str, Any]
         cure = f"Is its plugin installed ({home})? `agl plugins` tells"
         raise UnknownName("adapter", name, known=plugins.adapters(), cure=cure) from error
     return adapter(plugins, name, {**exporter.options, **_values(kind, name, given)})
+
+
+def _filtered(adapter: Adapter[Any], given: Mapping[str, Any]) -> Adapter[Any]:
+    from agl_core.export.rows import Filter
+
+    return Filter(**configured(Filter, "filter", file={}, sets=(), options=given)).before(adapter)
 
 
 def _values(kind: Any, name: str, given: Mapping[str, Any]) -> dict[str, Any]:

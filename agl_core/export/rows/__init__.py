@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from agl_core.export.rows._atif import Atif
 from agl_core.export.rows._attempts import Attempts
+from agl_core.export.rows._filter import Filter
 from agl_core.export.rows._openai import OpenAiDpo, OpenAiSft
 from agl_core.export.rows._places import new_file, new_folder
 from agl_core.export.rows._plain import Hf, Jsonl, V03Triplets
@@ -17,6 +18,7 @@ __all__ = [
     "Atif",
     "Attempts",
     "Chosen",
+    "Filter",
     "Hf",
     "Jsonl",
     "OpenAiDpo",

@@ -136,6 +136,17 @@ def test_what_the_adapter_dropped_is_told_and_is_no_failure(run):
     assert done.stderr == "1 calls were dropped: too_short\n"
 
 
+def test_an_adapter_that_takes_every_rollout_is_handed_the_good_ones(run):
+    """Whatever the format is; and what is left out is told."""
+    good = run("export", "toy", "-o", "good.jsonl", "--at-least", "0.8", "--no-skip-empty", "--json")
+    none = run("export", "toy", "-o", "none.jsonl", "--at-least", "0.9")
+
+    assert json.loads(good.stdout)["written"] == 2
+    assert none.returncode == 1
+    assert "2 calls were dropped: below_threshold" in none.stderr
+    assert "Which rollouts:" in run("export", "toy", "--help").stdout
+
+
 def test_nothing_is_written_over_unless_one_says_so(run, tmp_path):
     """And then it is replaced."""
     (tmp_path / "rows.jsonl").write_text("mine")
