@@ -59,7 +59,7 @@ class RunConfig:
     failures: Mapping[str, str] = field(default_factory=dict)
     """What becomes of rollouts by how they end, where it is other than usual."""
     max_failed_fraction: float = 1.0
-    """The run fails when a larger share of the rollouts it asks for at once is masked; those called off are not meant."""
+    """The run fails when a larger share of the rollouts it asks for at once is masked, those called off apart."""
     judges: Mapping[str, Component] = field(default_factory=dict)
     """Name of a reward to who gives it, when a rollout has come to its end."""
 
