@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Any
-
-from jinja2 import StrictUndefined, TemplateError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from typing import TYPE_CHECKING, Any
 
 from agl_core.errors import BadValue
 from agl_core.events import CallRecorded, Message
 from agl_core.projections import Trace
+
+if TYPE_CHECKING:
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 __all__ = ["is_template", "rendered", "scene", "text_of", "writable"]
 
@@ -36,6 +36,8 @@ def is_template(text: str) -> bool:
 
 def writable(field: str, template: str) -> None:
     """Raise `BadValue` for what is no template."""
+    from jinja2 import TemplateError
+
     try:
         _sandbox().from_string(template)
     except TemplateError as error:
@@ -44,6 +46,8 @@ def writable(field: str, template: str) -> None:
 
 def rendered(field: str, template: str, values: Mapping[str, Any]) -> str:
     """The text. A name that is not there is `BadValue`, and no empty place in the text."""
+    from jinja2 import TemplateError
+
     try:
         return _sandbox().from_string(template).render(values)
     except (TemplateError, TypeError, ValueError, ArithmeticError, OverflowError) as error:
@@ -63,6 +67,9 @@ def text_of(content: Any) -> str | None:
 
 @cache
 def _sandbox() -> ImmutableSandboxedEnvironment:
+    from jinja2 import StrictUndefined
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
     # Text for models, not HTML: escaped, a judge would be shown what nobody said.
     return ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
 
