@@ -67,10 +67,15 @@ class _Writing:
             RunStarted(
                 run_id=self._run_id,
                 agent=Component(name="imported", importable=False, why="its rollouts were made elsewhere"),
-                algorithm=Component(name="import", config={"format": format, "name": name}, importable=False),
+                algorithm=Component(
+                    name="import",
+                    config={"format": format, "name": name},
+                    importable=False,
+                    why="nothing was learned: its rollouts were imported",
+                ),
                 resumable=False,
             ),
-            "started",
+            self._run_id,  # the key by which `agl resume` finds a run
         )
         self._pending: deque[tuple[Story, Future[Sequence[Record]]]] = deque()
         self._rollouts = self._known = self._facts = self._refused = self._done = 0
@@ -132,15 +137,15 @@ class _Writing:
 
     def _end(self, view: View) -> Sequence[Draft]:
         """The run is over when it was begun: what comes later, of a source that has grown, is in it all the same."""
-        end = _run_draft(RunFinished(run_id=self._run_id), "finished")
+        end = _run_draft(RunFinished(run_id=self._run_id), f"{self._run_id}/finished")
         return [end] if _is_there(view, self._began) and not _is_there(view, end) else []
 
 
-def _run_draft(event: RunStarted | RunFinished, what: str) -> Draft:
+def _run_draft(event: RunStarted | RunFinished, key: str) -> Draft:
     return Draft(
         stream=f"run/{event.run_id}",
         event=event,
-        key=f"import/{event.run_id}/{what}",
+        key=key,
         correlation_id=event.run_id,
         actor=ACTOR,
     )

@@ -61,6 +61,17 @@ def test_another_format_is_an_error_with_its_name(imports, tmp_path):
     assert not (tmp_path / "deep").exists()
 
 
+def test_a_run_of_what_was_imported_is_nothing_to_resume(imports, tmp_path):
+    """It is found by its id, and says why."""
+    run_id = json.loads(imports("--json").stdout)["run_id"]
+
+    done = CliRunner().invoke(agl, ["resume", run_id, "--log", str(tmp_path / "deep" / "run.db")])
+
+    assert done.exit_code == 1
+    assert "error[RUN_NOT_IMPORTABLE]" in done.stderr
+    assert "its rollouts were imported" in done.stderr
+
+
 def test_many_reasons_are_cut(imports):
     """Twenty are shown, and the others counted."""
     done = imports(lines=["{"] * 25)
