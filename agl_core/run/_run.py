@@ -125,6 +125,10 @@ class Run:
             raise ModelNotFound(name, known=self._weights.wanted)
         return self._weights.wanted[name]
 
+    def version(self, name: str = "policy") -> int:
+        """Of those weights, as calls name it: 0 of what the run began with."""
+        return self._weights.version(name)
+
     def algorithm(self, name: str, **config: Any) -> Any:
         """The algorithm of that registry name, to be run inside this one: `await run.algorithm("grpo").run(run)`."""
         return self._plugins.algorithm(name)(**config)

@@ -55,6 +55,12 @@ class Weights:
         self.wanted[policy] = checkpoint
         return self._versions.setdefault((policy, checkpoint.digest), last + 1)
 
+    def version(self, policy: str) -> int:
+        """Of the weights that are wanted."""
+        if policy not in self.wanted:
+            raise ModelNotFound(policy, known=self.wanted)
+        return self._versions[policy, self.wanted[policy].digest]
+
     async def catch_up(self) -> None:
         """Have the engines serve what they should."""
         for policy, checkpoint in self.wanted.items():

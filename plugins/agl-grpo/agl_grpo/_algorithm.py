@@ -63,13 +63,12 @@ class Grpo:
         sampling = {"temperature": config.temperature, "max_tokens": config.max_tokens}
         first = theta = run.policy(config.policy)
         learner = _learner(config, run)
-        version = 0  # of the weights it starts with
-        run.adapter("triplets", **self._rows_of(version))  # a mistake in `credit` costs no rollout
+        run.adapter("triplets", **self._rows_of(run))  # a mistake in `credit` costs no rollout
 
         drawn = hands(run.train, config.tasks_per_step, run.rng("tasks"))
         for step in range(1, config.steps + 1):
             outcomes = await run.rollouts(next(drawn), repeat=config.group_size, label="train", sampling=sampling)
-            batch = run.adapt(outcomes, "triplets", **self._rows_of(version))
+            batch = run.adapt(outcomes, "triplets", **self._rows_of(run))
             _insist_on_ids(batch, config.policy)
             grouped = groups(outcomes)
             counted = [rollout for group in grouped for rollout in group]
@@ -80,7 +79,7 @@ class Grpo:
                 keep = step % config.checkpoint_every == 0 or step == config.steps
                 updated = await run.update("update", learner.update, theta, rows, counted, step, keep=keep)
                 theta = updated.checkpoint
-                version = await run.serve(theta, policy=config.policy)
+                await run.serve(theta, policy=config.policy)
                 metrics |= updated.result
 
             if run.val and config.eval_every and step % config.eval_every == 0:
@@ -90,7 +89,9 @@ class Grpo:
 
         await run.examine(before=first, after=theta, policy=config.policy, sampling=sampling)
 
-    def _rows_of(self, version: int) -> dict[str, Any]:
+    def _rows_of(self, run: Run) -> dict[str, Any]:
+        # Not counted here: another algorithm may have trained the weights before.
+        version = run.version(self.config.policy)
         return {"agent": self.config.agent, "credit": self.config.crediting, "current_version": version}
 
     def _teaches(self, row: Row) -> bool:

@@ -28,7 +28,7 @@ class ScriptedRun:
 
     def __init__(self, first, folder, make_row, *, train=("t0", "t1", "t2", "t3"), val=("v0",), agreeing=()):
         self.train, self.val = list(train), list(val)
-        self.movements, self.logged = [], []
+        self.movements, self.logged, self._version = [], [], 7
         self._policy, self._folder, self._make_row, self._agreeing = first, folder, make_row, agreeing
 
     def rng(self, name):
@@ -84,7 +84,12 @@ class ScriptedRun:
     async def serve(self, checkpoint, *, policy="policy"):
         """Noted."""
         self.movements.append(("serve", checkpoint.folder.name, policy))
-        return int(checkpoint.folder.name)
+        self._version += 1
+        return self._version
+
+    def version(self, name):
+        """Of what was served last; what it begins with had been trained before."""
+        return self._version
 
     def log(self, *, step, **metrics):
         """Refused when a number is none, as in the log."""
@@ -110,7 +115,7 @@ def test_a_round_is_rollouts_rows_an_update_and_new_weights(scripted, first):
 
     sampling = {"temperature": 1.0, "max_tokens": 256}
     credit = {"name": "rewards", "rule": "group_relative", "normalise_std": True}
-    options = [{"agent": None, "credit": credit, "current_version": version} for version in range(4)]
+    options = [{"agent": None, "credit": credit, "current_version": version} for version in range(7, 11)]
     expected = [("triplets", options[0])]
     for step in (1, 2, 3, 4):
         expected += [("train", 2, 2, "train", sampling), ("triplets", options[step - 1])]

@@ -137,6 +137,7 @@ class Learns:
             updated = await run.update("update", self.add_one, theta, rewards, keep=step % self.keep_every == 0)
             theta = updated.checkpoint
             await run.serve(theta)
+            assert run.version() == step + 1  # also when what was served is only read back
             run.log(step=step, reward=sum(rewards), note=note)
             self._at(f"served-{step}")
         await run.examine(before=first, after=theta)
