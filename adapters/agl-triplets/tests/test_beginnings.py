@@ -91,6 +91,15 @@ def test_a_break_says_where_it_is_and_what_stood_there(talk):
     assert str(list(found.found)) in found.show()
 
 
+def test_a_break_near_the_start_has_less_before_it(call, trace):
+    """All there is."""
+    calls = call("a", [1, 2], [3]), call("b", [1, 2, 9], [4], agent="other")
+
+    _, row = adapt([trace("ro-1", *calls)]).rows
+
+    assert difference(row).show() == "token 2: after [1, 2] came [3] in a, and now [9, 4]"
+
+
 def test_other_tokens_where_the_model_spoke_are_retokenised(talk):
     """Also when it spoke several calls ago; the difference is found in the row it continues."""
     prompt = talk.tokens([*talk.history, ("user", "go on")])
