@@ -75,11 +75,14 @@ def _rates(counts: list[int], least: int, adapt: Callable[[int], object]) -> dic
 
 def _timed(adapt: Callable[[int], object], count: int, *, times: int) -> float:
     adapt(count)  # makes the trace, too
-    gc.freeze()  # it is nothing that a collector has to look at again and again
+    gc.collect()
+    gc.disable()  # when it runs, and over what, depends on all that is in the process: as `timeit` has it
     before = process_time()
     for _ in range(times):
         adapt(count)
-    return (process_time() - before) / times
+    seconds = process_time() - before
+    gc.enable()
+    return seconds / times
 
 
 def _adapt(adapter: Callable[[Sequence[Trace]], Adapted[Any]], trace: Trace) -> Sequence[Any]:

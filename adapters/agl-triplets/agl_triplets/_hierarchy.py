@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from operator import attrgetter
 
 from agl_core.adapter import Trace
@@ -31,7 +31,7 @@ class Piece:
     span: SpanRecorded | None = None
     call: CallRecorded | None = None
     above: Piece | None = None
-    below: list[Piece] = field(default_factory=list)
+    below: Sequence[Piece] = ()
     earned: tuple[str | None, ...] = ()
     """Rewards that name it, where it is of `agl_core.projections.tree`: a span that tells of a call is that call."""
     is_loose: bool = True
@@ -63,13 +63,14 @@ def mended(root: Piece) -> Piece:
     if not homes:
         return root
     subtrees = _Subtrees(top)
+    moved = []
     for piece in top.below:
         home = homes.get(id(piece))
         if home is not None and subtrees.join(piece, home):
             piece.above = home
-            home.below.append(piece)
-            home.below.sort(key=_begin)
+            moved.append(piece)
     top.below = [piece for piece in top.below if piece.above is top]
+    _hang(moved)
     return root
 
 
@@ -181,10 +182,7 @@ def _of_spans(spans: Iterable[SpanRecorded]) -> Piece:
         piece.above = pieces.get(parent_id) or _stand_in(lost, parent_id, piece, root)
     if later:
         _cut_circles(pieces.values(), root)
-    _hang(pieces.values())
-    _hang(lost.values())
-    if lost:
-        root.below.sort(key=_begin)
+    _hang((*pieces.values(), *lost.values()))
     return root
 
 
@@ -195,7 +193,10 @@ def _hang(pieces: Iterable[Piece]) -> None:
         if piece.above is None:
             continue
         below = piece.above.below
-        if below and below[-1].started_at > piece.started_at:
+        if not isinstance(below, list):
+            piece.above.below = [piece]  # most pieces have nothing in them, and no list
+            continue
+        if below[-1].started_at > piece.started_at:
             unsorted[id(below)] = below
         below.append(piece)
     for below in unsorted.values():
@@ -242,6 +243,7 @@ def _cut_circles(pieces: Collection[Piece], root: Piece) -> None:
 def _of_tree(trace: Trace) -> Piece:
     root = Piece("", "", 0, 0)
     spans = {span.span_id: span for span in trace.spans}
+    made: list[Piece] = []
     ahead: list[tuple[Node, Piece]] = [(node, root) for node in reversed(tree(trace))]
     while ahead:
         node, above = ahead.pop()
@@ -250,8 +252,9 @@ def _of_tree(trace: Trace) -> Piece:
             continue
         piece = _of_node(node, spans.get(node.id or ""))
         piece.above = above
-        above.below.append(piece)
+        made.append(piece)
         ahead += [(one, piece) for one in reversed(node.below)]
+    _hang(made)
     return root
 
 

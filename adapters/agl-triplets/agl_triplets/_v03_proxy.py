@@ -87,7 +87,7 @@ def _matched(trace: Trace, calls: Sequence[_Call], name: str) -> tuple[Mapping[s
         for span in trace.spans:
             pieces.setdefault(span.span_id, _piece(span.span_id, numbers[span.span_id], root))
         trace = replace(trace, rewards=tuple(_at_their_numbers(trace, numbers)))
-    root.below.extend(pieces.values())
+    root.below = list(pieces.values())
     candidates = [Candidate(id=one.id, agent=one.agent, piece=pieces[one.id], place=one.number) for one in calls]
     found = matched(trace, root, candidates, policy=RewardMatchPolicy.FIRST_OCCURRENCE, name=name, mends=False)
     return found.by_call, found.unmatched
