@@ -10,20 +10,23 @@ __all__ = ["Credit", "Term"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Term:
-    """A reward's part in a credit: `weight * value`."""
+    """A part of a credit, `weight * value`: of a reward, or of what another call earned."""
 
     reward_id: str | None
-    """Id of the event that gave it; null where nobody did, and a failure policy put a zero."""
+    """Id of the event that gave it; null where nobody did: a failure policy put a zero, or a call earned it."""
+    call_id: str | None = None
+    """The call whose credit this is a share of, a row of the same adapter; null of a reward's own."""
     rollout_id: str
-    """Whose reward it is: a group-relative credit has terms of its rollout's siblings."""
+    """Whose it is: a group-relative credit has terms of its rollout's siblings."""
     name: str
     """Of the reward: `primary`, ..."""
     judge: str
+    """Who gave the value; of what a call earned, the rule."""
     value: float
-    """As it was given."""
+    """As it was given; of a call, all that it earned."""
     weight: float
     why: str
-    """Where the weight comes from, for people: `discount 0.9 ** 2`, `- 1/4 of the group's mean`."""
+    """Where the weight comes from, for people: `discount 0.9`, `-1/4, for the mean of the group`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import fsum
 from statistics import fmean, stdev
 
-from agl_rewards._story import Terms
+from agl_rewards._story import Terms, worth
 
 __all__ = ["Entry", "Group", "grouped", "relative"]
 
@@ -31,7 +30,7 @@ class Entry:
     @property
     def value(self) -> float:
         """Its reward."""
-        return fsum(term.weight * term.value for term in self.terms)
+        return worth(self.terms)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from agl_rewards._final import final
 from agl_rewards._group_relative import Entry, Group, grouped, relative
 from agl_rewards._per_agent import by_agent, per_agent
 from agl_rewards._per_call import per_call
-from agl_rewards._story import Earned, Story, Terms
+from agl_rewards._story import Earned, Story, Terms, worth
 from agl_rewards._sum import total
 
 __all__ = ["Rewards"]
@@ -206,7 +206,5 @@ def _by(story: Story, agent: str | None) -> tuple[str, ...]:
 
 
 def _credit(call: CallRecorded, rule: str, terms: Terms) -> Credit:
-    credit = Credit(call_id=call.call_id, rollout_id=call.rollout_id, rule=rule, terms=terms)
-    if not math.isfinite(credit.value):
-        raise OverflowError
-    return credit
+    worth(terms)  # or it is refused here, and not where somebody adds it
+    return Credit(call_id=call.call_id, rollout_id=call.rollout_id, rule=rule, terms=terms)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import fsum, isfinite
 
 from agl_core.adapter import Term, Trace, TraceReward, Unmatched
 from agl_core.events import CallRecorded, RewardGiven
 from agl_core.spans import rewards
 
-__all__ = ["Earned", "Story", "Terms"]
+__all__ = ["Earned", "Story", "Terms", "worth"]
 
 Terms = tuple[Term, ...]
 _PRIMARY = "primary"
@@ -86,6 +87,17 @@ class Story:
 
     def _why(self, name: str, why: str) -> str:
         return why if len(self.names) == 1 and self.names[name] == 1 else f"{self.names[name]:g} of {name}: {why}"
+
+
+def worth(terms: Terms) -> float:
+    """What they add up to. Raises `OverflowError` where that is no finite number."""
+    try:
+        total = fsum(term.weight * term.value for term in terms)
+    except ValueError:  # one infinity less another
+        raise OverflowError from None
+    if not isfinite(total):
+        raise OverflowError
+    return total
 
 
 def _is_called(given: RewardGiven, name: str) -> bool:

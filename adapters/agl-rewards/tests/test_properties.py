@@ -81,16 +81,23 @@ def test_every_policy_call_has_one_credit_or_one_reason(batches, data, rewards):
 
 @given(data=st.data(), rewards=rules)
 def test_a_credit_is_the_sum_of_facts(batches, data, rewards):
-    """Each term is a reward of the log as it was given, or a zero that the run put; and they add up, in any order."""
+    """Each term is a reward of the log as it was given, a zero that the run put, or what another call earned.
+
+    They add up, in any order.
+    """
     batch = data.draw(batches)
 
     adapted = rewards(batch)
 
     facts = {one.id: (trace.rollout_id, one.given) for trace in batch for one in trace.rewards}
+    earned = {credit.call_id: credit for credit in adapted.rows}
     for credit in adapted.rows:
         assert credit.value == fsum(term.weight * term.value for term in reversed(credit.terms))
         for term in credit.terms:
-            if term.reward_id is None:
+            if term.call_id is not None:
+                assert (term.reward_id, term.rollout_id) == (None, earned[term.call_id].rollout_id)
+                assert term.value == earned[term.call_id].value
+            elif term.reward_id is None:
                 assert term.value == 0
             else:
                 rollout_id, one = facts[term.reward_id]

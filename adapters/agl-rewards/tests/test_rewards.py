@@ -105,11 +105,65 @@ def test_terms_say_what_they_are_of(call, reward, trace):
     calls = call("ca-1"), call("ca-2", started_at=1)
     story = trace(*calls, rewards=[reward(8.0, judge="exact-match 1.0")])
 
-    first, _ = Rewards("discounted", gamma=0.5)([story]).rows
-    (term,) = first.terms
+    first, last = Rewards("discounted", gamma=0.5)([story]).rows
+    (share,), (term,) = first.terms, last.terms
 
-    assert (term.reward_id, term.judge, term.value, term.weight) == ("ro-1/0", "exact-match 1.0", 8.0, 0.5)
-    assert (term.why, first.rule, first.value) == ("discount 0.5 ** 1", "discounted", 4.0)
+    assert (term.reward_id, term.judge, term.value, term.weight) == ("ro-1/0", "exact-match 1.0", 8.0, 1.0)
+    assert (term.call_id, term.why) == (None, "for the rollout, at the last call")
+    assert (share.reward_id, share.call_id, share.judge) == (None, "ca-2", "discounted")
+    assert (share.value, share.weight, share.why) == (last.value, 0.5, "discount 0.5, for what comes after")
+    assert (first.rule, first.value) == ("discounted", 4.0)
+
+
+def test_a_long_rollout_has_as_many_terms_as_rewards_and_calls(call, reward, trace):
+    """Ten thousand calls, each scored: not fifty million terms, and the first call still has of the last reward."""
+    many = 10_000
+    calls = [call(f"ca-{number}", started_at=number) for number in range(many)]
+    rewards = [reward(1.0, of=f"call {one.call_id}") for one in calls]
+
+    rows = Rewards("discounted")([trace(*calls, rewards=rewards)]).rows
+
+    assert sum(len(credit.terms) for credit in rows) == 2 * many - 1
+    assert [credit.value for credit in rows] == [float(many - place) for place in range(many)]
+
+
+def test_a_return_is_the_discounted_sum_of_what_comes(call, reward, trace):
+    """The recursion (3.9) comes to what the definition (3.8) says."""
+    gamma, given = 0.9, [0.3, -2.0, 0.0, 7.5, 0.125]
+    calls = [call(f"ca-{number}", started_at=number) for number in range(len(given))]
+    rewards = [reward(value, of=f"call ca-{number}") for number, value in enumerate(given)]
+
+    rows = Rewards("discounted", gamma=gamma)([trace(*calls, rewards=rewards)]).rows
+
+    definition = [sum(gamma**k * value for k, value in enumerate(given[t:])) for t in range(len(given))]
+    assert [credit.value for credit in rows] == pytest.approx(definition, rel=1e-12)
+
+
+def test_zeros_that_nobody_gave_arrive_at_the_end(call, trace):
+    """Each agent's last call has it, and the ones before have their share of nothing."""
+    calls = call("ca-1", agent="writer"), call("ca-2", agent="critic"), call("ca-3", agent="writer")
+    story = trace(*calls, treated="zero", status="failed", exit_status="timeout")
+
+    rows = Rewards("discounted", gamma=0.5)([story]).rows
+
+    assert [(one.call_id, one.value) for one in rows] == [("ca-1", 0.0), ("ca-2", 0.0), ("ca-3", 0.0)]
+    assert [[(term.judge, term.call_id) for term in one.terms] for one in rows] == [
+        [("discounted", "ca-3")],
+        [("failures", None)],
+        [("failures", None)],
+    ]
+
+
+def test_a_zero_that_one_name_lacks_stands_where_the_last_thing_arrives(call, reward, trace):
+    """A name that was scored midway, and one that nobody gave: after the first nothing arrives."""
+    calls = [call(f"ca-{number}", started_at=number) for number in (1, 2, 3)]
+    scored = [reward(4.0, of="call ca-2", name="style")]
+    story = trace(*calls, rewards=scored, treated="zero", status="failed", exit_status="timeout")
+
+    adapted = Rewards("discounted", gamma=0.5, reward={"style": 1.0, "primary": 1.0})([story])
+
+    assert [(one.call_id, one.value, len(one.terms)) for one in adapted.rows] == [("ca-1", 2.0, 1), ("ca-2", 4.0, 2)]
+    assert [(one.call_id, one.reason) for one in adapted.dropped] == [("ca-3", "no_reward")]
 
 
 def test_groups_tell_their_size(call, reward, trace):
@@ -237,6 +291,14 @@ def test_rewards_too_large_to_add_are_refused(call, reward, trace, rule):
 
     with pytest.raises(BadValue, match="too large"):
         Rewards(rule)(batch)
+
+
+def test_weights_too_large_are_refused(call, reward, trace):
+    """With a code: one infinity less another is no number."""
+    story = trace(call("ca-1"), rewards=[reward(10.0, name="accuracy"), reward(10.0, name="style")])
+
+    with pytest.raises(BadValue, match="too large"):
+        Rewards(reward={"accuracy": 1e308, "style": -1e308})([story])
 
 
 def test_the_hook_is_registered_under_its_name():

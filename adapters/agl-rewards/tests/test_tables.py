@@ -80,6 +80,20 @@ def test_a_sum_comes_to_its_credit(rewards, rows):
     assert summed == [row for row in rows if row.credit and not row.credit.startswith("`")]
 
 
+@pytest.mark.parametrize(("rewards", "rows"), list(tables()))
+def test_a_sum_has_the_terms_that_the_rule_makes(story, rewards, rows):
+    """Added one by one as they are printed; of a group, members that earned nothing are left out."""
+    made = {
+        credit.call_id: [product for term in credit.terms if (product := term.weight * term.value)]
+        for credit in rewards(story(rows)).rows
+    }
+
+    for row in rows:
+        if row.sum:
+            shown = [worth(part) for part in row.sum.replace(" - ", " + -").split(" + ")]
+            assert sorted(made["ca-" + row.of.partition(",")[0]]) == pytest.approx(sorted(shown), rel=1e-5)
+
+
 def test_every_rule_has_a_table():
     """None is described in words alone."""
     assert {table.values[0].rule for table in tables()} == RULES
