@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
@@ -55,7 +54,7 @@ class Made:
     credits: Mapping[str, Credit]
     """By call, also of calls that became no row for another reason."""
     rewarded: Mapping[str, int]
-    """By reward, how many calls have credit of it."""
+    """By reward, how many calls have credit of it, by their own terms or by a share of what another earned."""
     names: tuple[str, ...]
     """Of the rewards that were asked for."""
     rule: str | None
@@ -120,8 +119,6 @@ def otherwise(
     log: SqliteLog, base: Recipe, *, adapter: str | None, credit: str | None, sets: Iterable[str], as_of: int | None
 ) -> Recipe:
     """The same rollouts by another adapter, another rule, or of the log as it stood at another position."""
-    if as_of is not None and not 0 < as_of <= log.head():
-        raise BadValue("--as-of", as_of, why=f"the log's positions are 1 to {log.head()}")
     as_of = as_of or base.as_of
     name, options = base.adapter, dict(base.options or {})
     if adapter is not None:
@@ -142,6 +139,7 @@ def otherwise(
 
 def made(log: SqliteLog, plugins: Plugins, recipe: Recipe) -> Made:
     """The batch of that recipe. Raises what the log, the adapter or its plugin has against it."""
+    from agl_core.cli._explaining_chains import counted
     from agl_core.ids import content_id
     from agl_core.run import Failures, Selection, adapted, treated
     from agl_core.run._adapters import adapter
@@ -159,7 +157,7 @@ def made(log: SqliteLog, plugins: Plugins, recipe: Recipe) -> Made:
         traces={trace.rollout_id: trace for trace in seen},
         adapted=batch,
         credits=earned,
-        rewarded=Counter(id_ for credit in earned.values() for id_ in {term.reward_id for term in credit.terms} if id_),
+        rewarded=counted(earned),
         names=names,
         rule=rule,
         digest=content_id(msgspec.json.encode(batch.rows, order="sorted")),

@@ -11,7 +11,7 @@ from agl_core.cli._explaining_reasons import UNMATCHED
 if TYPE_CHECKING:
     from agl_core.adapter import Trace
     from agl_core.cli._explaining_recipes import Made
-    from agl_core.events import RewardGiven, RewardWithdrawn, RewardWithheld
+    from agl_core.events import RewardGiven, RewardWithdrawn, RewardWithheld, Target
     from agl_core.log import SqliteLog
     from agl_core.record import Record
 
@@ -35,7 +35,9 @@ def reward_facts(log: SqliteLog, made: Made, rollout_id: str) -> list[dict[str, 
             case AttemptExpired() as event:
                 fences.setdefault(event.attempt_id, record.position)
     missed = {one.reward_id: one.reason for one in made.adapted.unmatched if one.rollout_id == rollout_id}
-    facts = _Facts(made, made.traces[rollout_id], withdrawn, fences, missed)
+    trace = made.traces[rollout_id]
+    last = {(one.given.name, one.given.target): one.id for one in trace.rewards}
+    facts = _Facts(made, trace, withdrawn, fences, missed, last)
     return [
         facts.of(record, event) if isinstance(event, RewardGiven) else _withheld(record, event)
         for record, event in given
@@ -68,6 +70,8 @@ class _Facts:
     """By attempt, where its lease was lost."""
     missed: Mapping[str | None, str]
     """By reward, why it reached no call."""
+    last: Mapping[tuple[str, Target], str | None]
+    """By name and target, the reward that came last."""
 
     def of(self, record: Record, event: RewardGiven) -> dict[str, Any]:
         """What it says, and where it stands."""
@@ -113,9 +117,9 @@ class _Facts:
             return reason, UNMATCHED.get(reason, reason)
         if self.made.rule is None:
             return "counts", "its adapter does not say for which calls"
-        same = [one for one in self.trace.rewards if (one.given.name, one.given.target) == (event.name, event.target)]
-        if same and same[-1].id != record.id and same[-1].id in self.made.rewarded:
-            return "superseded", f"a later one for the same counts: {same[-1].id}"
+        last = self.last.get((event.name, event.target))
+        if last not in {None, record.id} and last in self.made.rewarded:
+            return "superseded", f"a later one for the same counts: {last}"
         return "not_used", f"no call has credit of it by rule {self.made.rule}"
 
 

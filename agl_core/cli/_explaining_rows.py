@@ -9,6 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from agl_core.cli._explaining_calls import beside
+from agl_core.cli._explaining_chains import chain
 from agl_core.cli._explaining_reasons import BEGAN, in_words
 from agl_core.cli._explaining_rewards import reward_facts
 
@@ -41,16 +42,7 @@ def explained(log: SqliteLog, made: Made, *, rollouts: Collection[str], call_id:
             "rows": len(made.adapted.rows),
         },
         "explained": [
-            {
-                **_rollout(trace, call_id),
-                "rows": [_row(made, number, row, call_id) for number, row in rows[id_] if _is_of(call_id, _calls(row))],
-                "dropped": [_dropped(made, one) for one in dropped[id_] if _is_of(call_id, [one.call_id])],
-                "kept": [
-                    _kept(made, one) for one in _unnamed(trace, rows[id_], dropped[id_]) if _is_of(call_id, [one])
-                ],
-                "beside": [one for one in beside(log, made, trace) if _is_of(call_id, one["calls"])],
-                "rewards": reward_facts(log, made, id_),
-            }
+            _rollout(log, made, trace, rows=rows[id_], dropped=dropped[id_], call_id=call_id)
             for id_, trace in made.traces.items()
             if id_ in rollouts
         ],
@@ -71,23 +63,19 @@ def batch(recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def _unnamed(trace: Trace, rows: Sequence[tuple[int, Any]], dropped: Sequence[Dropped]) -> Iterator[str]:
-    """Calls that are in rows, of which no row says so."""
-    told = {id_ for _, row in rows for id_ in _calls(row)} | {one.call_id for one in dropped}
-    for call in trace.calls:
-        if call.role == "policy" and call.call_id not in told:
-            yield call.call_id
-
-
-def _kept(made: Made, call_id: str) -> dict[str, Any]:
-    return {"call_id": call_id, **_credit(made.credits.get(call_id))}
-
-
-def _is_of(call_id: str | None, calls: Collection[str]) -> bool:
-    return call_id is None or call_id in calls
-
-
-def _rollout(trace: Trace, call_id: str | None) -> dict[str, Any]:
+def _rollout(
+    log: SqliteLog,
+    made: Made,
+    trace: Trace,
+    *,
+    rows: Sequence[tuple[int, Any]],
+    dropped: Sequence[Dropped],
+    call_id: str | None,
+) -> dict[str, Any]:
+    told = [_row(made, number, row, call_id) for number, row in rows if _is_of(call_id, _calls(row))]
+    lost = [_dropped(made, one) for one in dropped if _is_of(call_id, [one.call_id])]
+    kept = [_earned(made, one) for one in _unnamed(trace, rows, dropped) if _is_of(call_id, [one])]
+    calls = [one["call_id"] for them in (*(row["calls"] for row in told), lost, kept) for one in them]
     return {
         "rollout_id": trace.rollout_id,
         "attempt_id": trace.attempt_id,
@@ -99,7 +87,29 @@ def _rollout(trace: Trace, call_id: str | None) -> dict[str, Any]:
         "mask": trace.mask,
         "treated": trace.treated,
         "agents": {call.call_id: call.agent for call in trace.calls if call.agent and _is_of(call_id, [call.call_id])},
+        "rows": told,
+        "dropped": lost,
+        "kept": kept,
+        "chain": [_earned(made, one) for one in chain(made.credits, calls)],
+        "beside": [one for one in beside(log, made, trace) if _is_of(call_id, one["calls"])],
+        "rewards": reward_facts(log, made, trace.rollout_id),
     }
+
+
+def _unnamed(trace: Trace, rows: Sequence[tuple[int, Any]], dropped: Sequence[Dropped]) -> Iterator[str]:
+    """Calls that are in rows, of which no row says so."""
+    told = {id_ for _, row in rows for id_ in _calls(row)} | {one.call_id for one in dropped}
+    for call in trace.calls:
+        if call.role == "policy" and call.call_id not in told:
+            yield call.call_id
+
+
+def _earned(made: Made, call_id: str) -> dict[str, Any]:
+    return {"call_id": call_id, **_credit(made.credits.get(call_id))}
+
+
+def _is_of(call_id: str | None, calls: Collection[str]) -> bool:
+    return call_id is None or call_id in calls
 
 
 def _calls(row: Any) -> Sequence[str]:
@@ -160,9 +170,4 @@ def _credit(credit: Credit | None) -> Mapping[str, Any]:
 
 
 def _dropped(made: Made, one: Dropped) -> dict[str, Any]:
-    return {
-        "call_id": one.call_id,
-        "reason": one.reason,
-        "means": in_words(one.reason),
-        **_credit(made.credits.get(one.call_id)),
-    }
+    return {**_earned(made, one.call_id), "reason": one.reason, "means": in_words(one.reason)}

@@ -137,19 +137,25 @@ def test_every_batch_comes_out_as_it_was_recorded(ran, explain):
 
 
 def test_every_number_adds_up_again(ran, explain):
-    """By each rule, of each call: the terms are rewards as they are in the log, and their sum is what the row has."""
+    """By each rule, of each call: the sum of its terms is what the row has.
+
+    The terms are rewards as they are in the log, or what another call earned, whose own sum is told too.
+    """
     with agl.open_log(str(ran.path), readonly=True) as log:
         facts = {record.id: record.event for record in log.read() if isinstance(record.event, RewardGiven)}
 
     for rollout_id in ran.rollouts:
         for batch in parsed(explain(rollout_id, "--json"))["batches"]:
+            earned = {call["call_id"]: call["credit"] for call in calls_of(batch)}
             for call in calls_of(batch):
                 terms = call["terms"]
                 assert fsum(term["weight"] * term["value"] for term in terms) == call["credit"] == call["in_row"]
                 assert terms
-                assert [(facts[one["reward_id"]].value, facts[one["reward_id"]].judge) for one in terms] == [
-                    (one["value"], one["judge"]) for one in terms
+                given = [one for one in terms if one["call_id"] is None]
+                assert [(facts[one["reward_id"]].value, facts[one["reward_id"]].judge) for one in given] == [
+                    (one["value"], one["judge"]) for one in given
                 ]
+                assert all(one["value"] == earned[one["call_id"]] for one in terms if one["call_id"] is not None)
 
 
 def test_what_is_printed_adds_up_again(ran, explain):
@@ -157,7 +163,7 @@ def test_what_is_printed_adds_up_again(ran, explain):
     told = parsed(explain(ran.rollouts[0], "--json"))
     text = explain(ran.rollouts[0]).output
 
-    for block in re.split(r"earned ", text)[1:]:
+    for block in re.split(r"  earned ", text)[1:]:
         if "the sum of" in block.partition("\n")[0]:
             products = [float(weight) * float(value) for weight, value in TERM.findall(block.partition("    call ")[0])]
             assert fsum(products) == float(block.split()[0])
@@ -202,6 +208,62 @@ def test_a_call_is_explained_alone(ran, explain):
     assert {call["call_id"] for batch in alone["batches"] for call in calls_of(batch)} == {id_}
 
 
+def test_a_call_alone_tells_what_came_after_it(ran, explain):
+    """What it has a share of: each of those calls with its own sum, down to the rewards."""
+    batch = parsed(explain(ran.rollouts[0], "--credit", "discounted", "--set", "credit.gamma=0.5", "--json"))
+    planner, writer, last = (call["call_id"] for call in calls_of(batch["batches"][0]))
+
+    asked = (writer, "--credit", "discounted", "--set", "credit.gamma=0.5")
+    (rollout,) = parsed(explain(*asked, "--json"))["batches"][0]["explained"]
+    (call,) = rollout["rows"][0]["calls"]
+    (after,) = rollout["chain"]
+
+    assert [term["call_id"] for term in call["terms"]] == [None, last]
+    assert (after["call_id"], after["credit"]) == (last, call["terms"][1]["value"])
+    assert all(term["reward_id"] for term in after["terms"])
+    assert planner not in str(rollout["chain"])
+    assert "what came after: 1 call" in explain(*asked).output
+    assert f"call {last} earned it" in explain(*asked).output
+
+
+def test_a_reward_counts_for_the_calls_that_lead_to_it(ran, explain):
+    """The writer's first call has a share of what its second earned; the planner is in an episode of its own."""
+    told = explain(ran.rollouts[0], "--credit", "discounted", "--json")
+
+    rewards = parsed(told)["batches"][0]["explained"][0]["rewards"]
+
+    assert {one["judge"]: one["calls"] for one in rewards if one["counts"]} == {"agent": 3, "editor": 2, "tests": 1}
+
+
+def test_a_reward_is_explained_by_its_id(ran, explain):
+    """Its rollout is; in the table it is the first, however short that is."""
+    id_ = ran.rewards["late"]
+
+    told = parsed(explain(id_, "--json"))
+    text = explain(id_[:-2], "--limit", "1").output
+
+    assert (told["kind"], told["id"]) == ("reward", id_)
+    assert {rollout["rollout_id"] for batch in told["batches"] for rollout in batch["explained"]} == {ran.rollouts[0]}
+    table = text.partition("  rewards\n")[2].splitlines()
+    assert id_ in table[1]
+    assert table[2].endswith("rewards: --limit 0 shows all")
+
+
+def test_long_lists_are_cut_and_say_so(ran, explain):
+    """A batch, a row, a sum, and the rewards: each so many, and all where that is asked for."""
+    batch_id = parsed(explain(ran.rollouts[0], "--json"))["batches"][-3]["batch_id"]
+
+    short, whole = explain(batch_id, "--limit", "1").output, explain(batch_id, "--limit", "0").output
+
+    assert "1 of 3 rollouts: --limit 0 shows all" in short
+    assert "1 of 3 calls in rows: --limit 0 shows all" in short
+    assert "and 2 more, which add" in short
+    assert re.search(r"1 of \d+ rewards: --limit 0 shows all", short)
+    assert [rollout_id in short for rollout_id in ran.rollouts] == [True, False, False]
+    assert "--limit 0" not in whole
+    assert all(rollout_id in whole for rollout_id in ran.rollouts)
+
+
 def test_a_batch_is_explained_whole(ran, explain):
     """All of its rollouts."""
     batch_id = parsed(explain(ran.rollouts[0], "--json"))["batches"][0]["batch_id"]
@@ -215,7 +277,8 @@ def test_a_batch_is_explained_whole(ran, explain):
 def test_it_can_be_asked_how_else_it_would_have_been(ran, explain):
     """By another rule, with its options, and of the log as it stood elsewhere; nobody formed such a batch."""
     discounted = parsed(explain(ran.rollouts[0], "--credit", "discounted", "--set", "credit.gamma=0.5", "--json"))
-    now = parsed(explain(ran.rollouts[0], "--adapter", "rewards", "--as-of", head(ran), "--json"))
+    now = parsed(explain(ran.rollouts[0], "--adapter", "rewards", "--as-of", "now", "--json"))
+    there = parsed(explain(ran.rollouts[0], "--adapter", "rewards", "--as-of", head(ran), "--json"))
 
     (batch,) = discounted["batches"]
     assert (batch["batch_id"], batch["agrees"], batch["rule"], batch["adapter"]) == (
@@ -226,6 +289,7 @@ def test_it_can_be_asked_how_else_it_would_have_been(ran, explain):
     )
     assert 0.5 in {term["weight"] for call in calls_of(batch) for term in call["terms"]}
     assert {call["credit"] for call in calls_of(now["batches"][0])} == {7.0}
+    assert now == there
 
 
 def head(ran):
@@ -266,6 +330,7 @@ def test_explaining_leaves_the_log_as_it_was(ran, explain):
         (["ro-", "--as-of", "0"], "BAD_VALUE"),
         (["ro-", "--as-of", "99999"], "BAD_VALUE"),
         (["ro-", "--as-of", "1"], "BAD_VALUE"),
+        (["ro-", "--as-of", "then"], "BAD_VALUE"),
         (["run-0123"], "BAD_VALUE"),
     ],
 )

@@ -17,9 +17,11 @@ from agl_core.events import (
     Component,
     Message,
     ModelCall,
+    RewardGiven,
     RewardWithheld,
     RunConfig,
     RunStarted,
+    Target,
 )
 from agl_core.ids import content_id, new_id
 from agl_core.log import SqliteLog
@@ -218,6 +220,36 @@ def test_a_judge_that_gave_no_number_is_told(ask, scene):
 
     assert [(one["standing"], one["value"]) for one in rewards] == [("counts", 0.5), ("withheld", None)]
     assert "exact gave no number: JUDGE_FAILED: no 42" in ask("explain", first, "--log", path).stdout
+
+
+@pytest.mark.slow
+def test_a_long_rollout_is_explained_in_lines_not_in_pages(ask, scene):
+    """Ten thousand calls, each scored: terms are as many as rewards and calls, and a screen shows some of them."""
+    many = 10_000
+
+    def scored(run, outcomes):
+        (attempt,) = run.store.ask.attempts(outcomes[0].rollout_id).items
+        calls = [_call(attempt, None) for _ in range(many)]
+        rewards = [
+            RewardGiven(
+                rollout_id=attempt.rollout_id, target=Target(kind="call", id=one.call_id), value=1.0, judge="step"
+            )
+            for one in calls
+        ]
+        run.store.log.append([Draft(stream=f"rollout/{attempt.rollout_id}", event=one) for one in (*calls, *rewards)])
+
+    path, (first,) = scene(("completed", None, []), then=scored)
+    asked = ("explain", first, "--adapter", "rewards", "--credit", "discounted", "--log", path)
+
+    (rollout,) = told(ask(*asked, "--json"))["batches"][0]["explained"]
+    text = ask(*asked).output
+
+    calls = [call for row in rollout["rows"] for call in row["calls"]]
+    assert [call["credit"] for call in calls] == [float(many - place) for place in range(many)]
+    assert sum(len(call["terms"]) for call in calls) == 2 * many - 1
+    assert [one["calls"] for one in rollout["rewards"]] == [1 + place for place in range(many)]
+    assert len(text.splitlines()) < 200
+    assert f"20 of {many} calls in rows: --limit 0 shows all" in text
 
 
 def formed_without_a_word(run, outcomes, *, adapter="triplets"):
