@@ -157,6 +157,19 @@ def test_a_model_is_asked_as_a_judge_when_the_attempt_is_settled(log):
     assert "It is 4." in prompts[0]
 
 
+def test_the_key_of_a_judges_model_is_in_the_environment_and_not_in_the_log(log, monkeypatch):
+    """By the name that the gateway has for it."""
+    monkeypatch.setenv("AGL_JUDGE_GRADER_API_KEY", "sk-of-the-grader")
+    with ScriptedModel(answer) as model, ScriptedModel('{"score": 8}', model="grader") as grader:
+        judge = {"name": "llm", "model": f"{grader.url}#grader"}
+        Trainer(store=log, models={"policy": f"{model.url}#policy"}, judges=[judge]).fit(answering, TASKS[:1])
+
+    assert {one.headers["authorization"] for one in grader.requests} == {"Bearer sk-of-the-grader"}
+    assert all(
+        b"sk-of-the-grader" not in path.read_bytes() for path in Path(log).parent.glob("log.db*") if path.is_file()
+    )
+
+
 def test_a_policy_may_judge_itself(log):
     """Named as the run names it; its judgements are no policy's."""
     with ScriptedModel(lambda asked: '{"score": 5}' if "You judge" in asked.last else "It is 4.") as model:
