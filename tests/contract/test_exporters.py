@@ -13,7 +13,7 @@ from agl_core.plugins import Plugins
 from agl_core.testing import ExporterContract
 from agl_core.testing._adapter_contract import _batch
 
-CORE = ("openai-sft", "openai-dpo", "sharegpt", "trl", "hf", "jsonl", "triplets")
+CORE = ("openai-sft", "openai-dpo", "sharegpt", "trl", "hf", "jsonl", "triplets", "atif", "verl-sft")
 
 
 @cache

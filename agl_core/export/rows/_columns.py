@@ -20,6 +20,7 @@ import duckdb
 import msgspec
 
 from agl_core.errors import ExportRefused
+from agl_core.export.rows._nulls import blank
 from agl_core.export.rows._places import new_place
 
 __all__ = ["Kind", "both", "kind_of", "write_dataset", "write_parquet"]
@@ -61,7 +62,7 @@ def write_parquet(records: Iterable[Mapping[str, Any]], path: Path) -> None:
 def write_dataset(records: Iterable[Mapping[str, Any]], folder: Path) -> None:
     """The files of a data set that `datasets` keeps on a disk, in a folder that is there: a stream of Arrow's, with the
     same columns as in Parquet, and what it must know beside."""  # noqa: D205, D209 - one sentence
-    from nanoarrow import ArrayStream
+    from nanoarrow import ArrayStream, c_array
     from nanoarrow.ipc import StreamWriter
 
     name = "data-00000-of-00001.arrow"
@@ -71,7 +72,7 @@ def write_dataset(records: Iterable[Mapping[str, Any]], folder: Path) -> None:
     ):
         for spool in found.spools:  # DuckDB hands over what it has read as a whole
             for batch in ArrayStream(found.db.sql(found.select([spool]))):
-                writer.write_array(batch)
+                writer.write_array(blank(c_array(batch)))
     shutil.rmtree(folder / "lines")
     state = {"_data_files": [{"filename": name}], "_fingerprint": _fingerprint(folder / name), "_split": None}
     formatting: dict[str, Any] = {

@@ -30,6 +30,13 @@ def read(path):
         return [dict(zip(columns, row, strict=True)) for row in answer.fetchall()]
 
 
+def dataset(rows, path):
+    """What is in a data set that was made of them."""
+    with new_folder(path) as folder:
+        _columns.write_dataset(rows, folder)
+    return nanoarrow.ArrayStream.from_path(path / "data-00000-of-00001.arrow").read_all().to_pylist()
+
+
 @pytest.mark.parametrize("suffix", [".jsonl", ".json", ".parquet"])
 def test_records_are_written_and_what_is_skipped_is_counted(tmp_path, suffix):
     """Together, all that went in."""
@@ -101,13 +108,18 @@ _VALUES = st.recursive(
 
 @settings(max_examples=25)  # DuckDB takes a moment for each
 @given(st.lists(st.fixed_dictionaries({"x": _VALUES, "y": _VALUES}), min_size=1, max_size=4))
-def test_parquet_holds_what_lines_hold(rows):
-    """Whatever JSON the records are: the same values, a null where a field is missing, JSON text where kinds differ."""
+def test_columns_hold_what_lines_hold(rows):
+    """Whatever JSON the records are: the same values, a null where a field is missing, JSON text where kinds differ.
+
+    In Parquet, and in a data set.
+    """
     rows = [_finite(row) for row in rows]
 
     with tempfile.TemporaryDirectory() as folder:
         found = read(write_records(rows, Path(folder, "rows.parquet")).path)
+        kept = dataset(rows, Path(folder, "rows"))
 
+    assert kept == found
     for row, again in zip(rows, found, strict=True):
         assert _holds(again["x"], row["x"]), (again, row)
         assert _holds(again["y"], row["y"]), (again, row)
@@ -144,11 +156,21 @@ def test_what_is_held_in_several_files_is_one_table_in_order(tmp_path, monkeypat
     if write == "parquet":
         found = read(write_records(rows, tmp_path / "rows.parquet").path)
     else:
-        with new_folder(tmp_path / "rows") as folder:
-            _columns.write_dataset(rows, folder)
-        found = nanoarrow.ArrayStream.from_path(tmp_path / "rows" / "data-00000-of-00001.arrow").read_all().to_pylist()
+        found = dataset(rows, tmp_path / "rows")
 
     assert [row["n"] for row in found] == list(range(100))
     assert [row["text"] for row in found] == [None] * 50 + ["x"] * 50
     assert found[0]["of"] == [{"a": None, "b": 0.5}]
     assert not list(tmp_path.glob("**/lines"))
+
+
+def test_nothing_lies_under_the_nulls_of_a_data_set(tmp_path):
+    """What was in the memory before is nobody's business, and would be other bytes each time."""
+    rows = [{"n": n if n % 3 else None, "f": [None, 0.5][n % 2], "b": [True, None, False][n % 3]} for n in range(50)]
+
+    seen = set()
+    for name in "abc":
+        dataset(rows, tmp_path / name)
+        seen.add((tmp_path / name / "data-00000-of-00001.arrow").read_bytes())
+
+    assert len(seen) == 1
