@@ -27,8 +27,15 @@ update sent set attempt = (
 create table rollouts as
   select min(number) as number, coalesce('rollout ' || rollout, 'trace ' || trace) as id from sent group by 2;
 create index sent_id on sent (coalesce('rollout ' || rollout, 'trace ' || trace));
+analyze;
 """
 """What does not say whose it is goes with the rest of its trace; a trace that nobody claims is a rollout of its own."""
+
+
+_OF_ONE = (
+    "select number, kind, coalesce(attempt, trace, '1'), said from sent "
+    "where coalesce('rollout ' || rollout, 'trace ' || trace) = ?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +55,7 @@ class Spool:
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
         db.executescript(_TABLE)
+        db.execute("begin")  # all of it: nothing here is to outlive a crash
         self._encode = msgspec.msgpack.Encoder().encode
         self._read_span = msgspec.msgpack.Decoder(SentSpan).decode
         self._read_log = msgspec.msgpack.Decoder(SentLog).decode
@@ -65,11 +73,9 @@ class Spool:
         """In the order in which the first of each came; what has neither a trace nor a rollout is left out."""
         self._db.executescript(_SETTLE)
         for (id_,) in self._db.execute("select id from rollouts where id is not null order by number"):
-            rows = self._db.execute(
-                "select kind, coalesce(attempt, trace, '1'), said from sent "
-                "where coalesce('rollout ' || rollout, 'trace ' || trace) = ? order by number",
-                (id_,),
-            ).fetchall()
+            # Sorted here: asked for an order, SQLite would read the whole table in it for each rollout.
+            found = sorted(self._db.execute(_OF_ONE, (id_,)))
+            rows = [(kind, attempt, said) for _, kind, attempt, said in found]
             yield Gathered(
                 id_,
                 tuple((attempt, self._read_span(said)) for kind, attempt, said in rows if kind == "span"),
