@@ -44,7 +44,7 @@ class _Asked:
     exporter: Exporter[Any]
     of_adapter: Sequence[click.Option]
     of_filter: Sequence[click.Option]
-    """None where the adapter chooses by itself."""
+    """Without those that the adapter has by itself."""
 
 
 class Format(click.Command):
@@ -86,7 +86,7 @@ class Format(click.Command):
         for option in of_adapter:
             if option.name in made.options:
                 option.help = f"{(option.help or '').partition('  [')[0]}  [default: {made.options[option.name]}]"
-        of_filter = config_options(Filter, taken=taken) if kind and Filter.suits(kind) else []
+        of_filter = config_options(Filter, taken={*taken, *_names(of_adapter)})
         return _Asked(exporter=made, of_adapter=of_adapter, of_filter=of_filter)
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from agl_core.adapter import Adapted, Adapter, Dropped, Trace
@@ -15,8 +15,8 @@ __all__ = ["Filter"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
-    """Which rollouts reach an adapter. The calls of the others are dropped: `not_succeeded`, `no_reward`,
-    `below_threshold`, `not_best`."""  # noqa: D205, D209 - one sentence
+    """Which rollouts reach an adapter. The calls of the others are dropped: `masked:<status>`, `not_succeeded`,
+    `no_reward`, `below_threshold`, `not_best`."""  # noqa: D205, D209 - one sentence
 
     succeeded: bool = False
     """Keep rollouts that came to a good end only."""
@@ -29,25 +29,19 @@ class Filter:
         if self.best_of is not None and self.best_of < 1:
             raise BadValue("best_of", self.best_of, why="the best of a task are one or more")
 
-    @classmethod
-    def suits(cls, adapter: Any) -> bool:
-        """Whether an adapter, or its class, leaves the choice to others: it has none of these options by itself."""
-        names = {field.name for field in fields(adapter)} if is_dataclass(adapter) else set[str]()
-        return names.isdisjoint(field.name for field in fields(cls))
-
     def before(self, adapter: Adapter[Any]) -> Adapter[Any]:
         """An adapter that is handed those rollouts alone."""
         return _Filtered(self, adapter) if self != Filter() else adapter
 
     def reasons(self, traces: Sequence[Trace], *, reward: str = "primary") -> list[str | None]:
-        """Why each is left out; None of one that is kept, and of one that is masked: its adapter says so."""
+        """Why each is left out; None of one that is kept."""
         rewards = [_reward(trace, reward) for trace in traces]
         reasons = [self._unfit(trace, value) for trace, value in zip(traces, rewards, strict=True)]
         if self.best_of is None:
             return reasons
         members: dict[str, list[int]] = defaultdict(list)
         for place, trace in enumerate(traces):
-            if reasons[place] is None and trace.mask is None:
+            if reasons[place] is None:
                 members[trace.task_id].append(place)
         for places in members.values():
             # Sorting is stable, so of equals the first stays first.
@@ -57,7 +51,7 @@ class Filter:
 
     def _unfit(self, trace: Trace, reward: float | None) -> str | None:
         if trace.mask is not None:
-            return None
+            return f"masked:{trace.mask}"
         if self.succeeded and trace.status != "succeeded":
             return "not_succeeded"
         if self.at_least is None and self.best_of is None:

@@ -238,8 +238,7 @@ def test_the_options_are_those_of_the_adapter_that_the_shape_wants(run):
     pytest.importorskip("agl_messages")
     words, pairs = run("export", "trl", "--help").stdout, run("export", "trl", "--shape=preference", "--help").stdout
 
-    assert "--best-of" in words
-    assert "--best-of" not in pairs
+    assert "--margin" not in words
     assert "--margin" in pairs
     assert "`call` compares single answers. [default: call]" in " ".join(pairs.split())
 
