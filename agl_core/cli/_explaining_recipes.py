@@ -59,7 +59,8 @@ class Made:
     """Of the rewards that were asked for."""
     rule: str | None
     """Null of an adapter that does not say what each call earned."""
-    digest: str
+    digest: str | None
+    """Of these rows; null where there is none to compare it with."""
 
     @property
     def agrees(self) -> bool | None:
@@ -160,7 +161,7 @@ def made(log: SqliteLog, plugins: Plugins, recipe: Recipe) -> Made:
         rewarded=counted(earned),
         names=names,
         rule=rule,
-        digest=content_id(msgspec.json.encode(batch.rows, order="sorted")),
+        digest=None if recipe.digest is None else content_id(msgspec.json.encode(batch.rows, order="sorted")),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,7 @@ def explained(log: SqliteLog, made: Made, *, rollouts: Collection[str], call_id:
     dropped: defaultdict[str, list[Dropped]] = defaultdict(list)
     for one in made.adapted.dropped:
         dropped[one.rollout_id].append(one)
+    earned = _Earned(made.credits)
     return {
         **batch(made.recipe),
         "by": made.by,
@@ -42,7 +43,7 @@ def explained(log: SqliteLog, made: Made, *, rollouts: Collection[str], call_id:
             "rows": len(made.adapted.rows),
         },
         "explained": [
-            _rollout(log, made, trace, rows=rows[id_], dropped=dropped[id_], call_id=call_id)
+            _rollout(log, made, trace, earned=earned, rows=rows[id_], dropped=dropped[id_], call_id=call_id)
             for id_, trace in made.traces.items()
             if id_ in rollouts
         ],
@@ -68,13 +69,14 @@ def _rollout(
     made: Made,
     trace: Trace,
     *,
+    earned: _Earned,
     rows: Sequence[tuple[int, Any]],
     dropped: Sequence[Dropped],
     call_id: str | None,
 ) -> dict[str, Any]:
-    told = [_row(made, number, row, call_id) for number, row in rows if _is_of(call_id, _calls(row))]
-    lost = [_dropped(made, one) for one in dropped if _is_of(call_id, [one.call_id])]
-    kept = [_earned(made, one) for one in _unnamed(trace, rows, dropped) if _is_of(call_id, [one])]
+    told = [_row(earned, number, row, call_id) for number, row in rows if _is_of(call_id, _calls(row))]
+    lost = [_dropped(earned, one) for one in dropped if _is_of(call_id, [one.call_id])]
+    kept = [earned(one) for one in _unnamed(trace, rows, dropped) if _is_of(call_id, [one])]
     calls = [one["call_id"] for them in (*(row["calls"] for row in told), lost, kept) for one in them]
     return {
         "rollout_id": trace.rollout_id,
@@ -90,7 +92,7 @@ def _rollout(
         "rows": told,
         "dropped": lost,
         "kept": kept,
-        "chain": [_earned(made, one) for one in chain(made.credits, calls)],
+        "chain": [earned(one) for one in chain(made.credits, calls)],
         "beside": [one for one in beside(log, made, trace) if _is_of(call_id, one["calls"])],
         "rewards": reward_facts(log, made, trace.rollout_id),
     }
@@ -104,8 +106,21 @@ def _unnamed(trace: Trace, rows: Sequence[tuple[int, Any]], dropped: Sequence[Dr
             yield call.call_id
 
 
-def _earned(made: Made, call_id: str) -> dict[str, Any]:
-    return {"call_id": call_id, **_credit(made.credits.get(call_id))}
+@dataclass(frozen=True, slots=True)
+class _Earned:
+    """Of a call, what it earned and of which terms. One that many calls have is told once, and they share it."""
+
+    credits: Mapping[str, Credit]
+    terms: dict[int, dict[str, Any]] = field(default_factory=dict)
+    """By the identity of the term."""
+
+    def __call__(self, call_id: str) -> dict[str, Any]:
+        if call_id not in self.credits:
+            return {"call_id": call_id, "credit": None, "rule": None, "terms": []}
+        credit = self.credits[call_id]
+        self.terms.update({id(term): asdict(term) for term in credit.terms if id(term) not in self.terms})
+        terms = [self.terms[id(term)] for term in credit.terms]
+        return {"call_id": call_id, "credit": credit.value, "rule": credit.rule, "terms": terms}
 
 
 def _is_of(call_id: str | None, calls: Collection[str]) -> bool:
@@ -119,7 +134,7 @@ def _calls(row: Any) -> Sequence[str]:
     return calls
 
 
-def _row(made: Made, number: int, row: Any, call_id: str | None) -> dict[str, Any]:
+def _row(earned: _Earned, number: int, row: Any, call_id: str | None) -> dict[str, Any]:
     calls = _calls(row)
     spans = list(_spans(row)) if hasattr(row, "token_ids") else [None] * len(calls)
     in_row = getattr(row, "credits", None)
@@ -128,9 +143,8 @@ def _row(made: Made, number: int, row: Any, call_id: str | None) -> dict[str, An
         **(_tokens(row) if hasattr(row, "token_ids") else {}),
         "calls": [
             {
-                "call_id": id_,
+                **earned(id_),
                 **({} if span is None else {"tokens": list(span), "policy_version": row.policy_versions[place]}),
-                **_credit(made.credits.get(id_)),
                 **({} if in_row is None else {"in_row": in_row[place]}),
             }
             for place, (id_, span) in enumerate(zip(calls, spans, strict=True))
@@ -163,11 +177,5 @@ def _spans(row: Any) -> Iterator[tuple[int, int]]:
         yield last - count + 1, last + 1
 
 
-def _credit(credit: Credit | None) -> Mapping[str, Any]:
-    if credit is None:
-        return {"credit": None, "rule": None, "terms": []}
-    return {"credit": credit.value, "rule": credit.rule, "terms": [asdict(term) for term in credit.terms]}
-
-
-def _dropped(made: Made, one: Dropped) -> dict[str, Any]:
-    return {**_earned(made, one.call_id), "reason": one.reason, "means": in_words(one.reason)}
+def _dropped(earned: _Earned, one: Dropped) -> dict[str, Any]:
+    return {**earned(one.call_id), "reason": one.reason, "means": in_words(one.reason)}
