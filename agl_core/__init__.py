@@ -17,6 +17,7 @@ __all__ = [
     "Baseline",
     "Checkpoint",
     "Dataset",
+    "EndAttempt",
     "Endpoint",
     "Engine",
     "EnqueueRolloutRequest",
@@ -84,6 +85,7 @@ if TYPE_CHECKING:
     from agl_core.adapter import Adapted, Adapter, Trace
     from agl_core.agents import (
         Dataset,
+        EndAttempt,
         LitAgent,
         RolloutMode,
         RolloutRawResult,
@@ -151,6 +153,7 @@ _HOME = {
     "adapter": ("Adapted", "Adapter", "Trace"),
     "agents": (
         "Dataset",
+        "EndAttempt",
         "LitAgent",
         "RolloutMode",
         "RolloutRawResult",

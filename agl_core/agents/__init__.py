@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from agl_core.agents._decorators import FunctionalLitAgent, llm_rollout, prompt_rollout, rollout
+from agl_core.agents._ending import EndAttempt, Said
 from agl_core.agents._litagent import LitAgent, Result
 from agl_core.agents._types import Dataset, RolloutMode, RolloutRawResult, TaskInput
 
 __all__ = [
     "Dataset",
+    "EndAttempt",
     "FunctionalLitAgent",
     "LitAgent",
     "Result",
     "RolloutMode",
     "RolloutRawResult",
+    "Said",
     "TaskInput",
     "llm_rollout",
     "prompt_rollout",

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agl_core.agents import LitAgent
+from agl_core.agents import EndAttempt, LitAgent
 from agl_core.errors import AglError
 from agl_core.events import ExitStatus
 from agl_core.resources import NamedResources
@@ -64,6 +64,8 @@ async def run_agent(agent: LitAgent[Any], rollout: AttemptedRollout, resources: 
         if task is None or task.cancelling():
             raise
         return _failed(raised)
+    except EndAttempt as said:
+        return Ended(said.exit_status, result=said.result, error=said.why or None)
     except Exception as raised:  # noqa: BLE001 - a guest: what it raises becomes an exit status
         return _failed(raised)
     return Ended("completed", result=result)

@@ -211,6 +211,46 @@ def test_an_overlong_prompt_is_the_policy_s_own_end(store):
     assert (rollout.exit_status, rollout.attempts) == ("prompt_too_long", 1)
 
 
+@pytest.mark.parametrize("is_async", [True, False])
+@pytest.mark.parametrize(
+    ("exit_status", "status", "attempts"),
+    [
+        ("gave_up", "succeeded", 1),
+        ("max_turns", "succeeded", 1),
+        ("prompt_too_long", "failed", 1),
+        ("tool_failed", "failed", 3),
+    ],
+)
+def test_an_agent_says_how_it_ended(store, exit_status, status, attempts, is_async):
+    """A policy's own end is final and keeps its reward; an environment's is tried again, and its reward is kept too."""
+
+    def ends(task) -> float:
+        raise agl.EndAttempt(exit_status, "ten turns", result=0.25)
+
+    async def ends_async(task) -> float:
+        ends(task)
+
+    rollout = settle(store, agl.rollout(ends_async if is_async else ends), max_attempts=3)
+
+    assert (rollout.status, rollout.exit_status, rollout.attempts) == (status, exit_status, attempts)
+    assert store.ask.outcomes([rollout.rollout_id])[0].reward == 0.25
+    assert {attempt.error for attempt in store.ask.attempts(rollout.rollout_id)} == {"ten turns"}
+
+
+def test_an_agent_cannot_say_what_others_say(store):
+    """A lease that was lost is nothing it knows of: that is a mistake in the agent, and told as one."""
+
+    @agl.rollout
+    def ends(task) -> float:
+        raise agl.EndAttempt("worker_lost")
+
+    rollout = settle(store, ends)
+
+    (attempt,) = store.ask.attempts(rollout.rollout_id)
+    assert rollout.exit_status == "agent_raised"
+    assert "an agent may say gave_up, max_turns, prompt_too_long, tool_failed" in attempt.error
+
+
 def test_a_model_that_is_down_is_infrastructure(store):
     """`endpoint_down` is retried as often as allowed."""
     with ScriptedModel("never heard") as model:
