@@ -57,7 +57,8 @@ class _Rollout:
         click.echo(f"\n{_bold('rollout')} {told['rollout_id']}, repeat {told['repeat']}, {ended}{masked}{zero}")
         self._show_rows()
         if told["kept"]:
-            click.echo(f"\n  {_bold('rows')} that do not say which calls they are made of")
+            nor = "" if any(call["terms"] for call in told["kept"]) else ", nor what each earned"
+            click.echo(f"\n  {_bold('rows')} that do not say which calls they are made of{nor}")
             self._show_calls(told["kept"])
         for (reason, means), calls in _by_reason(told["dropped"]).items():
             click.echo(
@@ -81,6 +82,8 @@ class _Rollout:
                 _show_row(row)
             if call is not None:
                 self._show_call(call)
+                if call["credit"] is None:
+                    click.echo("      no credit")
             last = row
         if len(shown) < len(calls):
             click.echo(f"\n  {len(shown)} of {len(calls)} calls in rows: {_ALL}")
@@ -98,18 +101,20 @@ class _Rollout:
         version = "" if call.get("policy_version") is None else f", policy version {call['policy_version']}"
         by = f" by {agent}" if agent else ""
         click.echo(f"    {_bold('call')} {call['call_id']}{by}{place}{version}")
-        if call["credit"] is None:
-            if "reason" not in call:  # else it is said above
-                click.echo("      no credit")
-        elif call["terms"] == self.before[1]:
-            click.echo(f"      {earned} {exact(call['credit'])} by {call['rule']}: the same sum as {self.before[0]}")
-        else:
-            click.echo(f"      {earned} {exact(call['credit'])} by {call['rule']}, the sum of")
-            for line in lines(call["terms"], rollout_id=self.told["rollout_id"], limit=self.limit):
-                click.echo(f"        {line}")
+        if call["credit"] is not None:
+            self._show_sum(call, earned)
         if "in_row" in call and call["in_row"] != call["credit"]:
             click.echo(f"      the row says {exact(call['in_row'])}: its adapter made something else of it")
         self.before = call["call_id"], call["terms"]
+
+    def _show_sum(self, call: Mapping[str, Any], earned: str) -> None:
+        by = f"{earned} {exact(call['credit'])} by {call['rule']}"
+        if call["terms"] == self.before[1]:
+            click.echo(f"      {by}: the same sum as {self.before[0]}")
+            return
+        click.echo(f"      {by}, the sum of")
+        for line in lines(call["terms"], rollout_id=self.told["rollout_id"], limit=self.limit):
+            click.echo(f"        {line}")
 
     def _show_rewards(self) -> None:
         rewards = sorted(self.told["rewards"], key=lambda one: bool(one["reward_id"] != self.asked))

@@ -198,6 +198,8 @@ def test_rows_that_do_not_say_their_calls_leave_them_named(ask, scene):
 
     assert (batch["agrees"], rollout["rows"]) == (True, [])
     assert len(rollout["kept"]) == batch["size"]["kept"] == 1
+    text = ask("explain", first, "--log", path).stdout
+    assert "rows that do not say which calls they are made of, nor what each earned" in text
 
 
 def test_a_judge_that_gave_no_number_is_told(ask, scene):
