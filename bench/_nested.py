@@ -1,7 +1,7 @@
 """One nested trace for every adapter: an agent that works in turns, each with a tool, a model call and its reward.
 
 Standard library only. A turn is four spans: an agent, and in it a tool, a call of 25 attributes and some 3 KB, and a
-reward. Every second turn is inside the one before it; the rest hang at the root.
+reward. Turns hang in a session, one after the other: the shape on which the goals were set.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["NANOSECONDS", "Step", "rewarded", "steps"]
 
 NANOSECONDS = 1_000_000_000
 _TURN = 16
-"""Seconds that a turn takes, and the one inside it half of them."""
+"""Seconds from one turn to the next."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,24 +49,19 @@ def rewarded(found: list[Step]) -> int:
 def _steps(count: int) -> Iterator[Step]:
     said = calls(count // 4 + 1)
     yield Step(id=_id(0), parent=None, name="session", began=0, ended=_TURN * (count + 1), attributes={})
-    turn, number, around = 0, 1, _id(0)
-    while True:
-        is_inner = turn % 2 == 1
-        began = _TURN * (turn // 2) + (8 if is_inner else 1)
-        agent = f"{'worker' if is_inner else 'planner'}"
-        ended = began + (6 if is_inner else 14)
+    for turn, call in enumerate(said):
+        number, began = 4 * turn + 1, _TURN * turn + 1
+        agent, around = ("planner", "worker")[turn % 2], _id(number)
         yield Step(
-            id=_id(number),
-            parent=around if is_inner else _id(0),
+            id=around,
+            parent=_id(0),
             name=agent,
             began=began,
-            ended=ended,
+            ended=began + 14,
             attributes={"agent.name": agent, "agentops.span.kind": "agent"},
         )
-        around = _id(number)
         tool = {"tool.name": "look", "tool.parameters": '{"what": "it"}', "tool.result": "seen"}
         yield Step(id=_id(number + 1), parent=around, name="tool", began=began + 1, ended=began + 2, attributes=tool)
-        call = next(said)
         yield Step(
             id=_id(number + 2),
             parent=around,
@@ -87,7 +82,6 @@ def _steps(count: int) -> Iterator[Step]:
             attributes={"agentlightning.reward.0.name": "primary", "agentlightning.reward.0.value": value},
             reward=value,
         )
-        turn, number = turn + 1, number + 4
 
 
 def _id(number: int) -> str:

@@ -4,7 +4,7 @@ import pytest
 
 
 def test_a_nested_trace_is_the_same_for_whoever_asks(module):
-    """Turns of four spans, in one another and in a session; each lies in its parent in time."""
+    """Turns of four spans, in a session; each span lies in its parent in time."""
     nested = module("_nested")
 
     found = nested.steps(101)
