@@ -1,4 +1,4 @@
-"""A pattern matched in a process of its own, ended when it takes too long: `re` cannot be stopped otherwise."""
+"""A pattern matched at once where that cannot take long, else in a process that is ended: `re` cannot be stopped."""
 
 from __future__ import annotations
 
@@ -26,6 +26,16 @@ json.dump(None if found is None else [found.start(), found.end(), *found.groups(
 """
 
 
+_FEW = 10_000_000
+"""Steps that are taken without asking: some hundredths of a second."""
+_VERBOSE = re.compile(r"\(\?[a-zA-Z]*x")
+_MANY = 100
+"""Repetitions of a pattern that nobody counts further."""
+_ESCAPED = re.compile(r"\\(?:[1-9g]|.)", re.DOTALL)
+_CLASS = re.compile(r"\[\^?\]?[^\]]*\]")
+_CHOICE = re.compile(r"[*+?{|]")
+
+
 class Slow(Exception):
     """The pattern did not come to an end in time."""
 
@@ -49,6 +59,9 @@ def check_pattern(field: str, pattern: str, flags: str = "") -> re.Pattern[str]:
 
 async def matched(pattern: str, text: str, *, how: How = "search", flags: str = "", seconds: float) -> _Match | None:
     """What the pattern finds, or None. Raises `Slow` after so many seconds."""
+    if "x" not in flags and worst(pattern, len(text)) <= _FEW:
+        at_once = getattr(re.compile(pattern, _bits(flags)), how)(text)
+        return None if at_once is None else _Match(at_once.start(), at_once.end(), at_once.groups())
     asked = msgspec.json.encode([pattern, int(_bits(flags)), how, text.encode("utf-8", "replace").decode()])
     child = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -69,6 +82,23 @@ async def matched(pattern: str, text: str, *, how: How = "search", flags: str = 
             await child.wait()
     found = msgspec.json.decode(told)
     return None if found is None else _Match(found[0], found[1], found[2:])
+
+
+def worst(pattern: str, length: int) -> float:
+    """More steps than a match of a text of that length can take; infinite where that is not easily seen.
+
+    A repetition ends in at most `length` places, an alternative is one of two, and all are tried from each place: it is
+    `length` to the power of one more than there are of both. What repeats a group may be far worse.
+    """
+    if _VERBOSE.search(pattern):
+        return float("inf")  # blanks and comments may stand between a group and what repeats it
+    if any(found[0] == "\\g" or found[0][1:].isdigit() for found in _ESCAPED.finditer(pattern)) or "(?P=" in pattern:
+        return float("inf")  # what was found before is looked for again
+    plain = _CLASS.sub("c", _ESCAPED.sub("c", pattern))
+    if re.search(r"\)[*+?{]", plain):
+        return float("inf")
+    choices = len(_CHOICE.findall(plain))
+    return float(max(length, 2) ** (choices + 1)) if choices < _MANY else float("inf")
 
 
 def _bits(flags: str) -> int:

@@ -19,8 +19,8 @@ __all__ = ["Regex"]
 class Regex:
     """1 where Python's `re` finds the pattern in the answer, else 0.
 
-    A pattern may take longer than anybody waits, and `re` cannot be stopped: so each match is a process of its own,
-    some hundredths of a second, and is ended after `seconds`. That is a reason, and no zero.
+    A pattern may take longer than anybody waits, and `re` cannot be stopped: a match that is not seen to be short is a
+    process of its own, some hundredths of a second, and is ended after `seconds`. That is a reason, and no zero.
     """
 
     name: ClassVar[str] = "regex"

@@ -8,6 +8,7 @@ import pytest
 
 from agl_core.errors import BadValue, ExpectedMissing, JudgeFailed
 from agl_core.judges import Regex, verdicts
+from agl_core.judges._matching import worst
 
 
 def judged(judge, trace):
@@ -38,6 +39,42 @@ def test_the_evidence_says_what_was_found(rollout):
     evidence = judged(Regex(pattern=r"\d+"), rollout("It is 42.")).evidence
 
     assert (evidence["found"], evidence["at"]) == ("42", 6)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "length", "is_short"),
+    [
+        (r"\b42\b", 10_000, True),
+        (r"Answer: (\w+)", 3_000, True),
+        (r"Answer: (\w+)", 4_000, False),
+        (r"[*+?|]{3}", 3_000, True),
+        (r"\(\*\)\+", 1_000_000, True),
+        (r"^\s*(\d+)\s*$", 50, True),
+        (r"^\s*(\d+)\s*$", 500, False),
+        (r"(a+)+$", 2, False),
+        (r"(?:a|aa){2}", 2, False),
+        (r"(.)\1", 2, False),
+        (r"(?ix)(a+) +$", 2, False),
+        (r"(?P<a>.)(?P=a)", 2, False),
+        ("a?" * 30 + "a" * 30, 30, False),
+        ("(a|b|ab)" * 30, 30, False),
+        ("x" * 5_000 + "*", 10, True),
+        ("a?" * 5_000, 10, False),
+    ],
+)
+def test_what_cannot_take_long_is_matched_at_once(pattern, length, is_short):
+    """Seen from its repetitions, its alternatives, and the length of the text; whatever is doubtful is not."""
+    assert (worst(pattern, length) <= 10_000_000) is is_short
+
+
+def test_both_ways_of_matching_find_the_same(rollout):
+    """At once, and in a process of its own."""
+    found = [
+        judged(Regex(pattern=pattern, flags="i"), rollout("It is 42, AS SAID.")).evidence
+        for pattern in (r"(\d)\d, as", r"(?:\d)+, as")
+    ]
+
+    assert [(one["found"], one["at"]) for one in found] == [("42, AS", 6)] * 2
 
 
 def test_a_pattern_that_takes_for_ever_is_ended(rollout):
