@@ -85,6 +85,105 @@ PROMISES = {
     "a version that nobody tested is said": [
         "tests/unit/tap/test_attaching.py::test_a_version_that_was_not_tested_is_said_once",
     ],
+    # Rewards: what they are for, and what becomes of them.
+    "a reward names what earned it, and reaches that or is told": [
+        "adapters/agl-rewards/tests/test_rewards.py::test_a_reward_that_reaches_no_call_says_why",
+        "adapters/agl-rewards/tests/test_properties.py::test_a_reward_that_counts_reaches_a_call_or_is_told",
+        "tests/unit/store/test_door.py::test_a_reward_of_a_call_that_is_not_there_is_refused",
+    ],
+    "there is one final reward": [
+        "adapters/agl-rewards/tests/test_one_definition.py::test_the_final_reward_is_the_outcomes",
+        "tests/unit/emit/test_rewards.py::test_the_last_reward_is_the_final_one_for_readers_and_for_training",
+    ],
+    "every row's arithmetic is printed and adds up again, whatever the rule": [
+        "tests/system/test_explain.py::test_every_number_adds_up_again",
+        "tests/system/test_explain.py::test_what_is_printed_adds_up_again",
+        "tests/system/test_explain.py::test_every_batch_comes_out_as_it_was_recorded",
+    ],
+    "each rule has a table, and the table is what the rule does": [
+        "adapters/agl-rewards/tests/test_tables.py::test_a_table_is_what_the_rule_does",
+        "adapters/agl-rewards/tests/test_tables.py::test_every_rule_has_a_table",
+    ],
+    "late, revised and withdrawn rewards are facts, and a batch is of the log as it stood": [
+        "tests/system/test_late_rewards.py::test_what_a_run_was_told_does_not_change_after_a_kill",
+        "adapters/agl-rewards/tests/test_one_definition.py::test_a_batch_is_of_the_log_as_it_stood",
+    ],
+    "a rollout weighs the same however it is cut into rows": [
+        "adapters/agl-triplets/tests/test_properties.py::test_a_rollout_weighs_one_however_it_is_cut",
+        "adapters/agl-triplets/tests/test_lengths.py::test_what_is_left_of_a_rollout_weighs_as_much_as_a_whole_one",
+    ],
+    # Failed rollouts.
+    "what infrastructure did punishes nobody, unless the run says so, and then it is counted": [
+        "tests/system/test_failures.py::test_what_infrastructure_did_punishes_nobody",
+        "tests/system/test_failures.py::test_a_zero_is_counted_and_never_written",
+        "tests/system/test_failures_grpo.py::test_a_failure_is_no_loss_unless_the_run_says_so",
+    ],
+    "a round that fails, or has no row, ends no training, and too much of it stops loudly": [
+        "tests/system/test_failures_grpo.py::test_steps_without_a_row_do_not_end_training",
+        "tests/system/test_failures.py::test_a_round_of_which_too_much_came_to_nothing_stops_the_run",
+    ],
+    # Tokens.
+    "ids that were made again from text train nobody, and how often they would differ is a metric": [
+        "adapters/agl-triplets/tests/test_bad_input.py::test_retokenised_ids_can_be_allowed_and_are_marked",
+        "tests/unit/test_adapter.py::test_an_answer_drifts_where_two_tokens_read_as_one",
+    ],
+    "calls merge on exact prefixes, merging can be undone, and each break has its place and its cause": [
+        "adapters/agl-triplets/tests/test_properties.py::test_merging_can_be_undone",
+        "adapters/agl-triplets/tests/test_properties.py::test_every_sampled_token_is_trained_on_exactly_once",
+        "adapters/agl-triplets/tests/test_beginnings.py::test_a_break_says_where_it_is_and_what_stood_there",
+        "adapters/agl-triplets/tests/test_beginnings.py::test_other_tokens_where_the_model_spoke_are_retokenised",
+        "adapters/agl-triplets/tests/test_beginnings.py::test_other_tokens_around_the_words_are_the_templates",
+        "adapters/agl-triplets/tests/test_beginnings.py::test_a_history_with_something_taken_out_is_truncated",
+        "adapters/agl-triplets/tests/test_beginnings.py::test_a_history_in_other_words_is_edited",
+    ],
+    "every row says how old the weights were that spoke": [
+        "adapters/agl-triplets/tests/test_properties.py::test_what_is_said_of_a_call_is_that_calls",
+    ],
+    # Nobody is locked to one trainer.
+    "the same log gives the same bytes twice, whichever trainer they are for": [
+        "adapters/agl-triplets/tests/test_properties.py::test_the_same_batch_gives_the_same_bytes",
+        "agl_core/testing/_exporter_contract.py::test_the_same_rows_are_the_same_bytes",
+    ],
+    "what is written for a trainer is read by that trainer": [
+        "tests/system/test_exporters_consumers.py::test_sft_learns_from_the_very_tokens_that_were_sampled",
+        "tests/system/test_exporters_consumers.py::test_dpo_compares_answers",
+        "tests/system/test_exporters_consumers.py::test_datasets_opens_the_folder",
+    ],
+    # Agent Lightning's table of weaknesses: what concerns rows and rewards (its parts 5.2 and 5.5).
+    "C9: what only begins like a reward is none, and breaks no reader": [
+        "tests/unit/emit/test_rewards.py::test_what_begins_like_a_reward_breaks_no_reader",
+        "adapters/agl-triplets/tests/test_matching.py::test_what_begins_like_a_reward_is_none",
+    ],
+    "C10: a reward is a finite number, and settings make sense": [
+        "tests/docs/test_coming_from_agent_lightning.py::test_a_reward_is_a_finite_number",
+        "tests/docs/test_coming_from_agent_lightning.py::test_settings_that_make_no_sense_are_refused",
+    ],
+    "C12: what a prompt adds is never trained on, and what adds nothing adds nothing": [
+        "adapters/agl-triplets/tests/test_merge.py::test_what_a_prompt_adds_is_never_trained_on",
+        "adapters/agl-triplets/tests/test_merge.py::test_a_prompt_that_adds_nothing_adds_nothing",
+    ],
+    "C13: baselines are over rollouts, credit is of the call, and rewards are as exact as they were given": [
+        "adapters/agl-triplets/tests/test_credits.py::test_a_credit_is_of_its_call",
+        "adapters/agl-triplets/tests/test_credits.py::test_rewards_stay_as_exact_as_they_were_given",
+        "adapters/agl-rewards/tests/test_rewards.py::test_a_rollout_without_calls_is_in_the_mean",
+    ],
+    "C14: what is too long is dropped whole, with its reason, and never cut": [
+        "adapters/agl-triplets/tests/test_lengths.py::test_a_row_that_is_too_long_is_dropped_whole",
+    ],
+    "C18: of nothing comes nothing, and no clock and no name decides": [
+        "agl_core/testing/_adapter_contract.py::test_of_nothing_comes_nothing",
+        "adapters/agl-triplets/tests/test_matching.py::test_rewards_and_calls_are_matched_in_the_order_of_the_log",
+    ],
+    "V12: eight equal prompts are eight calls, and four answers four samples": [
+        "adapters/agl-triplets/tests/test_forest.py::test_eight_equal_prompts_are_eight_calls_and_four_answers_four_samples",
+    ],
+    "V15: a failure that the policy did not cause is no loss of its": [
+        "tests/system/test_failures.py::test_what_infrastructure_did_punishes_nobody",
+    ],
+    "V18: what was captured stays as it was, and a break has its own cause": [
+        "adapters/agl-triplets/tests/test_properties.py::test_what_goes_in_stays_as_it_was",
+        "adapters/agl-triplets/tests/test_merge.py::test_a_break_says_what_changed_and_where",
+    ],
 }
 
 
