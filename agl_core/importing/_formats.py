@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from agl_core.errors import BadValue, ImportRefused, ImportWrongFormat
 from agl_core.importing import _atif, _jsonl, _otlp, _v03
-from agl_core.importing._guess import look
+from agl_core.importing._guess import looks
 from agl_core.importing._story import Reading
 from agl_core.importing._writing import Imported, run_of, write
 from agl_core.log import SqliteLog
@@ -62,10 +62,13 @@ def check(format: str, source: str | Path) -> str:
     if not _is_url(source):
         source = str(Path(source).expanduser())
         if not Path(source).exists():
-            raise ImportRefused(source, why="nothing is there", cure="Check the path")
-    seems = look(source)
-    if seems is not None and seems.format != format:
-        raise ImportWrongFormat(source, format=format, looks_like=seems.words, cure=seems.cure)
+            is_server = format == _v03.FORMAT
+            why = "it is no address" if is_server else "nothing is there"
+            cure = "Write it whole, as http://localhost:4747" if is_server else "Check the path"
+            raise ImportRefused(source, why=why, cure=cure)
+    seems = looks(source)
+    if seems and all(one.format != format for one in seems):
+        raise ImportWrongFormat(source, format=format, looks_like=seems[0].words, cure=seems[0].cure)
     return source
 
 

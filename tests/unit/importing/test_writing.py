@@ -63,10 +63,10 @@ def test_a_reason_of_the_log_is_of_one_story(log, lines):
         ("otlp", CHAT, "chats in JSON lines"),
         ("atif", CHAT, "chats in JSON lines"),
         ("jsonl", {"resourceSpans": []}, "OTLP in JSON"),
-        ("jsonl", {"schema_version": "ATIF-v1.8", "steps": []}, "a trajectory of ATIF"),
+        ("jsonl", {"schema_version": "ATIF-v1.8", "agent": {}, "steps": []}, "a trajectory of ATIF"),
         ("jsonl", {"conversations": []}, "ShareGPT"),
         ("agl-v0.3", CHAT, "chats in JSON lines"),
-        ("jsonl", {"position": 1, "type": "run.started"}, "an export of a log of ours"),
+        ("jsonl", {"position": 1, "stream": "run/1", "type": "run.started"}, "an export of a log of ours"),
     ],
 )
 def test_another_format_is_told_by_its_looks(log, lines, format, text, looks_like):
@@ -80,10 +80,26 @@ def test_another_format_is_told_by_its_looks(log, lines, format, text, looks_lik
 def test_a_document_over_many_lines_is_looked_at_too(log, tmp_path):
     """JSON that was made pretty is the same format."""
     path = tmp_path / "trajectory.json"
-    path.write_text(json.dumps({"schema_version": "ATIF-v1.8", "steps": []}, indent=2))
+    path.write_text(json.dumps({"schema_version": "ATIF-v1.8", "agent": {}, "steps": []}, indent=2))
 
     with pytest.raises(ImportWrongFormat, match="a trajectory of ATIF"):
         import_rows(log, "jsonl", path)
+
+
+def test_names_further_in_say_nothing_of_the_format(log, lines):
+    """A line that is longer than what is looked at, with the words of every other format inside, and beside."""
+    others = {name: {} for name in ("schema_version", "agent", "steps", "resourceSpans", "conversations", "position")}
+    long = {
+        "schema_version": "2",
+        "tools": [others],
+        "messages": [{"role": "user", "content": "x" * 100_000, **others}],
+    }
+
+    came = import_rows(log, "jsonl", lines(CHAT | {"schema_version": "2"}, long, name="one.jsonl"))
+    again = import_rows(log, "jsonl", lines(long, name="other.jsonl"))
+
+    assert (came.rollouts, came.refused, again.refused) == (1, 1, 1)
+    assert "no assistant message" in again.reasons[0].why
 
 
 def test_a_log_is_no_source(log, lines):
@@ -96,6 +112,8 @@ def test_a_source_that_is_not_there_is_refused(log, tmp_path):
     """And so is a folder without a trajectory, and a format that nobody knows."""
     with pytest.raises(ImportRefused, match="nothing is there"):
         import_rows(log, "jsonl", tmp_path / "none.jsonl")
+    with pytest.raises(ImportRefused, match="http://localhost:4747"):
+        import_rows(log, "agl-v0.3", "localhost:4747")
     with pytest.raises(ImportRefused, match=r"no trajectory\*\.json is in it"):
         import_rows(log, "atif", tmp_path)
     with pytest.raises(BadValue, match="known are atif"):
