@@ -41,6 +41,7 @@ from agl_core.resources import NamedResources, dump
 from agl_core.run import Failures, Run, Selection
 from agl_core.runner import Hook, QueueHooks
 from agl_core.store import Store
+from agl_core.trainer._adapters import adapter_component, usual_adapter
 from agl_core.trainer._components import agent_component, algorithm_component, build_component, find_agent
 from agl_core.trainer._given import foreign, fraction, given_tasks, known_roles, refuse_unheard, sampling_by_mode
 from agl_core.trainer._judging import JudgeHook, recorded_seats, seated, seats_of
@@ -131,7 +132,7 @@ class Trainer:
         if PluginHooks.are_wanted(self.plugins):
             self.hooks.append(PluginHooks(self.plugins))
         self.algorithm = build_component(algorithm, kind="algorithm", find=self.plugins.algorithm)
-        self.adapter = build_component(adapter, kind="adapter", find=self.plugins.adapter)
+        self.adapter = adapter_component(adapter, self.plugins)
         self._runner = build_component(runner, kind="runner", max_rollouts=max_rollouts)
         self._strategy, self._store, self._tracer, self._llm_proxy = strategy, store, tracer, llm_proxy
         self._on_records, self._is_dev = on_records, dev
@@ -217,7 +218,7 @@ class Trainer:
             if self.judges:
                 judging = JudgeHook(self.judges, self.failures, is_serial=self.deterministic)
                 await judging.start(store, gateway, self.plugins, resources, closing)
-                await judging.catch_up(run_id)
+                await judging.follow(run_id, closing)
                 store.hooks = QueueHooks([judging, *self.hooks])
             if started is None:
                 bundle = await store.publish(resources, run_id=run_id, why="initial") if resources else None
@@ -286,7 +287,8 @@ class Trainer:
         if not is_durable(algorithm):
             call = getattr(algorithm, "__wrapped__", None) or algorithm.run
             name = getattr(algorithm, "name", type(algorithm).__name__)
-            algorithm = Legacy(call, name, adapter=self.adapter, llm_proxy=self._llm_proxy)
+            adapter = self.adapter or usual_adapter(self.plugins)
+            algorithm = Legacy(call, name, adapter=adapter, llm_proxy=self._llm_proxy)
         with machinery():
             work = asyncio.ensure_future(algorithm.run(run))
         end = asyncio.wrap_future(died)
