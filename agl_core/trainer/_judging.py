@@ -6,17 +6,18 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from typing import Any
 
 from agl_core.errors import BadValue, ContentErased, JudgeUnanswered, RunNotImportable
-from agl_core.events import BatchFormed, Component, RewardWithheld
+from agl_core.events import BatchFormed, Component, RewardWithheld, RolloutFinished
 from agl_core.gateway import Gateway
 from agl_core.judges import Ask, Asking, Sat, Seat, Sitting, asks, identity, options, why_not
 from agl_core.plugins import Plugins
 from agl_core.projections import Trace
-from agl_core.recorder import Recorder
+from agl_core.record import Record
+from agl_core.recorder import Recorder, machinery
 from agl_core.resources import NamedResources, ProxyLLM
 from agl_core.run import Failures
 from agl_core.runner import Hook
@@ -72,7 +73,7 @@ def recorded_seats(plugins: Plugins, judges: Mapping[str, Component]) -> list[Se
 
 
 class JudgeHook(Hook):
-    """Has each rollout of a run judged when it has ended, before whoever waits for it goes on.
+    """Has each rollout of a run judged when it has ended, while others go on, and before whoever waits for it does.
 
     What its policy did not cause is not judged, unless the run's `failures` let it count.
     """
@@ -83,6 +84,8 @@ class JudgeHook(Hook):
         self._sitting: Sitting | None = None
         self._is_serial, self._room = is_serial, asyncio.Semaphore(1 if is_serial else _AT_ONCE)
         self._withheld: Counter[tuple[str, str]] = Counter()
+        self._under_way: dict[str, asyncio.Task[None]] = {}
+        self._told: set[str] = set()
 
     async def start(
         self, store: Store, gateway: Gateway, plugins: Plugins, resources: NamedResources, closing: AsyncExitStack
@@ -92,25 +95,64 @@ class JudgeHook(Hook):
         asking = await _asking(self._seats, store, gateway, plugins, served, closing)
         self._sitting = Sitting(store, asking)
         closing.callback(self._tell)
+        closing.push_async_callback(self._stop)
 
-    async def catch_up(self, run_id: str) -> None:
-        """Judge once more what could not be judged, of a run that is resumed; but for what is in a batch as it was."""
+    async def follow(self, run_id: str, closing: AsyncExitStack) -> None:
+        """Begin to judge rollouts of the run as each ends, so that whoever waits for one finds it under way.
+
+        Before that, of a run that is resumed, judge what could not be judged; but for what is in a batch as it was.
+        """
         assert self._sitting is not None
-        log = self._sitting.store.log
+        log, loop = self._sitting.store.log, asyncio.get_running_loop()
         batches = (record.event for record in log.read(stream=f"run/{run_id}", types=[BatchFormed.type]))
         formed = {id_ for batch in batches if isinstance(batch, BatchFormed) for id_ in batch.rollouts}
         missing = [id_ for (id_,) in log.rows(_WITHHELD, (RewardWithheld.type, run_id)) if id_ not in formed]
         await asyncio.gather(*map(self._judge, missing))
 
+        def heard(records: Sequence[Record]) -> None:
+            for record in records:
+                if isinstance(record.event, RolloutFinished) and record.correlation_id == run_id:
+                    with suppress(RuntimeError):  # the run has ended, and its loop is closed
+                        loop.call_soon_threadsafe(self._heard, record.event.rollout_id)
+
+        if not self._is_serial:
+            closing.callback(log.subscribe(heard, types=[RolloutFinished.type]))
+
     async def on_succeeded(self, *, rollout: Rollout, **_others: Any) -> None:
         """Judge it."""
-        await self._judge(rollout.rollout_id)
+        await self._judged(rollout.rollout_id)
 
     async def on_failed(self, *, rollout: Rollout, **_others: Any) -> None:
         """Judge it, where it counts."""
-        await self._judge(rollout.rollout_id)
+        await self._judged(rollout.rollout_id)
+
+    def _heard(self, rollout_id: str) -> None:
+        if rollout_id not in self._told:  # its end may be heard of here after whoever waited for it was told
+            self._begun(rollout_id)
+
+    def _begun(self, rollout_id: str) -> asyncio.Task[None]:
+        task = self._under_way.get(rollout_id)
+        if task is None:
+            task = self._under_way[rollout_id] = asyncio.ensure_future(self._judge(rollout_id))
+        return task
+
+    async def _judged(self, rollout_id: str) -> None:
+        self._told.add(rollout_id)
+        try:
+            await asyncio.shield(self._begun(rollout_id))
+        finally:
+            self._under_way.pop(rollout_id, None)
+
+    async def _stop(self) -> None:
+        for task in self._under_way.values():
+            task.cancel()
+        await asyncio.gather(*self._under_way.values(), return_exceptions=True)
 
     async def _judge(self, rollout_id: str) -> None:
+        with machinery():  # a judge's own calls are no agent's
+            await self._judge_each(rollout_id)
+
+    async def _judge_each(self, rollout_id: str) -> None:
         assert self._sitting is not None
         async with self._room:
             trace, _ = judgeable(self._sitting.store, rollout_id, self._failures)

@@ -109,12 +109,11 @@ def test_calls_of_judges_are_never_learnt_from(log, module):
 
 def test_a_run_that_is_killed_while_it_is_judged_goes_on_and_judges_once(log, module, tmp_path):
     """One reward for each rollout, no policy call more; the judge's call that was out is known to be one."""
-    asked, may_answer = threading.Semaphore(0), threading.Event()
+    may_answer = threading.Event()
     (tmp_path / "tasks.jsonl").write_text("\n".join(map(json.dumps, TASKS)))
 
     def grade(request: Asked) -> str:
-        if "<task>" in request.last and "2 + 2?" in request.last:
-            asked.release()
+        if "0 + 2?" not in request.last:
             may_answer.wait(60)
         return '{"score": 7}'
 
@@ -124,7 +123,7 @@ def test_a_run_that_is_killed_while_it_is_judged_goes_on_and_judges_once(log, mo
             "--model", f"policy={policy.url}#policy", "--judge", f"llm:model={grader.url}#grader", "--log", log, "-q",
         )  # fmt: skip
         with subprocess.Popen(words, start_new_session=True, stderr=subprocess.PIPE) as process:
-            assert asked.acquire(timeout=60), process.communicate()
+            grader.wait_for_requests(4, timeout=60)  # each is asked when its rollout has ended
             os.killpg(process.pid, signal.SIGKILL)
         may_answer.set()
         paid = sum(call.role == "judge" for call in facts(log, CallRecorded))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Condition
+from threading import Condition, Event
 from typing import Any, ClassVar
 
 import httpx
@@ -282,6 +282,28 @@ def test_a_judge_of_another_version_is_told_of(log, monkeypatch, caplog):
     resume(facts(log, RunStarted)[0].run_id, log=log)
 
     assert "began with version 2 of its judge: today it is ended 3" in caplog.text
+
+
+def test_a_rollout_is_judged_while_others_go_on(log):
+    """A slow judge is no time in which no agent runs: the second rollout waits here until the first is judged."""
+    judged = Event()
+
+    def grade(_asked: Asked) -> str:
+        judged.set()
+        return '{"score": 5}'
+
+    def slow(asked: Asked) -> str:
+        if asked.last == TASKS[1]["question"]:
+            assert judged.wait(30)
+        return "It is 4."
+
+    with ScriptedModel(slow) as model, ScriptedModel(grade, model="grader") as grader:
+        judge = {"name": "llm", "model": f"{grader.url}#grader"}
+        trainer = Trainer(store=log, models={"policy": f"{model.url}#policy"}, judges=[judge], n_runners=2)
+        trainer.fit(answering, TASKS)
+
+    assert [one.value for one in facts(log, RewardGiven)] == [0.5, 0.5]
+    assert len(grader.requests) == 2
 
 
 def test_a_deterministic_run_is_judged_one_by_one(log):
