@@ -131,6 +131,17 @@ class TestAttempts(AdapterContract):
         """As it is made."""
         return Attempts()
 
+    def test_whatever_happens_is_a_trajectory(self, adapter, traces):
+        """Of all that happens to rollouts, what is not skipped is what the schema's own package accepts."""
+        atif = pytest.importorskip("atif")
+
+        made = [trajectory(one) for one in adapter(traces).rows]
+
+        assert sum(not isinstance(one, Skipped) for one in made) > len(made) // 2
+        for one in made:
+            if not isinstance(one, Skipped):
+                atif.Trajectory.model_validate(one)
+
 
 def test_a_rollout_is_steps_with_its_tokens():
     """System and user, the wish with its result, and the answer, each with what was sampled."""
