@@ -1,8 +1,11 @@
 """Which call a reward is for: v0.3's rules on small trees, and what it got wrong."""
 
 import asyncio
+import json
 import sys
 from dataclasses import replace
+from operator import itemgetter
+from pathlib import Path
 
 import agl_triplets
 import pytest
@@ -44,6 +47,37 @@ def rewards(adapter, *spans):
     """What each call got, by the id of its response."""
     triplets = adapter(traces_of(spans)).rows
     return {triplet.metadata["response_id"].removeprefix("chatcmpl-"): triplet.reward for triplet in triplets}
+
+
+# --- what v0.3 made of the same spans
+
+TREES = json.loads((Path(__file__).parent / "v03" / "trees.json").read_text())
+"""Recorded by v03/record.py, with agentlightning 0.3.0."""
+KINDS = {
+    "call": ("openai.chat.completion", {}),
+    "reward": ("agentlightning.annotation", {}),
+    "judging": ("agentlightning.operation", {"agentlightning.operation.name": "agentlightning.reward"}),
+    "writer": ("step", {"agent.name": "writer"}),
+    "critic": ("step", {"agent.name": "critic"}),
+    "step": ("step", {}),
+}
+
+
+@pytest.mark.parametrize("recorded", TREES, ids=map(str, range(len(TREES))))
+def test_small_trees_come_out_as_in_v03(recorded):
+    """The same calls, of the same agents, with the same rewards; what was mended may stand at another place."""
+    spans = []
+    for id_, parent, kind, began, ended in recorded["spans"]:
+        name, said = KINDS[kind]
+        number = int(id_, 16)
+        ids = {"prompt_token_ids": [1], "response_token_ids": [number]} if kind == "call" else {}
+        value = {"agentlightning.reward.0.value": float(number)} if kind == "reward" else {}
+        spans.append(replace(span(id_, began, ended, parent=parent, name=name), attributes={**said, **ids, **value}))
+
+    triplets = TracerTraceToTriplet(**recorded["settings"]).adapt(spans)
+
+    found = [[one.response["token_ids"][0], one.reward, one.metadata["agent_name"]] for one in triplets]
+    assert sorted(found, key=itemgetter(0)) == sorted(recorded["triplets"], key=itemgetter(0))
 
 
 # --- first occurrence
