@@ -25,7 +25,7 @@ EDITABLE := -e . \
 	-e './adapters/agl-rewards' \
 	-e './adapters/agl-triplets'
 
-.PHONY: demo test pytest slow soak lint types docs bench wheels core-only any-llm frameworks ci clean
+.PHONY: demo test pytest slow soak lint types docs bench wheels core-only any-llm frameworks consumers ci clean
 .DELETE_ON_ERROR:
 
 demo: .venv/.demo ## train an agent, on this machine, in minutes
@@ -51,7 +51,7 @@ test: pytest lint types ## the tests, then lint and types
 pytest: .venv/.dev
 	$(BIN)/pytest -n $(PYTEST_WORKERS)
 
-slow: .venv/.dev core-only any-llm frameworks ## what takes minutes: whole runs, wheels, the core alone, what wants a venv of its own
+slow: .venv/.dev core-only any-llm frameworks consumers ## what takes minutes: whole runs, wheels, the core alone, what wants a venv of its own
 	$(BIN)/pytest -m slow
 
 soak: .venv/.dev ## what takes hours
@@ -119,7 +119,19 @@ frameworks: .venv-one/.ready .venv-latest/.ready
 		--group test --group frameworks-latest
 	@touch $@
 
+# What is written for another tool is read by that tool: trainers of TRL and verl bring versions of their own.
+consumers: .venv-consumers/.ready
+	.venv-consumers/bin/pytest -m 'not soak' -n $(PYTEST_WORKERS) tests/system/test_exporters_consumers.py \
+		tests/unit/export/test_atif.py tests/unit/export/test_verl.py tests/unit/datasets
+
+.venv-consumers/.ready: .venv/.python pyproject.toml
+	$(BIN)/python -m venv --clear .venv-consumers
+	.venv-consumers/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	.venv-consumers/bin/python -m pip install --quiet -e . -e ./adapters/agl-messages -e ./adapters/agl-triplets \
+		--group test --group consumers
+	@touch $@
+
 ci: test slow
 
 clean:
-	rm -rf .venv .venv-any-llm .venv-core .venv-latest .venv-one build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-any-llm .venv-consumers .venv-core .venv-latest .venv-one build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
