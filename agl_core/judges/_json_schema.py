@@ -74,7 +74,7 @@ def _validator(schema: Any, field: str) -> Any:
         # Without a registry of our own it would fetch what a schema refers to from the network.
         registry = importlib.import_module("jsonschema_specifications").REGISTRY
     except ImportError:
-        raise MissingExtra("jsonschema", install="pip install 'agl-core[judges]'") from None
+        raise MissingExtra("jsonschema", install="pip install jsonschema") from None
     kind = library.validators.validator_for(schema)
     try:
         kind.check_schema(schema)
