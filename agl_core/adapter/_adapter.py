@@ -54,7 +54,10 @@ class Adapted(Generic[Row_co]):
 class Adapter(Protocol[Row_co]):
     """Pure: the same traces give the same rows, and no I/O happens."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """By which it is registered."""
+        ...
 
     def __call__(self, traces: Sequence[Trace]) -> Adapted[Row_co]:
         """Rows of all `traces` of a batch; `captured` equals the number of their `policy` calls."""

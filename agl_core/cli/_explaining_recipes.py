@@ -198,10 +198,9 @@ def _credits(
 def _final(trace: Trace, name: str) -> Iterator[Credit]:
     from agl_core.adapter import Credit, Term
 
-    given = [one for one in trace.rewards if one.given.name == name and one.given.target.kind == "rollout"]
-    if not given or trace.mask:
+    last = trace.final(name)
+    if last is None or trace.mask:
         return
-    last = given[-1]
     term = Term(
         reward_id=last.id, rollout_id=trace.rollout_id, name=name, judge=last.given.judge, value=last.given.value,
         weight=1.0, why="the final reward" if last.id else "a zero nobody gave: so the run counts what ended so",

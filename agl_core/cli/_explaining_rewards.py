@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from agl_core.cli._explaining_reasons import UNMATCHED
+from agl_core.spans.rewards import is_called
 
 if TYPE_CHECKING:
     from agl_core.adapter import Trace
@@ -110,7 +111,7 @@ class _Facts:
         if self.trace.mask:
             return "masked", f"nothing of its rollout counts: {self.trace.mask}"
         names = self.made.names
-        if event.name not in names and not (event.name == "primary" and _called(event) in names):
+        if not any(is_called(event, name) for name in names):
             return "other_name", f"the batch asks for {' and '.join(names)}"
         if record.id in self.missed:
             reason = self.missed[record.id]
@@ -121,9 +122,3 @@ class _Facts:
         if last not in {None, record.id} and last in self.made.rewarded:
             return "superseded", f"a later one for the same counts: {last}"
         return "not_used", f"no call has credit of it by rule {self.made.rule}"
-
-
-def _called(event: RewardGiven) -> str | None:
-    """The name that the primary of several dimensions was given under."""
-    name = event.evidence.get("agentlightning.reward.0.name")
-    return name if isinstance(name, str) else None

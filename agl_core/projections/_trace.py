@@ -27,7 +27,7 @@ from agl_core.events import (
     masked,
 )
 from agl_core.record import Record
-from agl_core.spans.rewards import MADE
+from agl_core.spans.rewards import MADE, is_called
 
 __all__ = ["Trace", "TraceReward", "traces"]
 
@@ -85,14 +85,26 @@ class Trace:
 
     @property
     def reward(self) -> float | None:
-        """The last `primary` reward that was given to the rollout itself; None where nobody gave it one."""
-        given = (reward.given for reward in reversed(self.rewards))
-        return next((one.value for one in given if one.name == "primary" and one.target.kind == "rollout"), None)
+        """What it `earned` by its `primary` reward."""
+        return self.earned("primary")
 
     @property
     def mask(self) -> str | None:
         """Why nothing of it may be learnt, its place in a group's mean included: how it ended; None where it counts."""
         return masked(self.status, self.exit_status, self.treated)
+
+    def earned(self, name: str) -> float | None:
+        """The value of its `final` reward of that name; None where nobody gave it one, for that is no zero."""
+        final = self.final(name)
+        return None if final is None else final.given.value
+
+    def final(self, name: str) -> TraceReward | None:
+        """The last reward of that name for the rollout itself.
+
+        The first of several that were given at once is `primary`, and has the name it was given under too.
+        """
+        of_rollout = (reward for reward in reversed(self.rewards) if reward.given.target.kind == "rollout")
+        return next((reward for reward in of_rollout if is_called(reward.given, name)), None)
 
 
 def traces(stories: Iterable[Iterable[Record]]) -> Iterator[Trace]:

@@ -9,7 +9,7 @@ from agl_core.events import RewardGiven, SpanRecorded, Target
 from agl_core.spans import agentlightning
 from agl_core.spans._attributes import number, rows, text
 
-__all__ = ["MADE", "called", "key", "said", "shape", "stated", "target"]
+__all__ = ["MADE", "called", "is_called", "key", "said", "shape", "stated", "target"]
 
 MADE = "reward/"
 """What the key of a reward begins with that was made of a span; every other reward stands for a span itself."""
@@ -74,6 +74,11 @@ def shape(rewards: Iterable[RewardGiven]) -> dict[str, Any]:
 def called(name: str) -> dict[str, str]:
     """Evidence of the name that the primary reward was given under."""
     return {} if name == _PRIMARY else {f"{_REWARD}.0.name": name}
+
+
+def is_called(reward: RewardGiven, name: str) -> bool:
+    """Whether it has that name, or is the primary one of several and had that name among them."""
+    return reward.name == name or (reward.name == _PRIMARY and called(name).items() <= reward.evidence.items())
 
 
 def target(attributes: Mapping[str, Any]) -> Target | None:

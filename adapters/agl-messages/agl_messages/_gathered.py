@@ -9,8 +9,7 @@ from typing import Literal, TypeVar
 
 from agl_core.adapter import Adapted, Adapter, Credit, Dropped, Trace, Unmatched
 from agl_core.errors import BadValue
-from agl_core.events import CallRecorded, Message, RewardGiven
-from agl_core.spans import rewards
+from agl_core.events import CallRecorded, Message
 from agl_messages._conversations import Conversation, History, merge, separate
 from agl_messages._row import Transcript
 from agl_messages._words import has_words
@@ -79,7 +78,7 @@ class Gathering:
                 else:
                     dropped.append(Dropped(call_id=recorded.call_id, rollout_id=trace.rollout_id, reason=reason))
             for conversation in merge(usable) if self.level == "trajectory" else separate(usable):
-                reward = self._final(trace) if earned is None else earned.mean(conversation.calls)
+                reward = trace.earned(self.reward) if earned is None else earned.mean(conversation.calls)
                 transcripts.append(_transcript(trace, conversation, reward))
         unmatched = earned.unmatched if earned is not None else ()
         return Gathered(transcripts=transcripts, dropped=dropped, unmatched=unmatched)
@@ -90,17 +89,6 @@ class Gathering:
         if trace.mask:
             return f"masked:{trace.mask}"
         return "not_succeeded" if self.succeeded and trace.status != "succeeded" else None
-
-    def _final(self, trace: Trace) -> float | None:
-        given = (reward.given for reward in reversed(trace.rewards))
-        values = (one.value for one in given if one.target.kind == "rollout" and self._is_meant(one))
-        return next(values, None)
-
-    def _is_meant(self, given: RewardGiven) -> bool:
-        """Whether it has that name, or is the primary one of several and had that name among them."""
-        return given.name == self.reward or (
-            given.name == "primary" and rewards.called(self.reward).items() <= given.evidence.items()
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,8 +11,8 @@ def final(story: Story) -> Terms | None:
     """The last that counts and is for the rollout: what `Outcome.reward` is. None where a name has none."""
     terms = []
     for name in story.names:
-        given = story.given(name, {"rollout"})
-        term = story.term(name, given[-1], why="the final reward") if given else story.zero(name)
+        given = story.trace.final(name)
+        term = story.zero(name) if given is None else story.term(name, given, why="the final reward")
         if term is None:
             return None
         terms.append(term)

@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 from math import fsum, isfinite
 
 from agl_core.adapter import Term, Trace, TraceReward, Unmatched
-from agl_core.events import CallRecorded, RewardGiven
-from agl_core.spans import rewards
+from agl_core.events import CallRecorded
+from agl_core.spans.rewards import is_called
 
 __all__ = ["Earned", "Story", "Terms", "worth"]
 
 Terms = tuple[Term, ...]
-_PRIMARY = "primary"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +47,7 @@ class Story:
         return [
             reward
             for reward in self.trace.rewards
-            if reward.given.target.kind in kinds and _is_called(reward.given, name)
+            if reward.given.target.kind in kinds and is_called(reward.given, name)
         ]
 
     def term(self, name: str, reward: TraceReward, *, why: str, weight: float = 1.0) -> Term:
@@ -98,8 +97,3 @@ def worth(terms: Terms) -> float:
     if not isfinite(total):
         raise OverflowError
     return total
-
-
-def _is_called(given: RewardGiven, name: str) -> bool:
-    """Whether it has that name, or is the primary one of a dict in which it had that name."""
-    return given.name == name or (given.name == _PRIMARY and rewards.called(name).items() <= given.evidence.items())

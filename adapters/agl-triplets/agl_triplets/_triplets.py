@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import ClassVar, Literal
 
@@ -74,7 +74,7 @@ class Triplets:
 
     def __call__(self, traces: Sequence[Trace]) -> Adapted[Row]:
         """Rows in the order of `traces`, then of the calls that began them."""
-        earned = _earned(self.credit, traces) if self.credit is not None else _final(traces, self._reward)
+        earned = _earned(self.credit, traces) if self.credit is not None else _final(traces, self.reward)
         members = Counter(_group(trace) for trace in traces if self._is_member(trace, earned))
         unusable = Unusable(
             allow_multimodal=self.allow_multimodal,
@@ -116,7 +116,7 @@ class Triplets:
 
     def _rows(self, trace: Trace, segments: Sequence[Segment], credits: Mapping[str, float]) -> Iterator[Row]:
         rollout_tokens = sum(len(segment.logprobs) for segment in segments)
-        reward = self._reward(trace)
+        reward = trace.earned(self.reward)
         for segment in segments:
             yield self._row(trace, segment, credits, reward=reward, rollout_tokens=rollout_tokens)
 
@@ -160,11 +160,6 @@ class Triplets:
         spoke, current = recorded.policy_version, self.current_version
         return None if spoke is None or current is None else current - spoke
 
-    def _reward(self, trace: Trace) -> float | None:
-        given = (reward.given for reward in reversed(trace.rewards))
-        values = (one.value for one in given if one.name == self.reward and one.target.kind == "rollout")
-        return next(values, None)
-
     def _unfit(self, trace: Trace, recorded: CallRecorded) -> str | None:
         if self.agent is not None and recorded.agent != self.agent:
             return "other_agent"
@@ -173,7 +168,7 @@ class Triplets:
     def _is_member(self, trace: Trace, earned: _Earned) -> bool:
         if trace.mask:
             return False
-        return self._reward(trace) is not None or any(call.call_id in earned.by_call for call in trace.calls)
+        return trace.earned(self.reward) is not None or any(call.call_id in earned.by_call for call in trace.calls)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,11 +194,11 @@ def _earned(credit: Adapter[Credit], traces: Sequence[Trace]) -> _Earned:
     )
 
 
-def _final(traces: Sequence[Trace], reward: Callable[[Trace], float | None]) -> _Earned:
+def _final(traces: Sequence[Trace], name: str) -> _Earned:
     by_call: dict[str, float] = {}
     reasons: dict[str, str] = {}
     for trace in traces:
-        value = reward(trace)
+        value = trace.earned(name)
         for recorded in trace.calls:
             if value is None:
                 reasons[recorded.call_id] = "no_reward"

@@ -67,10 +67,10 @@ def make_trace(rollout_id, *calls, reward=1.0, task_id="ta-1", rewards=None, sta
     )
 
 
-def make_reward(rollout_id, value, *, name="primary", kind="rollout"):
+def make_reward(rollout_id, value, *, name="primary", kind="rollout", **facts):
     """A reward of the agent's own."""
     target = Target(kind=kind, id=rollout_id)
-    return RewardGiven(rollout_id=rollout_id, target=target, value=value, name=name, judge="agent")
+    return RewardGiven(rollout_id=rollout_id, target=target, value=value, name=name, judge="agent", **facts)
 
 
 class Chat:

@@ -9,6 +9,7 @@ from agl_triplets import Triplets, agl_register_adapters
 
 from agl_core.errors import BadValue
 from agl_core.hookspecs import hookspec
+from agl_core.spans.rewards import called
 
 alone = Triplets(min_group=1)
 
@@ -54,6 +55,16 @@ def test_a_call_that_cannot_train_is_dropped_with_its_reason(call, trace, facts,
 def test_nothing_sampled_differs_from_nothing_known(call, trace, prompt, reply, reason):
     """An answer without ids was not captured; no answer is `empty`."""
     assert reasons(alone([trace("ro-1", call("a", prompt, [], reply=reply))])) == [reason]
+
+
+def test_a_named_reward_counts_also_as_the_first_of_several(call, trace, reward):
+    """The first of `{"exact": 0.5, "style": 1.0}` is the primary one, and trains under its own name too."""
+    given = (reward("ro-1", 0.5, evidence=called("exact")), reward("ro-1", 1.0, name="style"))
+    story = trace("ro-1", call("a", [1], [2]), rewards=given)
+
+    earned = {name: Triplets(min_group=1, reward=name)([story]).rows[0].credits for name in ("exact", "style")}
+
+    assert earned == {"exact": (0.5,), "style": (1.0,)}
 
 
 @pytest.mark.parametrize("facts", [{"logprobs_mode": "raw"}, {"top_p": 1.0}, {"extra": {"min_p": 0.0}}])

@@ -129,5 +129,4 @@ def _rewards(trace: Trace) -> dict[str, Any]:
         }
         for one in given
     ]
-    final = [one.value for one in given if one.name == "primary" and one.target.kind == "rollout"]
-    return {**({"reward": final[-1]} if final else {}), "rewards": listed}
+    return {**({} if trace.reward is None else {"reward": trace.reward}), "rewards": listed}

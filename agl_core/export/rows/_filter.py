@@ -35,7 +35,7 @@ class Filter:
 
     def reasons(self, traces: Sequence[Trace], *, reward: str = "primary") -> list[str | None]:
         """Why each is left out; None of one that is kept."""
-        rewards = [_reward(trace, reward) for trace in traces]
+        rewards = [trace.earned(reward) for trace in traces]
         reasons = [self._unfit(trace, value) for trace, value in zip(traces, rewards, strict=True)]
         if self.best_of is None:
             return reasons
@@ -80,8 +80,3 @@ class _Filtered:
         ]
         adapted = self._adapter(kept)
         return replace(adapted, dropped=(*left, *adapted.dropped))
-
-
-def _reward(trace: Trace, name: str) -> float | None:
-    given = (reward.given for reward in reversed(trace.rewards))
-    return next((one.value for one in given if one.name == name and one.target.kind == "rollout"), None)
