@@ -38,10 +38,11 @@ _log = logging.getLogger(__name__)
 def seats_of(plugins: Plugins, given: Any) -> list[Seat]:
     """Who judges, and what the verdicts are called.
 
-    A mapping of names to judges; or one judge or several, of which one gives `primary` and the others are dicts with
-    `as`. A judge is an instance, a class, a registry name, an import path, or a dict with `name` and options.
+    One judge or several, of which one gives `primary` and the others are dicts with `as`; or a mapping of names to
+    judges, none of them called `name`. A judge is an instance, a class, a registry name, an import path, or a dict with
+    `name` and options.
     """
-    if isinstance(given, Mapping):
+    if isinstance(given, Mapping) and not isinstance(given.get("name"), str):
         named: list[tuple[str | None, Any]] = list(given.items())
     else:
         several = given if isinstance(given, list | tuple) else [] if given is None else [given]
@@ -86,6 +87,7 @@ class JudgeHook(Hook):
         self._withheld: Counter[tuple[str, str]] = Counter()
         self._under_way: dict[str, asyncio.Task[None]] = {}
         self._told: set[str] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def start(
         self, store: Store, gateway: Gateway, plugins: Plugins, resources: NamedResources, closing: AsyncExitStack
@@ -103,7 +105,8 @@ class JudgeHook(Hook):
         Before that, of a run that is resumed, judge what could not be judged; but for what is in a batch as it was.
         """
         assert self._sitting is not None
-        log, loop = self._sitting.store.log, asyncio.get_running_loop()
+        log = self._sitting.store.log
+        self._loop = loop = asyncio.get_running_loop()
         batches = (record.event for record in log.read(stream=f"run/{run_id}", types=[BatchFormed.type]))
         formed = {id_ for batch in batches if isinstance(batch, BatchFormed) for id_ in batch.rollouts}
         missing = [id_ for (id_,) in log.rows(_WITHHELD, (RewardWithheld.type, run_id)) if id_ not in formed]
@@ -120,11 +123,19 @@ class JudgeHook(Hook):
 
     async def on_succeeded(self, *, rollout: Rollout, **_others: Any) -> None:
         """Judge it."""
-        await self._judged(rollout.rollout_id)
+        await self._has_judged(rollout.rollout_id)
 
     async def on_failed(self, *, rollout: Rollout, **_others: Any) -> None:
         """Judge it, where it counts."""
-        await self._judged(rollout.rollout_id)
+        await self._has_judged(rollout.rollout_id)
+
+    async def _has_judged(self, rollout_id: str) -> None:
+        # Pre-flight waits for its rollout in the loop of the runners: what judges belongs to the run's.
+        assert self._loop is not None
+        if self._loop is asyncio.get_running_loop():
+            await self._judged(rollout_id)
+        else:
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._judged(rollout_id), self._loop))
 
     def _heard(self, rollout_id: str) -> None:
         if rollout_id not in self._told:  # its end may be heard of here after whoever waited for it was told

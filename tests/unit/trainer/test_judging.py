@@ -129,6 +129,15 @@ def test_several_judges_have_names_of_their_own(log):
     assert algorithm.outcomes[0].reward == 1.0
 
 
+def test_one_judge_may_be_a_dict_with_its_name(log):
+    """It is no mapping of names to judges, though it is a mapping: `as` says what it gives, else that is `primary`."""
+    primary = Trainer(store=log, judges={"name": "numeric", "expected": "sum"})
+    style = Trainer(store=log, judges={"name": "numeric", "as": "style"})
+
+    assert [(seat.dimension, seat.judge) for seat in primary.told.judges] == [("primary", Numeric(expected="sum"))]
+    assert [(seat.dimension, seat.judge) for seat in style.told.judges] == [("style", Numeric())]
+
+
 def test_a_model_is_asked_as_a_judge_when_the_attempt_is_settled(log):
     """Its calls are recorded with the rollout, and no call of the policy's is added by them."""
     prompts = []
@@ -393,3 +402,21 @@ def test_a_model_that_nobody_serves_is_refused(log):
     """A word that is no URL names a model of the run."""
     with pytest.raises(BadValue, match="neither an engine URL"):
         Trainer(store=log, judges=[{"name": "llm", "model": "grader"}]).fit(failing, [{"ends": "well"}])
+
+
+def test_the_rollout_that_pre_flight_looks_at_is_judged_like_any_other(log, caplog):
+    """It is waited for elsewhere than in the loop of the run, which is where judges are at work."""
+    algorithm = Once()
+
+    with ScriptedModel(answer) as model, ScriptedModel('{"score": 5}', model="grader") as grader:
+        trainer = Trainer(
+            algorithm=algorithm,
+            store=log,
+            models={"policy": f"{model.url}#policy"},
+            judges=[{"name": "llm", "model": f"{grader.url}#grader"}],
+            preflight="warn",
+        )
+        trainer.fit(answering, TASKS)
+
+    assert [one.reward for one in algorithm.outcomes] == [0.5, 0.5]
+    assert "raised" not in caplog.text
