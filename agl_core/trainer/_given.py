@@ -10,9 +10,10 @@ from agl_core.datasets import Source, repeats, tasks_for
 from agl_core.errors import BadValue
 from agl_core.events import Mode, Role, RunStarted
 from agl_core.ids import canonical
+from agl_core.recorder import Recorder
 from agl_core.resources import NamedResources, load
 
-__all__ = ["foreign", "fraction", "given_tasks", "known_roles", "refuse_unheard", "sampling_by_mode"]
+__all__ = ["foreign", "fraction", "given_tasks", "known_roles", "known_tracer", "refuse_unheard", "sampling_by_mode"]
 
 _logger = logging.getLogger(__name__)
 _SHOWN = 80
@@ -35,6 +36,13 @@ def known_roles(given: Mapping[str, Role]) -> dict[str, Role]:
         if role not in get_args(Role):
             raise BadValue(f"roles[{name!r}]", role, why=f"a role is one of {', '.join(get_args(Role))}")
     return dict(given)
+
+
+def known_tracer(given: object) -> Recorder | None:
+    """What records instead of a recorder of the run's own."""
+    if given is not None and not isinstance(given, Recorder):
+        raise BadValue("tracer", given, why="it is an agl_core.recorder.Recorder; plugins bring their own tracers")
+    return given
 
 
 def fraction(name: str, given: float | None) -> float | None:

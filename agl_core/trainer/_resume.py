@@ -11,7 +11,8 @@ from agl_core.events import Component, RolloutConfig, RunStarted
 from agl_core.plugins import Plugins
 from agl_core.record import Record
 from agl_core.trainer._components import build_component, find_agent
-from agl_core.trainer._trainer import RunSummary, Trainer
+from agl_core.trainer._driving import RunSummary
+from agl_core.trainer._trainer import Trainer
 
 __all__ = ["resume"]
 

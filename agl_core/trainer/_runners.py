@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -34,7 +34,7 @@ class Runners:
     executor: Callable[[], Executor]
     recorder: Recorder
     gateway: str
-    hooks: list[Hook]
+    hooks: Sequence[Hook]
     runner: Runner[Any] | None
     """To be copied for each worker; a plain one when none was given."""
     max_rollouts: int | None
