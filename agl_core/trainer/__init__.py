@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from agl_core.trainer._components import build_component, import_path
 from agl_core.trainer._driving import RunSummary
-from agl_core.trainer._judging import judge_rollouts, judgeable, seats_of
+from agl_core.trainer._judging import judge_rollouts, judgeable
 from agl_core.trainer._resume import resume
+from agl_core.trainer._seats import seats_of
 from agl_core.trainer._trainer import Trainer
 
 __all__ = [

@@ -18,8 +18,8 @@ from agl_core.resources import NamedResources, dump
 from agl_core.run import Failures, Selection
 from agl_core.runner import Hook, Runner
 from agl_core.trainer._components import agent_component, algorithm_component
-from agl_core.trainer._judging import recorded_seats, seated
 from agl_core.trainer._looking import Looking
+from agl_core.trainer._seats import recorded_seats, seated
 from agl_core.trainer._serving import is_foreign
 
 __all__ = ["Tasks", "Told"]

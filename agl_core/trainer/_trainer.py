@@ -25,10 +25,10 @@ from agl_core.trainer._adapters import adapter_component
 from agl_core.trainer._components import build_component, find_agent
 from agl_core.trainer._driving import RunSummary
 from agl_core.trainer._given import fraction, given_tasks, known_roles, known_tracer, refuse_unheard, sampling_by_mode
-from agl_core.trainer._judging import seats_of
 from agl_core.trainer._looking import Looking
 from agl_core.trainer._one_run import one_run
 from agl_core.trainer._plugin_hooks import PluginHooks
+from agl_core.trainer._seats import seats_of
 from agl_core.trainer._told import Told
 
 __all__ = ["Trainer"]
