@@ -26,7 +26,10 @@ COMMANDS = {
     "judge": Later("agl_core.cli._judge:judge", "Judge rollouts that have ended: by id, by run, or all of the log."),
     "runs": Later("agl_core.cli._runs:runs", "Runs: what was tried, and how it went."),
     "rollouts": Later("agl_core.cli._rollouts:rollouts", "Rollouts: tasks that were handed out, and what agents did."),
-    "explain": Later("agl_core.cli._explain:explain", "Explain what a rollout, a call or a batch earned."),
+    "explain": Later(
+        "agl_core.cli._explain:explain",
+        "Explain what a rollout, a call or a batch earned, and what became of a reward.",
+    ),
     "export": Later("agl_core.cli._export:export", "Export: what a log holds, for other tools."),
     "import": Later("agl_core.cli._import:import_", "Import what others wrote: trajectories, chats, traces, a store."),
     "log": Later("agl_core.cli._log:log", "The log: ask it, check it, fold it again."),
