@@ -31,6 +31,8 @@ from agl_core.projections import CORE
 from agl_core.record import Draft
 from agl_core.store import EnqueueRolloutRequest, Store
 
+from ._warm import Warm
+
 
 @dataclass
 class Story:
@@ -142,6 +144,14 @@ def call(log, run, rollout, messages, answer):
         ),
     )  # fmt: skip
     log.append([Draft(stream=f"rollout/{rollout.rollout_id}", event=event, correlation_id=run)])
+
+
+@pytest.fixture(scope="session")
+def type_in():
+    """Type a command line in a folder, in a process of its own that has that environment."""
+    warm = Warm()
+    yield warm.type
+    warm.close()
 
 
 @pytest.fixture

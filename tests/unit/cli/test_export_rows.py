@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 
 import pytest
 
@@ -84,7 +82,7 @@ def agl_register_adapters():
 
 
 @pytest.fixture
-def run(tmp_path, story):
+def run(tmp_path, story, type_in):
     """Type `agl` where a plugin with an exporter and an adapter is installed, and the log is the story's."""
     (tmp_path / "agl_toy.py").write_text(GUEST)
     info = tmp_path / "agl_toy-1.0.dist-info"
@@ -94,11 +92,8 @@ def run(tmp_path, story):
 
     def started(*arguments, **variables):
         path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
-        return subprocess.run(
-            [sys.executable, "-m", "agl_core.cli", *map(str, arguments)], cwd=tmp_path, check=False,
-            env={**os.environ, "PYTHONPATH": path, "AGL_LOG": str(story.path), "COLUMNS": "200", **variables},
-            capture_output=True, text=True,
-        )  # fmt: skip
+        told = {"PYTHONPATH": path, "AGL_LOG": str(story.path), "COLUMNS": "200", **variables}
+        return type_in(arguments, cwd=tmp_path, env={**os.environ, **told})
 
     return started
 

@@ -13,15 +13,12 @@ from agl_core.cli import agl
 
 
 @pytest.fixture
-def run(tmp_path):
-    """Type a command line in a shell of its own, in an empty folder."""
+def run(tmp_path, type_in):
+    """Type a command line in an empty folder."""
 
     def started(*arguments, **environment):
-        command = [sys.executable, "-m", "agl_core.cli", *map(str, arguments)]
         clean = {name: value for name, value in os.environ.items() if name != "AGL_LOG"}
-        return subprocess.run(
-            command, cwd=tmp_path, env={**clean, **environment}, capture_output=True, text=True, check=False
-        )
+        return type_in(arguments, cwd=tmp_path, env={**clean, **environment})
 
     return started
 

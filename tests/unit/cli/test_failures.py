@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 
 import pytest
 
@@ -23,16 +21,14 @@ def solve(task):
 
 
 @pytest.fixture
-def run(tmp_path):
+def run(tmp_path, type_in):
     """Type a command line where an agent and its tasks are: one good, one bad."""
     (tmp_path / "agents.py").write_text(AGENTS)
     (tmp_path / "tasks.jsonl").write_text('{"q": 1}\n{"q": 1, "bad": true}\n')
 
     def started(*arguments):
-        command = [sys.executable, "-m", "agl_core.cli", *map(str, arguments)]
         clean = {name: value for name, value in os.environ.items() if name != "AGL_LOG"}
-        environment = {**clean, "AGL_LOAD_PLUGINS": ""}
-        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        return type_in(arguments, cwd=tmp_path, env={**clean, "AGL_LOAD_PLUGINS": ""})
 
     return started
 

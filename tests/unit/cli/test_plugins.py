@@ -52,7 +52,7 @@ def agl_register_events():
 
 
 @pytest.fixture
-def run(tmp_path):
+def run(tmp_path, type_in):
     """Type a command line where three plugins are installed: one good, one that raises, one that is not there."""
     (tmp_path / "agl_guest_good.py").write_text(GOOD)
     (tmp_path / "agl_guest_raises.py").write_text(RAISES)
@@ -64,10 +64,7 @@ def run(tmp_path):
 
     def started(*arguments, **variables):
         path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
-        return subprocess.run(
-            [sys.executable, "-m", "agl_core.cli", *arguments],
-            env={**os.environ, "PYTHONPATH": path, **variables}, capture_output=True, text=True, check=False,
-        )  # fmt: skip
+        return type_in(arguments, cwd=tmp_path, env={**os.environ, "PYTHONPATH": path, **variables})
 
     return started
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 
 import pytest
 
@@ -44,17 +42,17 @@ def model():
 
 
 @pytest.fixture
-def type_(folder, model):
+def type_(folder, model, type_in):
     """Type a command there; what became of it."""
 
-    def typed(command, *arguments, tasks="tasks.jsonl"):
+    def agl(command, *arguments, tasks="tasks.jsonl"):
         given = {"run": ["--tasks", tasks], "train": ["--algorithm", "baseline", "--train", tasks]}[command]
         model_of = ["--model", f"policy={model.url}#policy"]
-        line = [sys.executable, "-m", "agl_core.cli", command, "agents:team", *given, *model_of, *arguments]
+        line = [command, "agents:team", *given, *model_of, *arguments]
         environment = {name: value for name, value in os.environ.items() if name != "AGL_LOG"}
-        return subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+        return type_in(line, cwd=folder, env=environment)
 
-    return typed
+    return agl
 
 
 @pytest.mark.parametrize("command", ["run", "train"])

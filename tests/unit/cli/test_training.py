@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 from dataclasses import dataclass
 from typing import Literal
 
@@ -49,13 +47,12 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def run(folder):
+def run(folder, type_in):
     """Type a command line there."""
 
     def started(*arguments):
-        command = [sys.executable, "-m", "agl_core.cli", *map(str, arguments)]
         environment = {name: value for name, value in os.environ.items() if name != "AGL_LOG"}
-        return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+        return type_in(arguments, cwd=folder, env=environment)
 
     return started
 
