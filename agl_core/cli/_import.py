@@ -19,7 +19,7 @@ __all__ = ["import_"]
 
 FORMATS = ("atif", "jsonl", "otlp", "agl-v0.3")
 """`agl_core.importing.FORMATS`, known without importing it; a test holds them equal."""
-_PARTLY = 3
+_FAILED, _PARTLY = 1, 3
 _SHOWN = 20
 
 
@@ -40,7 +40,8 @@ def import_(*, format: str, source: str, name: str | None, log_path: str | None,
     agl-v0.3  the store of Agent Lightning v0.3, by its address: http://host:4747
 
     The rollouts are in a run of their own, in the log, which is made where there is none. What is there already is not
-    written again, so an import that broke off is done again. Exit code 3: some of it was refused, and the rest is in.
+    written again, so an import that broke off is done again. Exit code 3: some of it was refused, and the rest is in; 1
+    when nothing is.
     """  # noqa: D301 - click's mark for lines that stay as they are
     from agl_core._opening import open_log
     from agl_core.importing import check, import_rows
@@ -50,8 +51,15 @@ def import_(*, format: str, source: str, name: str | None, log_path: str | None,
         came = import_rows(log, format, source, name=name, progress=counting("read"))
         path = str(log.path)
     _say(came, path, as_json=as_json)
+    if _is_nothing(came):
+        sys.exit(_FAILED)
     if came.refused:
         sys.exit(_PARTLY)
+
+
+def _is_nothing(came: Imported) -> bool:
+    """Whether there is no run of it."""
+    return not came.facts and not came.known
 
 
 def _say(came: Imported, path: str, *, as_json: bool) -> None:
@@ -59,7 +67,7 @@ def _say(came: Imported, path: str, *, as_json: bool) -> None:
         print_json(
             {
                 "log": path,
-                "run_id": came.run_id,
+                "run_id": None if _is_nothing(came) else came.run_id,
                 "rollouts": came.rollouts,
                 "known": came.known,
                 "facts": came.facts,
@@ -68,7 +76,12 @@ def _say(came: Imported, path: str, *, as_json: bool) -> None:
             }
         )
         return
-    click.echo(f"{came.rollouts} rollouts imported into {came.run_id}, {came.known} known before: {path}")
+    if _is_nothing(came):
+        click.echo(
+            f"nothing of it is in {path}: {'it holds nothing' if not came.refused else 'all was refused'}", err=True
+        )
+    else:
+        click.echo(f"{came.rollouts} rollouts imported into {came.run_id}, {came.known} known before: {path}")
     for one in came.reasons[:_SHOWN]:
         click.echo(f"{click.style(f'refused[{one.code}]:', fg='yellow', bold=True)} {one.why}", err=True)
     if came.refused > _SHOWN:

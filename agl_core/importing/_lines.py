@@ -21,7 +21,7 @@ def objects(path: Path) -> Iterator[tuple[str, dict[str, Any] | Refused]]:
         try:
             yield where, json_object(raw)
         except ValueError as error:
-            yield where, bad(where, f"it is no JSON object ({error})")
+            yield where, bad(where, _no_object(raw, error))
 
 
 def lines(path: Path) -> Iterator[tuple[str, bytes]]:
@@ -52,3 +52,11 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
 def bad(where: str, why: str) -> Refused:
     """What one line is refused for."""
     return Refused.of(where, ImportLineBad(where, why=why))
+
+
+def _no_object(raw: bytes, error: ValueError) -> str:
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return "it is not UTF-8: `iconv -f ISO-8859-1 -t UTF-8 FILE > NEW`, if it is ISO-8859-1"
+    return f"it is no JSON object ({error})"

@@ -42,6 +42,17 @@ def test_a_bad_line_is_an_exit_code_of_its_own(imports):
     assert done.stdout.startswith("1 rollouts imported")
 
 
+@pytest.mark.parametrize("lines", [("{", "{}"), ()], ids=["refused", "empty"])
+def test_a_source_of_which_nothing_is_in_has_failed(imports, lines):
+    """There is no run to name then: that it failed is said on stderr, and the exit code is 1."""
+    done, told = imports(lines=lines), json.loads(imports("--json", lines=lines).stdout)
+
+    assert done.exit_code == 1
+    assert done.stdout == ""
+    assert "nothing of it is in" in done.stderr
+    assert (told["run_id"], told["rollouts"], told["refused"]) == (None, 0, len(lines))
+
+
 def test_json_tells_all_of_it(imports):
     """One document, with each reason."""
     done = imports("--json", lines=(CHAT, "{"))

@@ -96,6 +96,16 @@ def test_a_second_import_writes_nothing(log, lines):
     assert log.head() == head
 
 
+def test_a_line_in_another_encoding_is_refused_with_the_command_that_mends_it(log, tmp_path):
+    """What a codec says of a byte helps nobody."""
+    source = tmp_path / "chats.jsonl"
+    source.write_bytes('{"messages": [{"role": "user", "content": "é"}]}'.encode("latin-1"))
+
+    came = import_rows(log, "jsonl", source)
+
+    assert "it is not UTF-8: `iconv -f" in came.reasons[0].why
+
+
 def test_equal_lines_are_as_many_rollouts(log, lines):
     """A line that is there twice counts twice: it was written so."""
     came = import_rows(log, "jsonl", lines(CHAT, CHAT))
