@@ -106,7 +106,7 @@ def configured(
 ) -> dict[str, Any]:
     """Field to value, of the right type: a file's, over them those of `--set key=value`, over them the options'."""
     given: dict[str, Any] = {}
-    kinds = get_type_hints(config) if config else {}
+    kinds = _kinds(config) if config else {}
     texts = dict(_assignment(text) for text in sets)
     for source, strict in ((file, True), (texts, False), (options, False)):
         for key, value in source.items():
@@ -117,6 +117,12 @@ def configured(
     for left_out in _required(config) - given.keys():
         raise BadValue(left_out, None, why=f"{name} has no default for it: give --{left_out.replace('_', '-')}")
     return given
+
+
+def _kinds(config: type) -> dict[str, Any]:
+    """Of its fields; what else has a type there, such as the `name` of a judge, is nobody's to set."""
+    hints = get_type_hints(config)
+    return {field.name: hints[field.name] for field in dataclasses.fields(config) if field.init}
 
 
 def _required(config: type | None) -> set[str]:
