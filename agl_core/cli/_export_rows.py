@@ -185,7 +185,7 @@ def _is_plain(hint: Any) -> bool:
 
 def _json(option: str, text: str) -> Any:
     if text.isidentifier():
-        return {"name": text}
+        return text if option == "credit" else {"name": text}  # of credit, it may be a rule
     try:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeError) as error:

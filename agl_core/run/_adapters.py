@@ -12,16 +12,22 @@ from agl_core.adapter import Adapter
 from agl_core.errors import BadValue
 from agl_core.plugins import Plugins
 
-__all__ = ["adapter", "options"]
+__all__ = ["RULES", "adapter", "options"]
+
+RULES = "rewards"
+"""Registry name of the adapter whose rules `credit` names."""
 
 
 def adapter(plugins: Plugins, name: str, given: Mapping[str, Any]) -> Adapter[Any]:
-    """The adapter of that registry name. An option that is a mapping with a `name` is an adapter too, such as
-    `credit={"name": "rewards", "rule": "discounted"}`."""  # noqa: D205, D209 - one paragraph
+    """The adapter of that registry name. An option that is a mapping with a `name` is an adapter too. `credit` may be
+    shorter: an adapter's name, a rule of `rewards`, or options of it, as in `{"rule": "sum"}`."""  # noqa: D205, D209
     kind: Any = plugins.adapter(name)
     if is_dataclass(kind) and (unknown := sorted(given.keys() - set(_options_of(kind)))):
         raise BadValue(f"adapter {name}", unknown, why=f"its options are {', '.join(_options_of(kind)) or 'none'}")
-    told = {option: _made(plugins, value) for option, value in given.items()}
+    told = {
+        option: _made(plugins, _credit(plugins, value) if option == "credit" else value)
+        for option, value in given.items()
+    }
     try:
         made: Adapter[Any] = kind(**told)
     except TypeError as error:
@@ -69,6 +75,16 @@ def _has_name(plugins: Plugins, given: Any) -> bool:
 
 def _options_of(kind: Any) -> tuple[str, ...]:
     return tuple(field.name for field in fields(kind) if field.init)
+
+
+def _credit(plugins: Plugins, value: Any) -> Any:
+    """What was said in short, at length."""
+    match value:
+        case str():
+            return {"name": value} if value in plugins.adapters() else {"name": RULES, "rule": value}
+        case Mapping() if "name" not in value:
+            return {"name": RULES, **value}
+    return value
 
 
 def _made(plugins: Plugins, value: Any) -> Any:

@@ -56,6 +56,19 @@ class Cut:
         return Adapted(rows=(), kept=0)
 
 
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Takes the place of the adapter that assigns credit."""
+
+    name: ClassVar[str] = "rewards"
+    rule: str = "final"
+    gamma: float = 1.0
+
+    def __call__(self, traces: Any) -> Adapted[Any]:
+        """No row."""
+        return Adapted(rows=(), kept=0)
+
+
 class Plain:
     """An adapter that is no dataclass: nobody can ask it what it was told."""
 
@@ -78,7 +91,7 @@ def plugins(monkeypatch):
     class Registers:
         @hookimpl
         def agl_register_adapters(self) -> Any:
-            return {"share": Share, "cut": Cut, "plain": Plain}
+            return {"share": Share, "cut": Cut, "plain": Plain, "rewards": Rule}
 
     plugins.register(Registers(), name="cutting")
     return plugins
@@ -89,6 +102,21 @@ def test_an_option_that_is_a_mapping_with_a_name_is_an_adapter(plugins):
     made = adapter(plugins, "cut", {"level": "some", "credit": {"name": "share", "gamma": 0.9}})
 
     assert made == Cut("some", credit=Share(gamma=0.9))
+
+
+@pytest.mark.parametrize(
+    ("short", "made"),
+    [
+        ("share", Share()),
+        ("sum", Rule("sum")),
+        ({"rule": "discounted", "gamma": 0.9}, Rule("discounted", 0.9)),
+        ({"name": "share", "gamma": 0.5}, Share(gamma=0.5)),
+    ],
+    ids=["adapter", "rule", "options", "at length"],
+)
+def test_credit_may_be_said_in_short(plugins, short, made):
+    """An adapter by its name, else a rule of `rewards`, or options of it: in each place that takes `credit`."""
+    assert adapter(plugins, "cut", {"credit": short}) == Cut(credit=made)
 
 
 @pytest.mark.parametrize(
