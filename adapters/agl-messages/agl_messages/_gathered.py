@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from math import fsum
 from typing import Literal, TypeVar
 
-from agl_core.adapter import Adapted, Adapter, Credit, Dropped, Trace, Unmatched
+from agl_core.adapter import Adapted, Adapter, Credit, Dropped, Earned, Trace, Unmatched
 from agl_core.errors import BadValue
 from agl_core.events import CallRecorded, Message
 from agl_messages._conversations import Conversation, History, merge, separate
@@ -64,7 +64,7 @@ class Gathering:
 
     def of(self, traces: Sequence[Trace]) -> Gathered:
         """Transcripts in the order of `traces`, then of the calls that began them."""
-        earned = _Credits.by(self.credit, traces) if self.credit is not None else None
+        earned = Earned.by(self.credit, traces) if self.credit is not None else None
         transcripts: list[Transcript] = []
         dropped: list[Dropped] = []
         for trace in traces:
@@ -72,13 +72,13 @@ class Gathering:
             for recorded, asked in _asked(trace):
                 reason = self._unfit(trace, recorded) or _unusable(recorded, asked)
                 if reason is None and earned is not None:
-                    reason = earned.why_not(recorded)
+                    reason = earned.why_not(recorded.call_id)
                 if reason is None:
                     usable.append((recorded, asked or ()))
                 else:
                     dropped.append(Dropped(call_id=recorded.call_id, rollout_id=trace.rollout_id, reason=reason))
             for conversation in merge(usable) if self.level == "trajectory" else separate(usable):
-                reward = trace.earned(self.reward) if earned is None else earned.mean(conversation.calls)
+                reward = trace.earned(self.reward) if earned is None else _mean(conversation, earned)
                 transcripts.append(_transcript(trace, conversation, reward))
         unmatched = earned.unmatched if earned is not None else ()
         return Gathered(transcripts=transcripts, dropped=dropped, unmatched=unmatched)
@@ -89,32 +89,6 @@ class Gathering:
         if trace.mask:
             return f"masked:{trace.mask}"
         return "not_succeeded" if self.succeeded and trace.status != "succeeded" else None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Credits:
-    by_call: Mapping[str, float]
-    reasons: Mapping[str, str]
-    unmatched: Sequence[Unmatched] = field(default=())
-
-    @classmethod
-    def by(cls, credit: Adapter[Credit], traces: Sequence[Trace]) -> _Credits:
-        adapted = credit(traces)
-        return cls(
-            by_call={row.call_id: row.value for row in adapted.rows},
-            reasons={dropped.call_id: dropped.reason for dropped in adapted.dropped},
-            unmatched=adapted.unmatched,
-        )
-
-    def why_not(self, recorded: CallRecorded) -> str | None:
-        if recorded.call_id in self.by_call:
-            return None
-        return self.reasons.get(recorded.call_id, "no_credit")
-
-    def mean(self, calls: Sequence[CallRecorded]) -> float:
-        values = [self.by_call[recorded.call_id] for recorded in calls]
-        # What all of them earned alike is that very number, and not one that a division made of it.
-        return values[0] if len(set(values)) == 1 else fsum(values) / len(values)
 
 
 def _asked(trace: Trace) -> Iterator[tuple[CallRecorded, tuple[Message, ...] | None]]:
@@ -134,6 +108,12 @@ def _unusable(recorded: CallRecorded, asked: tuple[Message, ...] | None) -> str 
     if asked is None:
         return "history_elsewhere"
     return None if any(has_words(choice.message) for choice in call.choices) else "empty"
+
+
+def _mean(conversation: Conversation, earned: Earned) -> float:
+    values = [earned.by_call[recorded.call_id] for recorded in conversation.calls]
+    # What all of them earned alike is that very number, and not one that a division made of it.
+    return values[0] if len(set(values)) == 1 else fsum(values) / len(values)
 
 
 def _transcript(trace: Trace, conversation: Conversation, reward: float | None) -> Transcript:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import ClassVar, Literal
 
-from agl_core.adapter import Adapted, Adapter, Credit, Dropped, Trace, Unmatched
+from agl_core.adapter import Adapted, Adapter, Credit, Dropped, Earned, Trace
 from agl_core.errors import BadValue
 from agl_core.events import CallRecorded
 from agl_triplets._fit import fitting
@@ -74,7 +74,7 @@ class Triplets:
 
     def __call__(self, traces: Sequence[Trace]) -> Adapted[Row]:
         """Rows in the order of `traces`, then of the calls that began them."""
-        earned = _earned(self.credit, traces) if self.credit is not None else _final(traces, self.reward)
+        earned = Earned.by(self.credit, traces) if self.credit is not None else _final(traces, self.reward)
         members = Counter(_group(trace) for trace in traces if self._is_member(trace, earned))
         unusable = Unusable(
             allow_multimodal=self.allow_multimodal,
@@ -165,36 +165,13 @@ class Triplets:
             return "other_agent"
         return f"masked:{trace.mask}" if trace.mask else None
 
-    def _is_member(self, trace: Trace, earned: _Earned) -> bool:
+    def _is_member(self, trace: Trace, earned: Earned) -> bool:
         if trace.mask:
             return False
         return trace.earned(self.reward) is not None or any(call.call_id in earned.by_call for call in trace.calls)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Earned:
-    """What the calls of a batch earned."""
-
-    by_call: Mapping[str, float]
-    reasons: Mapping[str, str]
-    unmatched: Sequence[Unmatched] = ()
-
-    def why_not(self, call_id: str) -> str | None:
-        if call_id in self.by_call:
-            return None
-        return self.reasons.get(call_id, "no_credit")
-
-
-def _earned(credit: Adapter[Credit], traces: Sequence[Trace]) -> _Earned:
-    adapted = credit(traces)
-    return _Earned(
-        by_call={one.call_id: one.value for one in adapted.rows},
-        reasons={one.call_id: one.reason for one in adapted.dropped},
-        unmatched=tuple(adapted.unmatched),
-    )
-
-
-def _final(traces: Sequence[Trace], name: str) -> _Earned:
+def _final(traces: Sequence[Trace], name: str) -> Earned:
     by_call: dict[str, float] = {}
     reasons: dict[str, str] = {}
     for trace in traces:
@@ -204,7 +181,7 @@ def _final(traces: Sequence[Trace], name: str) -> _Earned:
                 reasons[recorded.call_id] = "no_reward"
             else:
                 by_call[recorded.call_id] = value
-    return _Earned(by_call=by_call, reasons=reasons)
+    return Earned(by_call=by_call, reasons=reasons)
 
 
 def _group(trace: Trace) -> Group:
