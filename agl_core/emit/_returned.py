@@ -14,7 +14,8 @@ from agl_core.emit._rewards import rewards_of
 from agl_core.errors import BadValue
 from agl_core.events import RewardGiven, SpanRecorded
 from agl_core.recorder import Scope
-from agl_core.store import Span, from_otel
+from agl_core.spans import from_otel
+from agl_core.store import Span
 
 __all__ = ["returned"]
 

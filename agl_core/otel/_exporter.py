@@ -14,8 +14,9 @@ from agl_core.events import SpanRecorded, SpanUnassigned
 from agl_core.log import Owner, SqliteLog, View
 from agl_core.record import Draft
 from agl_core.recorder import Scope, current
+from agl_core.spans import from_otel
 from agl_core.spans.context import attempt_of, root_of, said_attempt
-from agl_core.store import Store, from_otel, spans_taken_in, unassigned
+from agl_core.store import Store, spans_taken_in, unassigned
 
 __all__ = ["Exporter"]
 

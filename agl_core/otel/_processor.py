@@ -7,7 +7,7 @@ from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from agl_core.errors import OutsideAttempt
 from agl_core.events import SpanRecorded
 from agl_core.recorder import Scope, current
-from agl_core.store import from_otel
+from agl_core.spans import from_otel
 
 __all__ = ["Processor", "recorded"]
 

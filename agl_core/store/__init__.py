@@ -8,7 +8,7 @@ from agl_core.store._decisions import is_tried_again
 from agl_core.store._hooked import Hooks, changed
 from agl_core.store._pages import PaginatedResult
 from agl_core.store._queries import REWARD, Queries
-from agl_core.store._span import Span, TraceStatus, from_otel
+from agl_core.store._span import Span, TraceStatus
 from agl_core.store._store import Store
 from agl_core.store._types import (
     FINISHED,
@@ -48,7 +48,6 @@ __all__ = [
     "Worker",
     "WorkerStatus",
     "changed",
-    "from_otel",
     "is_tried_again",
     "spans_taken_in",
     "unassigned",

@@ -9,12 +9,13 @@ from agl_core.errors import BadValue, UnknownId
 from agl_core.events import RewardGiven, RewardWithdrawn, SpanRecorded, Target
 from agl_core.log import View
 from agl_core.record import Draft, Record
+from agl_core.spans import from_otel
 from agl_core.store import _adding as adding
 from agl_core.store import _decisions as decide
 from agl_core.store._base import Base
 from agl_core.store._pages import FilterLogic, Page, PaginatedResult, SortOrder
 from agl_core.store._rows import SPANS
-from agl_core.store._span import Span, from_otel
+from agl_core.store._span import Span
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 from agl_core.adapter import Trace, TraceReward
 from agl_core.errors import BadValue
 from agl_core.events import SpanRecorded
-from agl_core.spans import rewards
+from agl_core.spans import from_otel, rewards
 
 __all__ = ["traces_of"]
 
@@ -46,13 +46,11 @@ def _trace(spans: list[SpanRecorded]) -> Trace:
 
 
 def _recorded(span: Any) -> SpanRecorded:
-    # Here, because only v0.3's own way needs the store: adapters are imported whenever plugins are.
-    from agl_core.store import Span, from_otel
-
     if isinstance(span, SpanRecorded):
         return span
-    if isinstance(span, Span):
-        return span.recorded()
+    # A span of the store, known by what it can do: an adapter imports no store.
+    if callable(recorded := getattr(span, "recorded", None)):
+        return cast("SpanRecorded", recorded())
     if hasattr(span, "get_span_context"):
         return from_otel(span, rollout_id="", attempt_id="")
     raise BadValue("source", span, why="it is traces, or spans of the store, of OpenTelemetry or of the log")

@@ -25,7 +25,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from story import Story
 
-from agl_core.store import from_otel
+from agl_core.spans import from_otel
 from agl_core.testing import ScriptedModel
 
 HERE = Path(__file__).parent
