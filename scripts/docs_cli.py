@@ -48,7 +48,7 @@ def _formats() -> Iterator[str]:
     """The core's formats of `agl export`: what is common to them, then each."""
     formats = {name: Format(kind, Plugins()) for name, kind in agl_register_exporters().items()}
     first = next(iter(formats.values()))
-    common = [option for option in first.params if isinstance(option, click.Option) and option not in first.told]
+    common = [option for option in first.params if isinstance(option, click.Option)]
     yield f"## agl export FORMAT {_place(first.params[0])}"
     yield (
         "Writes rows of runs or rollouts, from the log and at any time; default: the last run. Plugins bring formats, "

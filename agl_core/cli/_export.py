@@ -11,7 +11,7 @@ import click
 
 from agl_core.cli._counting import counting
 from agl_core.cli._lazy import LazyGroup
-from agl_core.cli._logs import find, open_log
+from agl_core.cli._logs import find_either, open_log
 from agl_core.cli._options import as_json, log_level, log_path
 from agl_core.cli._tables import print_json
 from agl_core.errors import BadValue
@@ -26,6 +26,9 @@ __all__ = ["export"]
 PLACES = ("otlp", "jaeger", "langfuse", "mlflow", "phoenix", "weave")
 """`agl_core.export.otlp.PRESETS`, known without importing it; a test holds them equal."""
 _PARTLY = 3
+_OF = """
+select rollout_id, run_id from rollouts where rollout_id = ?1 or (run_id = ?1 and hidden = 0) order by position
+"""
 _CONTENT = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 
 
@@ -144,14 +147,7 @@ def _wanted(log: SqliteLog, ids: Sequence[str]) -> Iterable[tuple[str, str | Non
         last = log.rows("select run_id from runs order by position desc limit 1")
         ids = [run_id for (run_id,) in last]
     for given in ids:
-        if given.startswith("ro-"):
-            rollout_id = find(log, "rollout", given)
-            yield from log.rows("select rollout_id, run_id from rollouts where rollout_id = ?", (rollout_id,))
-        else:
-            run_id = find(log, "run", given)
-            yield from log.rows(
-                "select rollout_id, run_id from rollouts where run_id = ? and hidden = 0 order by position", (run_id,)
-            )
+        yield from log.rows(_OF, (find_either(log, given),))
 
 
 def _pairs(given: Sequence[str], option: str) -> dict[str, str]:

@@ -14,8 +14,8 @@ import msgspec
 
 from agl_core.cli._configs import config_options, configured
 from agl_core.cli._counting import counting
-from agl_core.cli._failing import JSON
-from agl_core.cli._logs import find, open_log
+from agl_core.cli._guest_options import Guested, names_of
+from agl_core.cli._logs import find_either, open_log
 from agl_core.cli._options import as_json, log_level, log_path, quiet
 from agl_core.cli._tables import print_json
 from agl_core.errors import BadValue, ExportEmpty, ExportExists, ExportRefused, UnknownName
@@ -47,7 +47,7 @@ class _Asked:
     """Without those that the adapter has by itself."""
 
 
-class Format(click.Command):
+class Format(Guested):
     """The command `agl export NAME`: it has, beside its own options, the exporter's, and those of the adapter whose
     rows the exporter wants when it is told so."""  # noqa: D205, D209 - one sentence
 
@@ -56,19 +56,25 @@ class Format(click.Command):
         for option in _OPTIONS:
             option(self)
         self._exporter, self._plugins = exporter, plugins
-        self._own = list(self.params)
-        self.told = config_options(exporter, taken={"help", *_names(self.params)})
-        self.params += self.told
+        self.told = config_options(exporter, taken=names_of(self.params))
+        """The exporter's."""
 
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Look for the exporter's options first: which others may stand there depends on them."""
-        if "--json" in args:
-            ctx.meta[JSON] = True
+    def sections(self, ctx: click.Context, args: Sequence[str]) -> Mapping[str, Sequence[click.Option]]:
+        """The exporter's, and by what they say those of the adapter, and of a filter before it."""
         look = click.Command("", params=list(self.told), add_help_option=False)
         look.ignore_unknown_options = look.allow_extra_args = True
         with look.make_context("", list(args), resilient_parsing=True) as found:
             ctx.meta[_ASKED] = asked = self._asked(found.params)
+        return {
+            f"Options of {asked.exporter.name}": self.told,
+            "Which rollouts": asked.of_filter,
+            f"Options of the adapter {asked.exporter.adapter}": asked.of_adapter,
+        }
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Make what was asked for: the callback gets an exporter and an adapter, and no option of theirs."""
         rest = super().parse_args(ctx, args)
+        asked: _Asked = ctx.meta[_ASKED]
         of_adapter, of_filter = (_taken(ctx, options) for options in (asked.of_adapter, asked.of_filter))
         _taken(ctx, self.told)
         adapter = _adapter(asked.exporter, self._plugins, of_adapter)
@@ -81,48 +87,19 @@ class Format(click.Command):
         given = {name: value for name, value in params.items() if value is not None}
         made = self._exporter(**configured(self._exporter, self._exporter.name, file={}, sets=(), options=given))
         kind: Any = self._plugins.adapters().get(made.adapter)
-        taken = {"help", *_names(self.params)}
+        taken = names_of([*self.params, *self.told])
         of_adapter = config_options(cast("type", kind), taken=taken) if is_dataclass(kind) else []
         for option in of_adapter:
             if option.name in made.options:
                 option.help = f"{(option.help or '').partition('  [')[0]}  [default: {made.options[option.name]}]"
-        of_filter = config_options(Filter, taken={*taken, *_names(of_adapter)})
+        of_filter = config_options(Filter, taken={*taken, *names_of(of_adapter)})
         return _Asked(exporter=made, of_adapter=of_adapter, of_filter=of_filter)
-
-    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        """The command's own, the exporter's, and the adapter's."""
-        params = super().get_params(ctx)
-        asked: _Asked | None = ctx.meta.get(_ASKED)
-        more = (*asked.of_filter, *asked.of_adapter) if asked else ()
-        return [*params[:-1], *more, params[-1]]
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The command's own, then the others under headings of theirs."""
-        own = [option for option in self._own if isinstance(option, click.Option)]
-        if (help_option := self.get_help_option(ctx)) is not None:
-            own.append(help_option)
-        asked: _Asked = ctx.meta[_ASKED]
-        sections = {
-            "Options": own,
-            f"Options of {asked.exporter.name}": self.told,
-            "Which rollouts": asked.of_filter,
-            f"Options of the adapter {asked.exporter.adapter}": asked.of_adapter,
-        }
-        for title, options in sections.items():
-            rows = [row for option in options if (row := option.get_help_record(ctx)) is not None]
-            if rows:
-                with formatter.section(title):
-                    formatter.write_dl(rows)
 
 
 def _taken(ctx: click.Context, options: Iterable[click.Option]) -> dict[str, Any]:
     """What was said of them, out of what the callback gets."""
     said = {option.name or "": ctx.params.pop(option.name or "", None) for option in options}
     return {name: value for name, value in said.items() if value is not None}
-
-
-def _names(options: Iterable[click.Parameter]) -> set[str]:
-    return {option.name or "" for option in options}
 
 
 _OPTIONS: tuple[Callable[[Any], Any], ...] = (
@@ -208,9 +185,7 @@ def _export(
 
     _refuse(exporter, out, force=force)
     with open_log(log_path) as log:
-        chosen = choose(
-            log, [find(log, "rollout" if id_.startswith("ro-") else "run", id_) for id_ in ids], split=split
-        )
+        chosen = choose(log, [find_either(log, id_) for id_ in ids], split=split)
         progress = counting("rollouts read") if not quiet else lambda _done, _of: None
         rows = RowsOf(log, adapter, chosen, progress=progress)
         try:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from agl_core.cli._failing import JSON, warn
+from agl_core.cli._failing import warn
+from agl_core.cli._guest_options import Guested, names_of
 from agl_core.cli._options import as_json, log_level, log_path, quiet
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["judge"]
 
-OPTIONS = "agl_core.cli.judge_options"
-"""Where a context keeps the options of its judge."""
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 PARTIAL = 3
 _SILENCE = 5.0
@@ -38,17 +37,20 @@ order by position
 _DELETED = "select rollout_id from rollouts where hidden = 1 and rollout_id in (select value from json_each(?))"
 
 
-class Judge(click.Command):
+class Judge(Guested):
     """A command that has, beside its own options, those of the judge it is given."""
 
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Look for the judge first: what else may stand there depends on it."""
-        if "--json" in args:
-            ctx.meta[JSON] = True
+    def sections(self, ctx: click.Context, args: Sequence[str]) -> Mapping[str, Sequence[click.Option]]:
+        """Those of the judge."""
+        from agl_core.cli._configs import config_options
+        from agl_core.cli._judge_options import judge_class
+        from agl_core.plugins import Plugins
+
         name = self._named(args)
-        if name is not None:
-            ctx.meta[OPTIONS] = self._of_judge(name)
-        return super().parse_args(ctx, args)
+        if name is None:
+            return {}
+        kind = judge_class(Plugins.load(), name)
+        return {"Options of the judge": config_options(kind, taken=names_of(self.params))}
 
     def _named(self, args: Sequence[str]) -> str | None:
         """The first word that is no option, and no option's value."""
@@ -60,28 +62,6 @@ class Judge(click.Command):
             if word in takes:
                 next(left, None)
         return None
-
-    def _of_judge(self, name: str) -> list[click.Option]:
-        from agl_core.cli._configs import config_options
-        from agl_core.cli._judge_options import judge_class
-        from agl_core.plugins import Plugins
-
-        taken = {"help", *(parameter.name or "" for parameter in self.params)}
-        return config_options(judge_class(Plugins.load(), name), taken=taken)
-
-    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        """The command's own, and the judge's."""
-        own = super().get_params(ctx)
-        return [*own[:-1], *ctx.meta.get(OPTIONS, ()), own[-1]]
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The command's own, then the judge's under a heading of theirs."""
-        own = [option for option in super().get_params(ctx) if isinstance(option, click.Option)]
-        for title, options in (("Options", own), ("Options of the judge", ctx.meta.get(OPTIONS, ()))):
-            rows = [row for option in options if (row := option.get_help_record(ctx)) is not None]
-            if rows:
-                with formatter.section(title):
-                    formatter.write_dl(rows)
 
 
 @click.command(cls=Judge)
@@ -165,13 +145,13 @@ def _seat(
 
 def _chosen(log: SqliteLog, targets: Sequence[str]) -> tuple[dict[str, Failures], list[str]]:
     """Rollout to the failure policy of its run, in the order they were enqueued; and those named that were deleted."""
-    from agl_core.cli._logs import find
+    from agl_core.cli._logs import find_either
     from agl_core.events import RunStarted
     from agl_core.ids import canonical
     from agl_core.record import Record
     from agl_core.run import Failures
 
-    ids = [find(log, "run" if target.startswith("run") else "rollout", target) for target in targets]
+    ids = [find_either(log, target) for target in targets]
     known = canonical(ids).decode()
     rows = log.rows(_CHOSEN, (known,))
     deleted = [rollout_id for (rollout_id,) in log.rows(_DELETED, (known,))]

@@ -18,7 +18,7 @@ from agl_core.errors import BadValue, LogBusy, LogCorrupt, LogNotFound, LogReadO
 if TYPE_CHECKING:
     from agl_core.log import SqliteLog
 
-__all__ = ["DEFAULT", "busy_is_said", "find", "open_log", "store_url", "there", "where"]
+__all__ = ["DEFAULT", "busy_is_said", "find", "find_either", "open_log", "store_url", "there", "where"]
 
 DEFAULT = ".agl/log.db"
 _SHOWN = 5
@@ -136,6 +136,17 @@ def find(log: SqliteLog, kind: str, given: str) -> str:
     if near:
         error.add_note(f"did you mean {' or '.join(near)}?")
     raise error
+
+
+def find_either(log: SqliteLog, given: str) -> str:
+    """The id of the run, or else of the rollout, that `given` is, or begins with it."""
+    if not given.lower().startswith("ro-"):
+        try:
+            return find(log, "run", given)
+        except UnknownId:
+            if given.lower().startswith("run"):
+                raise
+    return find(log, "rollout", given)
 
 
 def _beginning(log: SqliteLog, kind: str, given: str) -> list[str]:

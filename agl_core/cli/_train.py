@@ -2,56 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from agl_core.cli._datasets import TASKS
-from agl_core.cli._failing import JSON
+from agl_core.cli._guest_options import Guested, guest_options, names_of
 from agl_core.cli._options import as_json, dry_run, log_level, log_path, quiet, run_options
 
 __all__ = ["train"]
 
-HYPER = "agl_core.cli.hyper"
-"""Where a context keeps the options of its algorithm."""
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-class Train(click.Command):
+class Train(Guested):
     """A command that has, beside its own options, those of the algorithm it is given."""
 
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Look for the algorithm first: what else may stand there depends on it."""
-        if "--json" in args:
-            ctx.meta[JSON] = True
-        name = _named(args)
-        if name is not None:
-            ctx.meta[HYPER] = self._hyper(name)
-        return super().parse_args(ctx, args)
-
-    def _hyper(self, name: str) -> list[click.Option]:
+    def sections(self, ctx: click.Context, args: Sequence[str]) -> Mapping[str, Sequence[click.Option]]:
+        """Those of the algorithm."""
         from agl_core.cli._configs import config_class, config_options
 
-        config = config_class(_algorithm(name))
-        taken = {"help", *(parameter.name or "" for parameter in self.params)}
-        return config_options(config, taken=taken) if config else []
-
-    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        """The command's own, and the algorithm's."""
-        own = super().get_params(ctx)
-        return [*own[:-1], *ctx.meta.get(HYPER, ()), own[-1]]
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The command's own, then the algorithm's under a heading of theirs."""
-        hyper = ctx.meta.get(HYPER, ())
-        own = [option for option in super().get_params(ctx) if isinstance(option, click.Option)]
-        for title, options in (("Options", own), (f"Options of {ctx.params.get('algorithm')}", hyper)):
-            rows = [row for option in options if (row := option.get_help_record(ctx)) is not None]
-            if rows:
-                with formatter.section(title):
-                    formatter.write_dl(rows)
+        name = _named(args)
+        config = None if name is None else config_class(_algorithm(name))
+        return {f"Options of {name}": config_options(config, taken=names_of(self.params))} if config else {}
 
 
 def _named(args: Sequence[str]) -> str | None:
@@ -142,7 +117,7 @@ def train(
 
     if train_file is None:
         raise NoTrainingData("no training tasks were given")
-    hyper = {option.name for option in ctx.meta.get(HYPER, ())}
+    hyper = {option.name for option in guest_options(ctx)}
     if dry_run or from_log:
         known = {name: value for name, value in options.items() if name not in hyper}
         look(agent, train_file, is_dry=dry_run, from_log=from_log, as_json=as_json, **known)

@@ -18,9 +18,8 @@ from agl_core.run import Failures, treated
 __all__ = ["Chosen", "RowsOf", "choose"]
 
 Progress = Callable[[int, int | None], None]
-_OF_RUN = "run_id = ? and hidden = 0"
+_OF = "rollout_id = ?1 or (run_id = ?1 and hidden = 0)"
 _OF_LOG = "hidden = 0"
-_ONE = "rollout_id = ?"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,17 +38,17 @@ class Chosen:
 def choose(log: SqliteLog, ids: Iterable[str], *, split: str = "train") -> Chosen:
     """Rollouts by their ids, and of a run those of a split; without ids, those of the last run, or of a log that has
     none, all. `split` may be `all`; a rollout of no split counts as `train`."""  # noqa: D205, D209 - one paragraph
-    wheres: list[tuple[str, Sequence[Any]]] = [(_ONE if id_.startswith("ro-") else _OF_RUN, (id_,)) for id_ in ids]
+    wheres: list[tuple[str, Sequence[Any]]] = [(_OF, (id_,)) for id_ in ids]
     if not wheres:
         last = log.rows("select run_id from runs order by position desc limit 1")
-        wheres = [(_OF_RUN, last[0])] if last else [(_OF_LOG, ())]
+        wheres = [(_OF, last[0])] if last else [(_OF_LOG, ())]
     tasks: dict[str, dict[str, str | None]] = defaultdict(dict)
     left_out: Counter[str] = Counter()
     for where, given in wheres:
-        sql = f"select rollout_id, run_id, task_id, mode from rollouts where {where} order by position"  # noqa: S608 - one of three
+        sql = f"select rollout_id, run_id, task_id, mode from rollouts where {where} order by position"  # noqa: S608 - one of two
         for rollout_id, run_id, task_id, mode in log.rows(sql, given):
             of = mode or "train"
-            if split in {"all", of} or where == _ONE:
+            if split in {"all", of} or rollout_id in given:
                 tasks[task_id][rollout_id] = run_id
             else:
                 left_out[of] += 1

@@ -1,11 +1,14 @@
 """`agl export FORMAT`: rows of any log, in any format that a plugin brings, with all that was not written told."""
 
+import asyncio
 import json
 import os
 
 import pytest
 
+import agl_core as agl
 from agl_core.errors import ExportError
+from agl_core.store import Store
 
 GUEST = '''
 from collections.abc import Mapping
@@ -176,6 +179,18 @@ def test_rollouts_may_be_named(run, story, tmp_path):
     assert json.loads(done.stdout)["rollouts"] == 2
     assert run("export", "toy", "ro-nobody", "-o", "other.jsonl").returncode == 1
     assert not (tmp_path / "other.jsonl").exists()
+
+
+def test_a_rollout_may_be_named_as_its_program_named_it(run, story):
+    """An id of its own begins as it likes, and is found where that of a run might stand."""
+    with agl.open_log(str(story.path)) as log:
+        store = Store(log)
+        asyncio.run(store.enqueue_rollout({"q": "1+1"}, rollout_id="my-task"))
+        store.close()
+
+    done = run("export", "toy", "my-task", story.good, "-o", "rows.jsonl", "--json")
+
+    assert json.loads(done.stdout)["rollouts"] == 2
 
 
 @pytest.mark.parametrize(
