@@ -140,12 +140,29 @@ def _assignment(text: str) -> tuple[str, str]:
 
 def _value(name: str, value: Any, kind: Any, *, strict: bool) -> Any:
     inner = _without_none(kind)
+    if _is_adapter(inner):
+        return value if not isinstance(value, str) else _adapter_of(name, value)
     try:
         if isinstance(value, str) and not strict and inner not in _PLAIN and get_origin(inner) is not Literal:
             value = _from_text(value, inner)
         return msgspec.convert(value, kind, strict=strict)
     except msgspec.MsgspecError as error:
         raise BadValue(name, value, why=f"{error}") from None
+
+
+def _is_adapter(kind: Any) -> bool:
+    """Whether an option is what another option is made of: only whoever makes it knows its type."""
+    return bool(getattr(get_origin(kind) or kind, "_is_protocol", False))
+
+
+def _adapter_of(name: str, text: str) -> Any:
+    """JSON of its name and its options; or its name alone, which of a credit may be that of a rule."""
+    if text.isidentifier():
+        return text if name == "credit" else {"name": text}
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise BadValue(f"--{name.replace('_', '-')}", text, why=f"it is no JSON: {error}") from None
 
 
 def _from_text(text: str, kind: Any) -> Any:

@@ -6,11 +6,9 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import TYPE_CHECKING, Any, Literal, Union, cast, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, cast
 
 import click
-import msgspec
 
 from agl_core.cli._configs import config_options, configured
 from agl_core.cli._counting import counting
@@ -18,7 +16,7 @@ from agl_core.cli._guest_options import Guested, names_of
 from agl_core.cli._logs import find_either, open_log
 from agl_core.cli._options import as_json, log_level, log_path, quiet
 from agl_core.cli._tables import print_json
-from agl_core.errors import BadValue, ExportEmpty, ExportExists, ExportRefused, UnknownName
+from agl_core.errors import ExportEmpty, ExportExists, ExportRefused, UnknownName
 
 if TYPE_CHECKING:
     from agl_core.adapter import Adapter
@@ -29,7 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["Format"]
 
 _PARTLY = 3
-_PLAIN = (bool, int, float, str)
 _ASKED = "agl_core.cli.exporter"
 """Where a context keeps what it is asked for."""
 SPLITS = ("train", "val", "test", "all")
@@ -136,37 +133,14 @@ def _adapter(exporter: Exporter[Any], plugins: Plugins, given: Mapping[str, Any]
             raise
         cure = f"Is its plugin installed ({home})? `agl plugins` tells"
         raise UnknownName("adapter", name, known=plugins.adapters(), cure=cure) from error
-    return adapter(plugins, name, {**exporter.options, **_values(kind, name, given)})
+    told = configured(kind, name, file={}, sets=(), options=given) if given else {}
+    return adapter(plugins, name, {**exporter.options, **told})
 
 
 def _filtered(adapter: Adapter[Any], given: Mapping[str, Any]) -> Adapter[Any]:
     from agl_core.export.rows import Filter
 
     return Filter(**configured(Filter, "filter", file={}, sets=(), options=given)).before(adapter)
-
-
-def _values(kind: Any, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Of the types of the adapter's fields; one that is an adapter itself is JSON, or its name alone."""
-    hints = get_type_hints(kind)
-    plain = {option: value for option, value in given.items() if _is_plain(hints[option])}
-    others = {option: _json(option, value) for option, value in given.items() if option not in plain}
-    return {**configured(kind, name, file={}, sets=(), options=plain), **others}
-
-
-def _is_plain(hint: Any) -> bool:
-    kinds = (
-        [kind for kind in get_args(hint) if kind is not NoneType] if get_origin(hint) in {Union, UnionType} else [hint]
-    )
-    return all(kind in _PLAIN or get_origin(kind) is Literal for kind in kinds)
-
-
-def _json(option: str, text: str) -> Any:
-    if text.isidentifier():
-        return text if option == "credit" else {"name": text}  # of credit, it may be a rule
-    try:
-        return msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeError) as error:
-        raise BadValue(f"--{option.replace('_', '-')}", text, why=f"it is no JSON: {error}") from None
 
 
 def _export(

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from agl_core.adapter import Adapted, Dropped
+from agl_core.adapter import Adapted, Adapter, Dropped
 from agl_core.export import Skipped
 from agl_core.export.rows import write_records
 from agl_core.hookspecs import hookimpl
@@ -34,7 +34,7 @@ class Turns:
     name: ClassVar[str] = "turns"
     least: int = 0
     """Letters that were said at least."""
-    other: Any = None
+    other: Adapter[Any] | None = None
     """Another adapter."""
 
     def __call__(self, traces):
@@ -73,14 +73,31 @@ class Toy:
         return write_records(map(record, rows), path)
 
 
+class Bare:
+    """No dataclass: it has no options."""
+
+    name = "bare"
+
+    def __call__(self, traces):
+        return Turns()(traces)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plain(Toy):
+    """Of an adapter without options."""
+
+    name: ClassVar[str] = "plain"
+    adapter: ClassVar[str] = "bare"
+
+
 @hookimpl
 def agl_register_exporters():
-    return {"toy": Toy}
+    return {"toy": Toy, "plain": Plain}
 
 
 @hookimpl
 def agl_register_adapters():
-    return {"turns": Turns}
+    return {"turns": Turns, "bare": Bare}
 '''
 
 
@@ -179,6 +196,13 @@ def test_rollouts_may_be_named(run, story, tmp_path):
     assert json.loads(done.stdout)["rollouts"] == 2
     assert run("export", "toy", "ro-nobody", "-o", "other.jsonl").returncode == 1
     assert not (tmp_path / "other.jsonl").exists()
+
+
+def test_an_adapter_need_not_have_options(run, story):
+    """Such as one that `agl plugins new` began."""
+    done = run("export", "plain", story.good, "-o", "rows.jsonl", "--json")
+
+    assert json.loads(done.stdout)["rollouts"] == 1
 
 
 def test_a_rollout_may_be_named_as_its_program_named_it(run, story):
