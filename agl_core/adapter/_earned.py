@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from agl_core.adapter._adapter import Adapter, Unmatched
 from agl_core.adapter._credit import Credit
+from agl_core.errors import BadValue
 from agl_core.projections import Trace
 
 __all__ = ["Earned"]
@@ -23,8 +24,12 @@ class Earned:
 
     @classmethod
     def by(cls, credit: Adapter[Credit], traces: Sequence[Trace]) -> Earned:
-        """As that adapter has it."""
+        """As that adapter has it; `BadValue` where that is an adapter of something else."""
         adapted = credit(traces)
+        if not all(isinstance(one, Credit) for one in adapted.rows):
+            raise BadValue(
+                "credit", getattr(credit, "name", credit), why="its rows are no credits: `rewards` has some, by a rule"
+            )
         return cls(
             by_call={one.call_id: one.value for one in adapted.rows},
             reasons={one.call_id: one.reason for one in adapted.dropped},

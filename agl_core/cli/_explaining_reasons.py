@@ -62,7 +62,9 @@ BEGAN: Mapping[str, str] = {
 }
 """Why a row begins where it does."""
 
+_OPEN = "its rollout has not ended yet"
 _ENDED: Mapping[str, str] = {
+    **dict.fromkeys(("queuing", "preparing", "running", "requeuing"), _OPEN),
     "cancelled": "its rollout was called off",
     "no_reward": "nobody scored its rollout, and the run masks those",
 }

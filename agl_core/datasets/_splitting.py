@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, SupportsFloat
 
 from agl_core.datasets._loading import Source, load_dataset
 from agl_core.errors import BadValue
 from agl_core.ids import canonical
 
-__all__ = ["Splits", "split_dataset"]
+__all__ = ["Splits", "is_share", "split_dataset"]
 
 
 class Splits(NamedTuple):
@@ -33,8 +33,8 @@ def split_dataset(source: Source, *, train: float = 0.8, val: float = 0.1, test:
     Another `seed` deals them out anew. Raises `BadValue` where a split that has a share would have no task.
     """
     shares = {"train": train, "val": val, "test": test}
-    if any(not 0 <= share <= 1 for share in shares.values()) or not math.isclose(sum(shares.values()), 1):
-        raise BadValue("shares", shares, why="each is 0 to 1, and together they are 1")
+    if not all(map(is_share, shares.values())) or not math.isclose(sum(shares.values()), 1):
+        raise BadValue("shares", shares, why="each is 0 to 1, and together they are 1: write 0 for one you do not want")
     wanted = {name: share for name, share in shares.items() if share}
     dealt: dict[str, list[Any]] = {name: [] for name in shares}
     for task in load_dataset(source):
@@ -45,6 +45,11 @@ def split_dataset(source: Source, *, train: float = 0.8, val: float = 0.1, test:
             why = f"{name} would have no task: give it a larger share, take another seed, or name the splits yourself"
             raise BadValue("split", counts, why=why)
     return Splits(*map(tuple, dealt.values()))
+
+
+def is_share(value: object) -> bool:
+    """Whether it is a number, from 0 to 1."""
+    return isinstance(value, SupportsFloat) and 0 <= float(value) <= 1
 
 
 def _place(task: Any, shares: Mapping[str, float], seed: int) -> str:

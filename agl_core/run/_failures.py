@@ -47,6 +47,8 @@ class Failures:
         """`{"environment": "zero", "timeout": "mask"}`; raises `BadValue` for a key or a value there is none of."""
         if isinstance(given, Failures):
             return given
+        if given is not None and not isinstance(given, Mapping):
+            raise BadValue("failures", given, why="it is a mapping, such as {'tool_failed': 'zero'}")
         for key, what in (given or {}).items():
             if key not in _KEYS:
                 raise BadValue("failures", key, why=f"known are {', '.join(_KEYS)}")

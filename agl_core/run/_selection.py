@@ -43,6 +43,8 @@ class Selection:
     @classmethod
     def of(cls, given: Mapping[str, str | Sequence[str]] | None) -> Selection:
         """`{"agent": "writer"}`, or several values; raises `BadValue` for what calls have no column of."""
+        if given is not None and not isinstance(given, Mapping):
+            raise BadValue("select", given, why="it is a mapping, such as {'agent': 'writer'}")
         wanted = {}
         for column, values in (given or {}).items():
             if column not in _COLUMNS:

@@ -53,6 +53,7 @@ class Capturing(Base):
             judge=judge,
             evidence=evidence or {},
         )
+        _check_words(event)
 
         def given(view: View) -> list[Draft]:
             rollout = decide.find(view, rollout_id, attempt_id)
@@ -153,6 +154,14 @@ def _number(value: Any) -> float:
         return float(value)
     except (TypeError, ValueError, OverflowError):
         raise BadValue("reward", value, why="a reward is a finite number") from None
+
+
+def _check_words(event: RewardGiven) -> None:
+    if not isinstance(event.target, Target):
+        raise BadValue("target", event.target, why="it is a Target, such as agl.Target(kind='call', id=...)")
+    for what, word in (("name", event.name), ("judge", event.judge)):
+        if not word:
+            raise BadValue(what, word, why="it is a word: who asks for the reward says it again")
 
 
 def _check_target(view: View, rollout_id: str, target: Target) -> None:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
-from agl_core.datasets import Source, repeats, tasks_for
+from agl_core.datasets import Source, is_share, repeats, tasks_for
 from agl_core.errors import BadValue
 from agl_core.events import Mode, Role, RunStarted
 from agl_core.ids import canonical
@@ -47,7 +47,7 @@ def known_tracer(given: object) -> Recorder | None:
 
 def fraction(name: str, given: float | None) -> float | None:
     """A share of a whole; None where none is given."""
-    if given is not None and not 0 <= given <= 1:
+    if given is not None and not is_share(given):
         raise BadValue(name, given, why="it is a share, from 0 to 1")
     return given
 

@@ -313,5 +313,6 @@ def test_reasons_are_in_words():
     assert codes <= DROPPED.keys()
     assert in_words("masked:cancelled") == "its rollout was called off"
     assert "timeout" in (in_words("masked:timeout") or "")
+    assert in_words("masked:running") == "its rollout has not ended yet"
     assert in_words("their:own") is None
     assert {"unknown_target", "no_call", "not_policy", "call_failed"} <= UNMATCHED.keys()

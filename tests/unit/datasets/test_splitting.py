@@ -66,7 +66,12 @@ def test_a_split_that_would_be_empty_is_refused():
 
 @pytest.mark.parametrize(
     "shares",
-    [{"train": 1.0, "val": 0.5, "test": 0.5}, {"train": 1.2, "val": -0.1, "test": -0.1}, {"train": float("nan")}],
+    [
+        {"train": 1.0, "val": 0.5, "test": 0.5},
+        {"train": 1.2, "val": -0.1, "test": -0.1},
+        {"train": float("nan")},
+        {"train": "80 %"},
+    ],
 )
 def test_shares_are_parts_of_one(shares):
     """Else somebody meant something else."""

@@ -189,6 +189,7 @@ def test_a_policy_is_given_as_a_mapping_or_as_itself():
         ({"no_reward": "retry"}, "no attempt is left"),
         ({"timeout": None}, "it is one of"),
         ({"timeout": ["mask"]}, "it is one of"),
+        ("zero", "it is a mapping"),
     ],
 )
 def test_a_policy_that_makes_no_sense_is_refused(said, why):

@@ -80,6 +80,7 @@ def test_each_predicate_is_counted_alone_and_then_together():
         ({"role": "judge"}, "only calls whose role is policy become rows"),
         ({"agent": []}, "a word, or several"),
         ({"agent": [None]}, "a word, or several"),
+        ("writer", "it is a mapping"),
     ],
 )
 def test_what_calls_have_no_column_of_is_refused(given, why):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from agl_core.errors import UnknownId
+from agl_core.errors import BadValue, UnknownId
 from agl_core.events import Target
 
 pytestmark = pytest.mark.anyio
@@ -40,6 +40,18 @@ async def test_a_reward_is_there_from_its_position_on(store):
 
     assert found == [[0.5, 0.1], [1.0, 0.1], [0.5, 0.1]]
     assert rewards(store, ids) == rewards(store, ids, as_of=store.log.head()) == [0.75, 0.1]
+
+
+@pytest.mark.parametrize("said", [{"name": ""}, {"judge": ""}, {"target": "call"}], ids=str)
+async def test_a_reward_that_nobody_could_ask_for_is_refused(store, said):
+    """It has a name, a judge, and a target that is one; and nothing is written."""
+    rollout_id = await ended(store)
+    before = store.log.head()
+
+    with pytest.raises(BadValue, match=next(iter(said))):
+        await store.add_reward(rollout_id, 1.0, **said)
+
+    assert store.log.head() == before
 
 
 async def test_an_outcome_is_as_it_was_in_all_that_it_says(store):
