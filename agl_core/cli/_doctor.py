@@ -98,7 +98,7 @@ def doctor(
 
 def _probed(agent: str, tasks: str, given: Given, *, algorithm: str | None, rollouts: int) -> Iterator[Finding]:
     """What an agent does on its first tasks, in a log that is thrown away."""
-    from agl_core.cli._driving import find_code
+    from agl_core.cli._code import find_code
     from agl_core.errors import AglError
     from agl_core.events import RolloutConfig
     from agl_core.preflight import Probe, needs_of, told
@@ -125,9 +125,9 @@ def _probed(agent: str, tasks: str, given: Given, *, algorithm: str | None, roll
 
 
 def _algorithm(name: str, given: Given) -> Any:
-    from agl_core.cli._driving import find_code
+    from agl_core.cli._code import find_named
 
-    return find_code(name) if ":" in name else given.plugins.algorithm(name)
+    return find_named(name, given.plugins.algorithm)
 
 
 def _tell(found: Iterable[Finding]) -> None:

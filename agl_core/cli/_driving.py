@@ -1,9 +1,8 @@
-"""What `train`, `run` and `resume` share: the agent found, the run driven, its end told."""
+"""What `train`, `run` and `resume` share: options read, the run driven, its end told."""
 
 from __future__ import annotations
 
 import json
-import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -14,7 +13,7 @@ import click
 from agl_core.cli._failing import warn
 from agl_core.cli._tables import facts, print_json
 from agl_core.cli._words import duration, number
-from agl_core.errors import AglError, BadValue, NotImportable, RolloutFailed, RunNotImportable
+from agl_core.errors import AglError, BadValue, RolloutFailed
 
 if TYPE_CHECKING:
     from agl_core.cli.progress import Progress
@@ -25,7 +24,6 @@ __all__ = [
     "build",
     "drive",
     "driving",
-    "find_code",
     "made",
     "named_failures",
     "named_models",
@@ -34,24 +32,6 @@ __all__ = [
     "sampling_by_mode",
     "summarise",
 ]
-
-
-def find_code(path: str) -> Any:
-    """What `module:name` means. That module is a guest: whatever it raises is told in a line, with its place."""
-    from agl_core.trainer import import_path
-
-    try:
-        return import_path(path)
-    except RunNotImportable as error:
-        raise NotImportable(path, why=error.why) from None
-    except AglError:
-        raise
-    except Exception as error:  # noqa: BLE001 - a guest
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        # A SyntaxError says its own place, and was raised by Python's importer.
-        where = "" if isinstance(error, SyntaxError) else f" ({place.filename}:{place.lineno})"
-        why = f"{type(error).__name__}: {error}{where}"
-        raise NotImportable(path, why=why) from None
 
 
 def named_models(given: Sequence[str]) -> dict[str, str]:

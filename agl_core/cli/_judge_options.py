@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from agl_core.cli._code import find_named
 from agl_core.errors import BadValue
 
 if TYPE_CHECKING:
@@ -21,9 +22,7 @@ _COMMA = re.compile(r",(?=[\w-]+=)")
 
 def judge_class(plugins: Plugins, name: str) -> Any:
     """By registry name, or `module:name`."""
-    from agl_core.cli._driving import find_code
-
-    return find_code(name) if ":" in name else plugins.judge(name)
+    return find_named(name, plugins.judge)
 
 
 def named_judges(given: Sequence[str]) -> list[dict[str, Any]]:

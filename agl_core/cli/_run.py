@@ -48,9 +48,10 @@ def run(
     Exit code 3 when some rollouts failed, 1 when all did.
     """
     from agl_core.algorithm import Baseline
+    from agl_core.cli._code import find_code
     from agl_core.cli._datasets import read_tasks
-    from agl_core.cli._driving import drive, find_code, refuse_no_model
-    from agl_core.cli._selecting import look
+    from agl_core.cli._driving import drive, refuse_no_model
+    from agl_core.cli._dry_run import look
 
     if dry_run or from_log:
         look(agent, tasks, is_dry=dry_run, from_log=from_log, as_json=as_json, **options)

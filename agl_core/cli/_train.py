@@ -42,10 +42,10 @@ def _named(args: Sequence[str]) -> str | None:
 
 def _algorithm(name: str) -> Any:
     """By registry name, or `module:name`."""
-    from agl_core.cli._driving import find_code
+    from agl_core.cli._code import find_named
     from agl_core.plugins import Plugins
 
-    return find_code(name) if ":" in name else Plugins.load().algorithm(name)
+    return find_named(name, lambda known: Plugins.load().algorithm(known))
 
 
 @click.command(cls=Train)
@@ -109,10 +109,11 @@ def train(
     MODULE:AGENT is a function with @agl.rollout, or a LitAgent, in a module of this folder or an installed one. An
     option of the algorithm goes over --set, and --set over --config.
     """
+    from agl_core.cli._code import find_code
     from agl_core.cli._configs import read_config
     from agl_core.cli._datasets import read_splits
-    from agl_core.cli._driving import build, drive, find_code
-    from agl_core.cli._selecting import look
+    from agl_core.cli._driving import build, drive
+    from agl_core.cli._dry_run import look
     from agl_core.errors import NoTrainingData
 
     if train_file is None:
