@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -24,6 +25,8 @@ _OUTPUTS = (("preferred_output", 1.0), ("non_preferred_output", 0.0))
 def read(path: Path, *, run_id: str) -> Reading:
     """A story a line: each assistant message that is to be learnt from (`weight` is not 0) is a call.
 
+    A number that is the line's `reward` is the rollout's.
+
     A line of preferences is two rollouts of one task, the better one with reward 1, the other with 0. Lines that are
     equal are as many rollouts, told apart by which of them it is.
     """
@@ -44,7 +47,8 @@ def _told(line: Mapping[str, Any], id: str, run_id: str) -> Iterator[Draft]:
     if "messages" in line:
         messages = listed(line["messages"], "messages")
         beside = {name: value for name, value in line.items() if name not in _BESIDE}
-        yield from _rollout(Making(FORMAT, id, run_id=run_id, digest=id.partition("/")[0]), (), messages, beside)
+        making = Making(FORMAT, id, run_id=run_id, digest=id.partition("/")[0])
+        yield from _rollout(making, (), messages, beside, rewards=_stated(making, line.get("reward")))
         return
     if "input" not in line or not any(name in line for name, _ in _OUTPUTS):
         raise Unfit("it has neither messages (SFT) nor input and preferred_output (DPO)")
@@ -65,6 +69,23 @@ def _told(line: Mapping[str, Any], id: str, run_id: str) -> Iterator[Draft]:
             evidence={"as": name},
         )
         yield from _rollout(making, prompt, messages, beside, repeat=repeat, rewards=(reward,))
+
+
+def _stated(making: Making, value: object) -> tuple[RewardGiven, ...]:
+    """What a row of `agl export jsonl` earned; nothing where it does not say."""
+    if value is None:
+        return ()
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise Unfit(f"reward is {value!r}: it is a finite number")
+    return (
+        RewardGiven(
+            rollout_id=making.rollout_id,
+            attempt_id=making.attempt_id(),
+            target=Target(kind="rollout", id=making.rollout_id),
+            value=float(value),
+            judge=FORMAT,
+        ),
+    )
 
 
 def _rollout(

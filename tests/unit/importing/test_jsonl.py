@@ -96,6 +96,13 @@ def test_a_second_import_writes_nothing(log, lines):
     assert log.head() == head
 
 
+def test_a_row_with_a_reward_brings_it(log, lines, traces):
+    """As `agl export jsonl` writes it; a row that says null has none, and a missing reward is no zero."""
+    import_rows(log, "jsonl", lines({**CHAT, "reward": 0.25}, {**CHAT, "reward": None}))
+
+    assert [trace.reward for trace in traces()] == [0.25, None]
+
+
 def test_a_line_in_another_encoding_is_refused_with_the_command_that_mends_it(log, tmp_path):
     """What a codec says of a byte helps nobody."""
     source = tmp_path / "chats.jsonl"
@@ -117,6 +124,7 @@ def test_equal_lines_are_as_many_rollouts(log, lines):
     ("line", "why"),
     [
         ('{"messages": [', "no JSON object"),
+        ('{"messages": [{"role": "assistant", "content": "42"}], "reward": "high"}', "it is a finite number"),
         ("[1, 2]", "no object"),
         ({"messages": []}, "messages is empty"),
         ({"messages": [{"role": "king", "content": "x"}]}, "role is 'king'"),
