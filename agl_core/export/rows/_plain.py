@@ -18,6 +18,8 @@ from agl_core.export.rows._records import Tally, write_records
 __all__ = ["Hf", "Jsonl", "V03Triplets", "plain", "triplet"]
 
 Rows = Literal["messages", "preferences", "triplets"]
+_ALONE: Mapping[Rows, Mapping[str, Any]] = {"triplets": {"min_group": 1}}
+"""What an adapter is told so that it takes a rollout that no other one is compared with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +41,7 @@ class Jsonl:
     @property
     def options(self) -> Mapping[str, Any]:
         """A row needs no other one to compare it with."""
-        return {"min_group": 1} if self.rows == "triplets" else {}
+        return _ALONE.get(self.rows, {})
 
     def write(self, rows: Iterable[Any], path: Path) -> Exported:
         """A row each."""
@@ -65,7 +67,7 @@ class Hf:
     @property
     def options(self) -> Mapping[str, Any]:
         """A row needs no other one to compare it with."""
-        return {"min_group": 1} if self.rows == "triplets" else {}
+        return _ALONE.get(self.rows, {})
 
     def write(self, rows: Iterable[Any], path: Path) -> Exported:
         """The folder."""

@@ -29,11 +29,12 @@ class Warm:
         said = {name: Path(cwd, f".typed.{name}") for name in ("stdout", "stderr")}
         asked = {"words": words, "cwd": str(cwd), "env": dict(env), **{name: str(path) for name, path in said.items()}}
         print(json.dumps(asked), file=self._process.stdin, flush=True)
-        code = int(self._process.stdout.readline())
+        code = self._process.stdout.readline()
+        assert code, "the process that commands are forked from died: its last words are on stderr"
         stdout, stderr = (path.read_text() for path in said.values())
         for path in said.values():
             path.unlink()
-        return subprocess.CompletedProcess(words, code, stdout, stderr)
+        return subprocess.CompletedProcess(words, int(code), stdout, stderr)
 
     def close(self):
         """End it."""
