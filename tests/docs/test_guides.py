@@ -17,6 +17,7 @@ WITH_MORE = {
 }
 """Pages that need frames, or OpenAI's library, which the core alone goes without."""
 WITH_FRAMEWORK = {
+    "docs/how-to/coming-from-agent-lightning.md": "agl_triplets",
     "docs/how-to/explain-a-rollout.md": "agl_rewards",
     "docs/how-to/export-rows.md": "agl_messages",
     "docs/how-to/export-traces.md": "openai",
