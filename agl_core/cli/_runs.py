@@ -94,6 +94,8 @@ def _show(run: Mapping[str, Any]) -> None:
             ("algorithm", run["algorithm"] + _words(run["config"], before="  ")),
             ("models", _words(run["models"]) or None),
             ("seed", f"{run['seed']}{', deterministic' if run['deterministic'] else ''}"),
+            ("select", _select(run) or None),
+            ("judges", _judges(run) or None),
             ("failures", _failures(run) or None),
             ("tasks", _words({split: count for split, count in run["tasks"].items() if count}) or None),
             ("started", f"{here(run['started_at'])}, took {duration(run['seconds'])}"),
@@ -111,6 +113,14 @@ def _show(run: Mapping[str, Any]) -> None:
     _show_metrics(run["metrics"])
     _show_batches(run["batches"])
     _show_weights(run)
+
+
+def _select(run: Mapping[str, Any]) -> str:
+    return ", ".join(f"{column}={value}" for column, values in run["select"].items() for value in values)
+
+
+def _judges(run: Mapping[str, Any]) -> str:
+    return _words({name: f"{judge['name']} {judge['version']}" for name, judge in run["judges"].items()})
 
 
 def _failures(run: Mapping[str, Any]) -> str:

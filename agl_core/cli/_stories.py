@@ -55,6 +55,11 @@ def told(log: SqliteLog, run_id: str) -> dict[str, Any]:
         "config": started.algorithm.config,
         "models": started.models,
         "deterministic": started.deterministic,
+        "select": started.config.select,
+        "judges": {
+            name: {"name": judge.name, "version": judge.version, "config": judge.config}
+            for name, judge in started.config.judges.items()
+        },
         "failures": started.config.failures,
         "max_failed_fraction": started.config.max_failed_fraction,
         "tasks": {split: len(getattr(started, split)) for split in ("train", "val", "test")},

@@ -328,3 +328,4 @@ def test_a_run_has_judges_from_the_command_line(tmp_path):
 
     assert done.exit_code == 0, done.stderr
     assert [(one.name, one.value) for one in facts(str(tmp_path / "run.db"), RewardGiven)] == [("primary", 1.0)]
+    assert "judges     primary numeric 1\n" in CliRunner().invoke(command, ["runs", "show", "--log", "run.db"]).stdout

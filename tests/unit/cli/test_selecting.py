@@ -100,12 +100,14 @@ def test_a_log_can_be_looked_at_instead(type_, folder, model):
     assert len(model.requests) == asked
 
 
-def test_a_run_tells_what_was_selected(type_):
-    """In its summary; and nothing is a failure."""
+def test_a_run_tells_what_was_selected(type_, type_in, folder):
+    """In its summary, and when it is shown; and nothing is a failure."""
     done = type_("run", "--select", "agent=writer", "--json", "--quiet")
+    shown = type_in(["runs", "show", "--log", str(folder / ".agl" / "log.db")], cwd=folder, env=dict(os.environ))
     none = type_("run", "--select", "agent=nobody", "--quiet")
 
     assert json.loads(done.stdout)["selected"] == {"agent=writer": {"keeps": 4, "of": 6}}
+    assert "agent=writer" in next(line for line in shown.stdout.splitlines() if line.startswith("select "))
     assert none.returncode == 1
     assert "agent=nobody  0 of 6 policy calls" in none.stdout
     assert "error[SELECTS_NOTHING]" in none.stderr
