@@ -236,4 +236,6 @@ def _lines(path: Path) -> Iterator[tuple[int, Line]]:
             try:
                 yield number, _decoder().decode(text)
             except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-                raise LogCorrupt(str(path), why=f"line {number} is no event: {error}") from None
+                # Rows, chats or tasks, which end alike: there is nothing of a log in it to be saved.
+                cure = "Name a log, or what `agl log export` made of one" if number == 1 else ""
+                raise LogCorrupt(str(path), why=f"line {number} is no event: {error}", cure=cure) from None

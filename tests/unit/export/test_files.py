@@ -230,6 +230,7 @@ def test_a_duckdb_export_has_every_view_with_its_types(full, tmp_path):
     ("name", "content", "why"),
     [
         ("run.jsonl", b'{"position":1}\n', "line 1"),
+        ("rows.jsonl", b'{"messages":[]}\n', "Name a log, or what `agl log export` made of one"),
         ("run.jsonl", b"\xff\n", "line 1"),
         ("run.parquet", b"PAR1 and no more", "cannot be read"),
         ("run.duckdb", b"12345678DUCK and no more", "cannot be read"),
