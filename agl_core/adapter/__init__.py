@@ -6,6 +6,20 @@ from agl_core.adapter._adapter import Adapted, Adapter, Dropped, Unmatched
 from agl_core.adapter._credit import Credit, Term
 from agl_core.adapter._drift import drift
 from agl_core.adapter._earned import Earned
+from agl_core.adapter._words import Words, words
 from agl_core.projections import Trace, TraceReward
 
-__all__ = ["Adapted", "Adapter", "Credit", "Dropped", "Earned", "Term", "Trace", "TraceReward", "Unmatched", "drift"]
+__all__ = [
+    "Adapted",
+    "Adapter",
+    "Credit",
+    "Dropped",
+    "Earned",
+    "Term",
+    "Trace",
+    "TraceReward",
+    "Unmatched",
+    "Words",
+    "drift",
+    "words",
+]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from agl_core.adapter import words
 from agl_core.events import CallRecorded, Message
-from agl_messages._words import bare, has_words, toolbox, with_ids, words
+from agl_messages._words import bare, has_words, toolbox, with_ids
 
 __all__ = ["Conversation", "History", "merge", "separate"]
 

@@ -8,11 +8,11 @@ from dataclasses import KW_ONLY, dataclass
 from itertools import combinations
 from typing import ClassVar, Literal
 
-from agl_core.adapter import Adapted, Adapter, Credit, Trace
+from agl_core.adapter import Adapted, Adapter, Credit, Trace, words
 from agl_core.errors import BadValue
 from agl_messages._gathered import Gathering
 from agl_messages._row import Pair, Transcript
-from agl_messages._words import toolbox, words
+from agl_messages._words import toolbox
 
 __all__ = ["Preferences"]
 

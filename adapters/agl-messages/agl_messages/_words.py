@@ -1,29 +1,18 @@
-"""When two messages say the same, whatever else stands with them."""
+"""Messages and tools, as far as they matter to a conversation that goes on."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import msgspec
 
 from agl_core.events import Message, Tool
 
-__all__ = ["bare", "has_words", "toolbox", "with_ids", "words"]
+__all__ = ["bare", "has_words", "toolbox", "with_ids"]
 
 _encode = partial(msgspec.json.encode, order="sorted")
-
-
-def words(message: Message) -> Hashable:
-    """What it says. Equal for what clients do to a message on its way back: an absent content that is empty now, a text
-    in parts, arguments with other spaces, other ids, a mark where a provider is to cache."""  # noqa: D205, D209 - one paragraph
-    return (
-        message.role,
-        _said(message.content),
-        tuple((call.name, _meant(call.arguments)) for call in message.tool_calls),
-    )
 
 
 def has_words(message: Message) -> bool:
@@ -50,33 +39,3 @@ def with_ids(message: Message, echo: Message) -> Message:
 def toolbox(tools: tuple[Tool, ...]) -> Hashable:
     """The tools, to tell whether others are the same."""
     return bytes(_encode(tools)) if tools else b""
-
-
-def _said(content: Any) -> Hashable:
-    match content:
-        case None:
-            return ""
-        case str():
-            return content
-        case list() | tuple() if all(_is_text(part) for part in content):
-            return "".join(part["text"] for part in content)
-        case list() | tuple():
-            return bytes(_encode([_unmarked(part) for part in content]))
-    return bytes(_encode(content))
-
-
-def _is_text(part: Any) -> bool:
-    return isinstance(part, Mapping) and part.get("type") == "text" and isinstance(part.get("text"), str)
-
-
-def _unmarked(part: Any) -> Any:
-    if not isinstance(part, Mapping):
-        return part
-    return {name: value for name, value in part.items() if name != "cache_control"}
-
-
-def _meant(arguments: str) -> Hashable:
-    try:
-        return bytes(_encode(msgspec.json.decode(arguments)))
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return arguments

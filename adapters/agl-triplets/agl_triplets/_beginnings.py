@@ -6,10 +6,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from agl_core.adapter import Words, words
 from agl_core.events import CallRecorded, Message
 from agl_triplets._prefixes import Path, common
 from agl_triplets._segment import Beginning, Segment
-from agl_triplets._words import Words, is_cut, same, words
+from agl_triplets._words import is_cut, same
 
 __all__ = ["WIDTH", "Beginnings"]
 

@@ -4,22 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
 
+from agl_core.adapter import words
 from agl_core.events import Message
 
-__all__ = ["Words", "is_cut", "same", "words"]
-
-Words = tuple[str, str, tuple[tuple[str, str], ...]]
+__all__ = ["is_cut", "same"]
 
 _OMISSION = re.compile(r"…|\.\.\.|truncat|omit|elid|\bcut\b|remov|clear|shorten|snip|trimm", re.IGNORECASE)
 """What people put where they took something out."""
-
-
-def words(message: Message) -> Words:
-    """Who says what. Not the whole message: clients drop what providers add, and write a text as one part or several;
-    an absent content comes back empty."""  # noqa: D205, D209 - one paragraph
-    return message.role, _text(message.content), tuple((call.name, call.arguments) for call in message.tool_calls)
 
 
 def same(history: Sequence[Message], other: Sequence[Message]) -> bool:
@@ -46,24 +38,13 @@ def is_cut(history: Sequence[Message], *, of: Sequence[Message]) -> bool:
 
 
 def _is_shortened(message: Message, whole: Message) -> bool:
-    (role, text, calls), (whole_role, whole_text, whole_calls) = words(message), words(whole)
-    if role != whole_role or calls != whole_calls or len(text) >= len(whole_text):
+    said, all_of_it = words(message), words(whole)
+    if said.role != all_of_it.role or said.calls != all_of_it.calls or len(said.text) >= len(all_of_it.text):
         return False
-    start = _common(text, whole_text)
-    end = _common(text[start:][::-1], whole_text[start:][::-1])
-    left = text[start : len(text) - end].strip()
+    start = _common(said.text, all_of_it.text)
+    end = _common(said.text[start:][::-1], all_of_it.text[start:][::-1])
+    left = said.text[start : len(said.text) - end].strip()
     return not left or bool(_OMISSION.search(left))
-
-
-def _text(content: Any) -> str:
-    match content:
-        case None:
-            return ""
-        case str():
-            return content
-        case [*parts] if all(isinstance(part, dict) and isinstance(part.get("text"), str) for part in parts):
-            return "".join(part["text"] for part in parts)
-    return repr(content)
 
 
 def _common(left: str, right: str) -> int:
