@@ -52,6 +52,7 @@ pytest: .venv/.dev
 	$(BIN)/pytest -n $(PYTEST_WORKERS)
 
 slow: .venv/.dev core-only any-llm frameworks consumers ## what takes minutes: whole runs, wheels, the core alone, what wants a venv of its own
+	AGL_EXAMPLES=300 $(BIN)/pytest -n $(PYTEST_WORKERS) $(wildcard adapters/*/tests/test_*properties.py)
 	$(BIN)/pytest -m slow
 
 soak: .venv/.dev ## what takes hours

@@ -58,6 +58,7 @@ BEGAN: Mapping[str, str] = {
     "other_tools": "other tools were offered",
     "retokenised": "the same words came back as other tokens, where the model had spoken",
     "template": "the same words have other tokens around them",
+    "truncated": "the agent took something out of what was said before",
     "edited_history": "what was said before was changed",
 }
 """Why a row begins where it does."""

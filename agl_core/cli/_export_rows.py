@@ -12,6 +12,7 @@ import click
 
 from agl_core.cli._configs import config_options, configured
 from agl_core.cli._counting import counting
+from agl_core.cli._explaining_reasons import in_words
 from agl_core.cli._guest_options import Guested, names_of
 from agl_core.cli._logs import find_either, open_log
 from agl_core.cli._options import as_json, log_level, log_path, quiet
@@ -182,13 +183,19 @@ def _refuse(exporter: Exporter[Any], out: Path, *, force: bool) -> None:
         raise ExportExists(str(out))
 
 
+def _why(reason: str) -> str:
+    words = in_words(reason)
+    return f"{reason}, {words}" if words else reason
+
+
 def _empty(rows: RowsOf, error: ExportEmpty, *, left_out: Mapping[str, int], rollouts: int) -> ExportEmpty:
     why = ""
     if not rows.dropped and not error.skipped:
         others = ", ".join(f"{count} of {split}" for split, count in left_out.items())
         why = "its rollouts made no model calls" if rollouts else "there is no such rollout"
         why += f", and {others} were left out: --split takes them" if others else ""
-    return ExportEmpty(dropped=rows.dropped, skipped=error.skipped, why=why)
+    dropped = {_why(reason): count for reason, count in rows.dropped.items()}
+    return ExportEmpty(dropped=dropped, skipped=error.skipped, why=why)
 
 
 def _tell(rows: RowsOf, exported: Exported, *, as_json: bool) -> None:
@@ -207,6 +214,6 @@ def _lines(told: Mapping[str, Any]) -> Iterable[str]:
     if told["erased"]:
         yield f"{told['erased']} rollouts were left out: something of them was erased"
     for reason, count in sorted(told["calls"]["dropped"].items(), key=lambda item: -item[1]):
-        yield f"{count} calls were dropped: {reason}"
+        yield f"{count} call(s) dropped: {_why(reason)}"
     for reason, count in sorted(told["skipped"].items(), key=lambda item: -item[1]):
-        yield f"{count} rows were skipped, this format cannot hold them: {reason}"
+        yield f"{count} row(s) skipped, this format cannot hold them: {reason}"

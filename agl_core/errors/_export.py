@@ -37,11 +37,11 @@ class ExportEmpty(ExportError):
     def __init__(
         self, *, dropped: Mapping[str, int] | None = None, skipped: Mapping[str, int] | None = None, why: str = ""
     ) -> None:
-        lost = [f"{count} calls were dropped: {reason}" for reason, count in _often(dropped)]
-        lost += [f"{count} rows were skipped: {reason}" for reason, count in _often(skipped)]
+        lost = [f"{count} call(s) dropped: {reason}" for reason, count in _often(dropped)]
+        lost += [f"{count} row(s) skipped: {reason}" for reason, count in _often(skipped)]
         told = why or "; ".join(lost) or "there was none to begin with"
         super().__init__(
-            f"nothing was written, for no row was left: {told}. Ask for other rollouts, or less of them",
+            f"nothing was written, for no row was left: {told}. Name other rollouts, or drop fewer",
             dropped=dict(dropped or {}),
             skipped=dict(skipped or {}),
             why=why,

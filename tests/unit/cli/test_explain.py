@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 import re
 
 import pytest
 
-from agl_core.cli._explaining_reasons import DROPPED, UNMATCHED, in_words
+from agl_core.cli._explaining_reasons import BEGAN, DROPPED, UNMATCHED, in_words
 from agl_core.clock import Still
 from agl_core.events import (
     BatchFormed,
@@ -32,7 +33,7 @@ from agl_core.run import Failures, Run, Selection
 from agl_core.store import EnqueueRolloutRequest, Store
 
 pytest.importorskip("agl_rewards")
-pytest.importorskip("agl_triplets")
+Row = pytest.importorskip("agl_triplets").Row
 
 
 @pytest.fixture
@@ -316,3 +317,14 @@ def test_reasons_are_in_words():
     assert in_words("masked:running") == "its rollout has not ended yet"
     assert in_words("their:own") is None
     assert {"unknown_target", "no_call", "not_policy", "call_failed"} <= UNMATCHED.keys()
+
+
+def test_beginnings_are_in_words():
+    """All that the documentation of a row names."""
+    source = inspect.getsource(Row)
+    (told,) = re.findall(r'began: str\n\s+"""(.*?)"""', source, re.DOTALL)
+
+    codes = set(re.findall(r"`(\w+)`", told))
+
+    assert "truncated" in codes
+    assert codes <= BEGAN.keys()

@@ -136,7 +136,7 @@ def test_what_was_not_written_is_told_and_makes_3_of_the_exit_code(run, tmp_path
     assert done.returncode == 3, done.stderr
     assert (tmp_path / "rows.jsonl").read_text() == '{"said":"THE ANSWER IS 42."}\n'
     assert done.stdout == "1 rows of 3 rollouts written to rows.jsonl\n"
-    assert done.stderr == "1 rows were skipped, this format cannot hold them: silence\n"
+    assert done.stderr == "1 row(s) skipped, this format cannot hold them: silence\n"
 
 
 def test_what_the_adapter_dropped_is_told_and_is_no_failure(run):
@@ -148,7 +148,7 @@ def test_what_the_adapter_dropped_is_told_and_is_no_failure(run):
         "path": "rows.jsonl", "written": 1, "skipped": {}, "rollouts": 3, "left_out": {}, "erased": 0,
         "calls": {"captured": 2, "kept": 1, "dropped": {"too_short": 1}},
     }  # fmt: skip
-    assert done.stderr == "1 calls were dropped: too_short\n"
+    assert done.stderr == "1 call(s) dropped: too_short\n"
 
 
 def test_an_adapter_that_takes_every_rollout_is_handed_the_good_ones(run):
@@ -158,7 +158,7 @@ def test_an_adapter_that_takes_every_rollout_is_handed_the_good_ones(run):
 
     assert json.loads(good.stdout)["written"] == 2
     assert none.returncode == 1
-    assert "2 calls were dropped: below_threshold" in none.stderr
+    assert "2 call(s) dropped: below_threshold, it earned less" in none.stderr
     assert "Which rollouts:" in run("export", "toy", "--help").stdout
 
 
@@ -183,7 +183,7 @@ def test_of_nothing_no_file_is_made_and_why_is_said(run, tmp_path):
 
     assert done.returncode == nobody.returncode == 1
     assert "EXPORT_EMPTY" in done.stderr
-    assert "2 calls were dropped: too_short" in done.stderr
+    assert "2 call(s) dropped: too_short" in done.stderr
     assert "3 of train were left out: --split takes them" in nobody.stderr
     assert not (tmp_path / "rows.jsonl").exists()
     assert not list(tmp_path.glob(".agl-export*"))
