@@ -25,7 +25,7 @@ EDITABLE := -e . \
 	-e './adapters/agl-rewards' \
 	-e './adapters/agl-triplets'
 
-.PHONY: demo test pytest slow soak lint types docs bench wheels core-only any-llm frameworks consumers ci clean
+.PHONY: demo test pytest slow soak lint types docs bench wheels environments core-only any-llm frameworks consumers ci clean
 .DELETE_ON_ERROR:
 
 demo: .venv/.demo ## train an agent, on this machine, in minutes
@@ -51,7 +51,7 @@ test: pytest lint types ## the tests, then lint and types
 pytest: .venv/.dev
 	$(BIN)/pytest -n $(PYTEST_WORKERS)
 
-slow: .venv/.dev core-only any-llm frameworks consumers ## what takes minutes: whole runs, wheels, the core alone, what wants a venv of its own
+slow: .venv/.dev environments core-only any-llm frameworks consumers ## what takes minutes: whole runs, wheels, the core alone, what wants a venv of its own
 	AGL_EXAMPLES=300 $(BIN)/pytest -n $(PYTEST_WORKERS) $(wildcard adapters/*/tests/test_*properties.py)
 	$(BIN)/pytest -m slow
 
@@ -76,6 +76,10 @@ bench: .venv/.dev ## ratios to peers and to bare limits
 wheels: .venv/.dev ## every distribution into dist/, extras by version
 	rm -rf dist
 	$(BIN)/python scripts/wheels.py dist
+
+# Two at a time, for installing is mostly waiting; the tests after it want the machine to themselves.
+environments: .venv/.python
+	$(MAKE) --jobs=2 --output-sync .venv-core/.ready .venv-any-llm/.ready .venv-one/.ready .venv-latest/.ready .venv-consumers/.ready
 
 # The core's promise: it installs, and its tests pass, with no plugin and no framework beside it.
 core-only: .venv-core/.ready
