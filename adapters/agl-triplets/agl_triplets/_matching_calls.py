@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from agl_core.adapter import Trace
 from agl_core.errors import BadValue
@@ -41,6 +41,11 @@ class Rule:
     exclude_llm_call_in_reward: bool
     reward_match: RewardMatchPolicy
     reward: str
+
+    @classmethod
+    def of(cls, adapter: Any) -> Rule:
+        """What an adapter that has these settings was told."""
+        return cls(**{field.name: getattr(adapter, field.name) for field in fields(cls)})
 
     def __post_init__(self) -> None:
         for what, pattern in (("llm_call_match", self.llm_call_match), ("agent_match", self.agent_match)):

@@ -44,11 +44,11 @@ class Matched:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "reward_match", policy_of(self.reward_match))
-        self._rule()
+        Rule.of(self)  # a pattern that is none is refused here
 
     def __call__(self, traces: Sequence[Trace]) -> Adapted[Credit]:
         """Credits in the order of `traces`, then of the calls."""
-        rule = self._rule()
+        rule = Rule.of(self)
         rows: list[Credit] = []
         dropped: list[Dropped] = []
         unmatched: list[Unmatched] = []
@@ -86,13 +86,3 @@ class Matched:
         )
         rule = f"matched:{self.reward_match.value}"
         return Credit(call_id=call_id, rollout_id=trace.rollout_id, rule=rule, terms=(term,))
-
-    def _rule(self) -> Rule:
-        return Rule(
-            repair_hierarchy=self.repair_hierarchy,
-            llm_call_match=self.llm_call_match,
-            agent_match=self.agent_match,
-            exclude_llm_call_in_reward=self.exclude_llm_call_in_reward,
-            reward_match=self.reward_match,
-            reward=self.reward,
-        )

@@ -66,11 +66,11 @@ class TracerTraceToTriplet:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "reward_match", policy_of(self.reward_match))
-        self._rule()
+        Rule.of(self)  # a pattern that is none is refused here
 
     def __call__(self, traces: Sequence[Trace]) -> Adapted[Triplet]:
         """Triplets in the order of `traces`, then of the calls."""
-        rule = self._rule()
+        rule = Rule.of(self)
         rows: list[Triplet] = []
         dropped: list[Dropped] = []
         unmatched: list[Unmatched] = []
@@ -96,16 +96,6 @@ class TracerTraceToTriplet:
     def adapt(self, source: Iterable[Any], /) -> list[Triplet]:
         """v0.3's way: the triplets of one trace's spans, or of traces; of nothing, none."""
         return list(self(traces_of(source)).rows)
-
-    def _rule(self) -> Rule:
-        return Rule(
-            repair_hierarchy=self.repair_hierarchy,
-            llm_call_match=self.llm_call_match,
-            agent_match=self.agent_match,
-            exclude_llm_call_in_reward=self.exclude_llm_call_in_reward,
-            reward_match=self.reward_match,
-            reward=self.reward,
-        )
 
     def _unfit(self, trace: Trace, found: Found) -> str | None:
         if trace.mask:
