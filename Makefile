@@ -57,6 +57,7 @@ slow: .venv/.dev environments core-only any-llm frameworks consumers ## what tak
 
 soak: .venv/.dev ## what takes hours
 	$(BIN)/pytest -m soak
+	AGL_NEW_EXAMPLES=1 AGL_EXAMPLES=1000 $(BIN)/pytest -n $(PYTEST_WORKERS)
 
 lint: .venv/.dev
 	$(BIN)/ruff format --check

@@ -179,15 +179,18 @@ def test_a_stream_that_breaks_off_leaves_what_had_come(cut):
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
 )
 names = st.sampled_from(["id", "index", "delta", "content", "tool_calls", "logprobs", "token_ids", "finish_reason"])
 chunks = st.dictionaries(
     st.sampled_from(["choices", "usage", "error", "id", "prompt_token_ids"]),
-    json_values | st.lists(st.dictionaries(names, json_values | st.dictionaries(names, json_values))),
+    json_values
+    | st.lists(st.dictionaries(names, json_values | st.dictionaries(names, json_values, max_size=3)), max_size=3),
+    max_size=3,
 )
 
 
-@given(st.lists(chunks, max_size=6))
+@given(st.lists(chunks, max_size=3))
 def test_no_chunk_makes_it_raise(found):
     """Whatever is in them."""
     assembly, _ = assembled(b"".join(said(json.dumps(one)) for one in found), {})
