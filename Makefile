@@ -13,6 +13,7 @@ PYTEST_WORKERS ?= auto
 # Each member by its folder with the extra its framework is in: `-e '.[demo]'` would make only the core editable.
 EDITABLE := -e . \
 	-e './plugins/agl-any-llm' \
+	-e './plugins/agl-apo' \
 	-e './plugins/agl-autogen[autogen]' \
 	-e './plugins/agl-crewai' \
 	-e './plugins/agl-demo' \
@@ -20,6 +21,7 @@ EDITABLE := -e . \
 	-e './plugins/agl-langchain[langchain]' \
 	-e './plugins/agl-openai[openai]' \
 	-e './plugins/agl-openai-agents[openai-agents]' \
+	-e './plugins/agl-sft[trl]' \
 	-e './plugins/agl-transformers[transformers]' \
 	-e './adapters/agl-messages' \
 	-e './adapters/agl-rewards' \
