@@ -72,7 +72,7 @@ class Found:
 def found() -> list[Found]:
     """Every plugin that is installed, A to Z; nothing is imported."""
     entries = sorted(entry_points(group=GROUP), key=lambda entry: (entry.name, entry.value))
-    return [Found(name, list(same)) for name, same in groupby(entries, key=lambda entry: entry.name)]
+    return [Found(name, _in_order(list(same))) for name, same in groupby(entries, key=lambda entry: entry.name)]
 
 
 def unwanted(name: str) -> str | None:
@@ -92,6 +92,11 @@ def names(variable: str) -> list[str]:
 def _split(text: str) -> Iterator[str]:
     listed: Iterable[str] = (name.strip() for name in text.split(","))
     return (name for name in listed if name)
+
+
+def _in_order(entries: list[EntryPoint]) -> list[EntryPoint]:
+    """By their distributions: folders are listed in any order. Of one alone, no metadata is read."""
+    return entries if len(entries) == 1 else sorted(entries, key=lambda entry: _told(entry)[0])
 
 
 def _told(entry: EntryPoint) -> tuple[str, str | None]:

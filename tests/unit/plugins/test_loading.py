@@ -108,8 +108,8 @@ def test_plugins_are_asked_a_to_z_after_the_core(install):
 
 def test_two_distributions_that_claim_a_name_are_both_refused(install):
     """Nobody could say which would win, so none does; both are named."""
-    install("twin", HOOK, distribution="agl-twin")
     install("twin", HOOK, distribution="other-twin", version="3.0")
+    install("twin", HOOK, distribution="agl-twin")
 
     twin = by_name(Plugins.load())["twin"]
 
