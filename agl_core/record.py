@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from agl_core.events import Event
 
-__all__ = ["Draft", "Record"]
+__all__ = ["Draft", "Record", "work_stream"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,3 +42,8 @@ class Record:
     actor: str
     occurred_at: int
     recorded_at: int
+
+
+def work_stream(rollout_id: str, run_id: str | None) -> str:
+    """Where work stands: with the rollout it was done for; what an algorithm does itself, with the run."""
+    return f"rollout/{rollout_id}" if rollout_id or run_id is None else f"run/{run_id}"

@@ -15,6 +15,7 @@
     ├── ExportError     ExportEmpty ExportExists ExportFailed ExportRefused
     ├── ImportingError  ImportChanged ImportLineBad ImportRefused ImportStillOpen ImportWrongFormat
     └── EngineError     ModelNotFound PromptTooLong PolicyNotLoaded PortBusy EngineFailed TokenIdsMissing
+    │                   ModelUnanswered
 
 A bug raises a plain `AssertionError` or `TypeError`; those are not ours to catch.
 """
@@ -27,6 +28,7 @@ from agl_core.errors._engine import (
     EngineError,
     EngineFailed,
     ModelNotFound,
+    ModelUnanswered,
     PolicyNotLoaded,
     PortBusy,
     PromptTooLong,
@@ -146,6 +148,7 @@ __all__ = [
     "LogUnsupported",
     "MissingExtra",
     "ModelNotFound",
+    "ModelUnanswered",
     "NoExploration",
     "NoRunnersLeft",
     "NoTrainingData",

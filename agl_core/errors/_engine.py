@@ -10,6 +10,7 @@ __all__ = [
     "EngineError",
     "EngineFailed",
     "ModelNotFound",
+    "ModelUnanswered",
     "PolicyNotLoaded",
     "PortBusy",
     "PromptTooLong",
@@ -93,4 +94,18 @@ class TokenIdsMissing(EngineError):
             "register the endpoint with `token_ids=False` if it is not to be trained",
             model=model,
             url=url,
+        )
+
+
+class ModelUnanswered(EngineError):
+    """A model that the engine itself asks gave no answer."""
+
+    code = "MODEL_UNANSWERED"
+
+    def __init__(self, model: str, *, why: str) -> None:
+        super().__init__(
+            f"{model} gave no answer: {why}. When it is there, go on with `agl resume`: what was answered is not asked "
+            "again",
+            model=model,
+            why=why,
         )

@@ -77,6 +77,7 @@ class CallRecorded(Event):
 
     call_id: str
     rollout_id: str
+    """Empty, as the attempt is, of what the algorithm of a run asked: that stands in the stream of the run."""
     attempt_id: str
     call: ModelCall
     role: Role = "policy"

@@ -21,6 +21,7 @@ __all__ = [
     "RunFinished",
     "RunResumed",
     "RunStarted",
+    "RunStopAsked",
     "StepRecorded",
     "TestOpened",
 ]
@@ -90,6 +91,16 @@ class RunResumed(Event):
     run_id: str
     after: int
     """Position the log had then."""
+
+
+@event("run.stop_asked", schema=1)
+class RunStopAsked(Event):
+    """Somebody wants the run to come to its end in good order: a person, or a reaction to what it logged."""
+
+    run_id: str
+    why: str
+    by: str = ""
+    """Who asked."""
 
 
 @event("outcomes.read", schema=1)

@@ -14,6 +14,7 @@ import msgspec
 
 from agl_core.clock import Clock
 from agl_core.errors import AglError, LeaseLost
+from agl_core.events import Role
 from agl_core.gateway._bodies import Bodies, ClientGone, Receive
 from agl_core.gateway._calling import Asked, Calling
 from agl_core.gateway._keys import check_key, shows_judge
@@ -25,6 +26,7 @@ from agl_core.gateway._retries import Sent
 from agl_core.gateway._telling import ROUTE as EVENTS
 from agl_core.gateway._telling import Telling
 from agl_core.ids import new_id
+from agl_core.store import Admission
 from agl_core.wire import DIALECTS, Dialect, anthropic_messages, json_object, openai_chat
 
 __all__ = ["App"]
@@ -33,6 +35,8 @@ Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
 
 _PATH = re.compile(r"/rollout/(?P<rollout>[^/]+)/attempt/(?P<attempt>[^/]+)/v1/(?P<route>.+)")
+_RUN = re.compile(r"/run/(?P<run>[^/]+)/v1/(?P<route>.+)")
+"""Where the algorithm of a run asks."""
 _OTLP = re.compile(rf"(?:/rollout/(?P<rollout>[^/]+)/attempt/(?P<attempt>[^/]+))?/v1/(?P<signal>{'|'.join(SIGNALS)})")
 _DIALECTS = {dialect.ROUTE: dialect for dialect in DIALECTS.values()}
 _COUNT = "messages/count_tokens"
@@ -71,7 +75,8 @@ class App:
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         started_at = self._clock.now()
         # As it was sent: once it is decoded, nobody can tell a slash in an id from one between two.
-        found = _PATH.fullmatch(scope["raw_path"].decode("ascii", "replace"))
+        path = scope["raw_path"].decode("ascii", "replace")
+        found = _PATH.fullmatch(path) or _RUN.fullmatch(path)
         dialect = _spoken(found["route"]) if found else openai_chat
         out = _Out(send)
         try:
@@ -108,14 +113,10 @@ class App:
         if method != self._routes[route]:
             raise Refused(405, "METHOD_NOT_ALLOWED", f"{route} takes {self._routes[route]}, not {method}")
         headers = dict(scope["headers"])
-        admission = self._admissions.admission(unquote(found["rollout"]), unquote(found["attempt"]))
-        # A judge asks models, and tells nothing in the attempt's name: elsewhere its key is a wrong one.
-        is_judge = route != EVENTS and shows_judge(headers, admission)
-        if not is_judge:
-            check_key(headers, admission)
+        admission, role = self._admitted(found, route, headers)
         if route == EVENTS and self._telling:
             return await self._telling.reply(admission, await self._bodies.read(receive))
-        if not is_judge and not admission.is_open:
+        if role is None and not admission.is_open:
             raise LeaseLost(admission.attempt_id, why="it was settled, or its lease ran out")
         if route == "models":
             return _json({"object": "list", "data": [_model(name) for name in self._lanes.models]})
@@ -127,16 +128,34 @@ class App:
             dialect=_DIALECTS[route],
             admission=admission,
             body=_parsed(raw),
-            sent=Sent.read(admission.attempt_id, route, raw, headers),
+            sent=Sent.read(admission.attempt_id or str(admission.run_id), route, raw, headers),
             call_id=self._call_id(headers.get(b"agl-call-id")),
             agent=_name(headers.get(b"agl-agent")),
             parent_call_id=_text(headers.get(b"agl-parent-call")),
             started_at=started_at,
             headers=passed,
-            is_judge=is_judge,
+            given_role=role,
         )
         out.headers = {"agl-call-id": asked.call_id}
         return await self._watched(asked, receive, out)
+
+    def _admitted(
+        self, found: re.Match[str], route: str, headers: Mapping[bytes, bytes]
+    ) -> tuple[Admission, Role | None]:
+        """For whom it is asked; and as what, where that is not the business of the model alone."""
+        named = found.groupdict()
+        if "run" in named:
+            if route not in _DIALECTS:
+                raise Refused(404, "NOT_FOUND", "an algorithm asks models: other routes are those of attempts")
+            admission = self._admissions.run_admission(unquote(named["run"]))
+            check_key(headers, admission)
+            return admission, "tool"
+        admission = self._admissions.admission(unquote(named["rollout"]), unquote(named["attempt"]))
+        # A judge asks models, and tells nothing in the attempt's name: elsewhere its key is a wrong one.
+        if route != EVENTS and shows_judge(headers, admission):
+            return admission, "judge"
+        check_key(headers, admission)
+        return admission, None
 
     async def _watched(self, asked: Asked, receive: Receive, out: _Out) -> Reply | None:
         """The answer, given up when its client hangs up: an engine must not work for nobody."""

@@ -45,13 +45,13 @@ class Asked:
     started_at: int
     headers: Mapping[str, str] = field(default_factory=dict)
     """Those that a provider is to see."""
-    is_judge: bool = False
-    """It is a judge's, whatever model it asks: never the policy's, and sampled as the judge says."""
+    given_role: Role | None = None
+    """Of a judge, and of an algorithm, whatever model they ask: never the policy's, and sampled as they say."""
 
     def role(self, target: Target) -> Role:
         """What the call is of, when it is asked there."""
-        if self.is_judge:
-            return "judge"
+        if self.given_role is not None:
+            return self.given_role
         return "tool" if self.dialect is openai_embeddings else target.role
 
 
@@ -82,7 +82,7 @@ class Calling:
         model = asked.body.get("model")
         if not isinstance(model, str):
             raise Refused(400, "BAD_VALUE", "`model` is missing: name one that GET .../v1/models lists")
-        rollout_id = asked.admission.rollout_id
+        rollout_id = asked.admission.rollout_id or asked.call_id  # whoever asks for no rollout stays with no place
         target, *_ = self._lanes.targets(model, rollout_id)
         way = Translation(asked.dialect, asked.body, target.endpoint, self._sampling(asked))
         noted = self._calls.begin_call(asked.call_id, asked.admission, model=model, role=asked.role(target))
@@ -140,7 +140,7 @@ class Calling:
 
     def _sampling(self, asked: Asked) -> Sampling:
         admission = asked.admission
-        if asked.is_judge:  # what the run says of its modes is not meant for those who judge it
+        if asked.given_role is not None:  # what a run says of its modes is meant for its agents
             return partial(filled, overrides={}, defaults={}, seed=None)
         drawn = seed(admission, self._ordinals.take(admission.attempt_id))
         overrides = self._overrides.get(admission.mode or "", {})

@@ -21,6 +21,10 @@ class Admissions(Protocol):
         """The attempt of that rollout, or `UnknownId`; cheap enough for every request."""
         ...
 
+    def run_admission(self, run_id: str) -> Admission:
+        """The run, for what its own algorithm asks; or `UnknownId`."""
+        ...
+
 
 class Calls(Protocol):
     """Keeps model calls, for the coroutines of one loop."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agl_core.asking import Said
 from agl_core.judges._answer import Answer, answer_of
 from agl_core.judges._asking import Asking
 from agl_core.judges._exact_match import ExactMatch
@@ -11,7 +12,6 @@ from agl_core.judges._judge import (
     Ask,
     AskingJudge,
     Judge,
-    Said,
     Verdict,
     asks,
     identity,

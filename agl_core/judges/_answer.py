@@ -6,10 +6,11 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
+from agl_core.asking import text_of
 from agl_core.errors import BadValue, NothingToJudge
 from agl_core.events import CallRecorded
 from agl_core.judges._paths import ABSENT, within
-from agl_core.judges._scene import is_template, rendered, scene, text_of, writable
+from agl_core.judges._scene import is_template, rendered, scene, writable
 from agl_core.projections import Trace
 
 __all__ = ["Answer", "answer_of", "check_answer"]

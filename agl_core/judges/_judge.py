@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import Any, Protocol
 
+from agl_core.asking import Said
 from agl_core.errors import AglError, BadValue, JudgeFailed
 from agl_core.events import Target
 from agl_core.ids import canonical, digest
@@ -62,15 +63,6 @@ class Judge(Protocol):
         It raises where it cannot tell: that is a reason, and no number.
         """
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
-    """What a model answered a judge."""
-
-    text: str
-    call_id: str
-    """Of the call, as it is recorded."""
 
 
 class Ask(Protocol):

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from agl_core.asking import text_of
 from agl_core.errors import BadValue
 from agl_core.events import CallRecorded, Message
 from agl_core.projections import Trace
@@ -13,7 +14,7 @@ from agl_core.projections import Trace
 if TYPE_CHECKING:
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-__all__ = ["is_template", "rendered", "scene", "text_of", "writable"]
+__all__ = ["is_template", "rendered", "scene", "writable"]
 
 
 def scene(trace: Trace) -> dict[str, Any]:
@@ -52,17 +53,6 @@ def rendered(field: str, template: str, values: Mapping[str, Any]) -> str:
         return _sandbox().from_string(template).render(values)
     except (TemplateError, TypeError, ValueError, ArithmeticError, OverflowError) as error:
         raise BadValue(field, template, why=f"it cannot be filled in: {error}") from None
-
-
-def text_of(content: Any) -> str | None:
-    """The text of a message's content: as it is, or of its parts; None when it has none."""
-    if content is None or isinstance(content, str):
-        return content
-    if not isinstance(content, list | tuple):
-        return str(content)
-    parts = [part.get("text") for part in content if isinstance(part, Mapping)]
-    texts = [text for text in parts if isinstance(text, str)]
-    return "".join(texts) if texts else None
 
 
 @cache

@@ -16,7 +16,7 @@ from agl_core.clock import Clock, System
 from agl_core.errors import AglError, LogError
 from agl_core.events import CallRecorded, Event, ModelCall, RewardGiven, Role, SpanRecorded
 from agl_core.log import Decide, Owner, SqliteLog, View
-from agl_core.record import Draft, Record
+from agl_core.record import Draft, Record, work_stream
 from agl_core.recorder._forked import Of, Said, What, family
 from agl_core.recorder._scope import Attributed
 from agl_core.spans import rewards
@@ -228,7 +228,7 @@ class Recorder:
 
     def _draft(self, event: Event, of: Attributed, key: str | None) -> Draft:
         return Draft(
-            stream=f"rollout/{of.rollout_id}",
+            stream=work_stream(of.rollout_id, of.run_id),
             event=event,
             key=key,
             correlation_id=of.run_id or of.rollout_id,

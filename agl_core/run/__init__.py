@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from agl_core.run._asks import Asks
 from agl_core.run._batch import adapted
+from agl_core.run._budget import Budget, Spending, spent
 from agl_core.run._checkpoints import Checkpoints, describe
 from agl_core.run._estimates import Estimate, Examination
 from agl_core.run._failures import Failures, treated
-from agl_core.run._run import Run, Updated
+from agl_core.run._learning import Updated
+from agl_core.run._run import Run
 from agl_core.run._selection import Kept, Selection
 from agl_core.run._weights import Serving
 
 __all__ = [
+    "Asks",
+    "Budget",
     "Checkpoints",
     "Estimate",
     "Examination",
@@ -19,8 +24,10 @@ __all__ = [
     "Run",
     "Selection",
     "Serving",
+    "Spending",
     "Updated",
     "adapted",
     "describe",
+    "spent",
     "treated",
 ]

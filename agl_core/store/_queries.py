@@ -185,6 +185,19 @@ class Queries(Lists):
             sampling=msgspec.json.decode(metadata).get("sampling", {}),
         )  # fmt: skip
 
+    def run_admission(self, run_id: str) -> Admission:
+        """What the gateway must know of a run whose algorithm asks a model."""
+        if not self.log.rows("select 1 from runs where run_id = ?", (run_id,)):
+            raise UnknownId("run", run_id)
+        return Admission(
+            run_id=run_id, rollout_id="", attempt_id="", task_id="", repeat=0, mode=None, seed=None,
+            key=self.run_key(run_id), is_open=True,
+        )  # fmt: skip
+
+    def run_key(self, run_id: str) -> str:
+        """The token that the algorithm of a run shows at the gateway."""
+        return self._token(f"run/{run_id}")
+
     def attempt_key(self, attempt_id: str) -> str:
         """The token an attempt shows at the gateway: made from the log's own key, and stored nowhere."""
         return self._token(attempt_id)

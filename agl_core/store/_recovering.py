@@ -8,7 +8,7 @@ from agl_core.errors import RunHeld
 from agl_core.events import CallRecorded, ModelCall
 from agl_core.log import Owner, SqliteLog, View, is_alive
 from agl_core.log._in_flight import COPIED
-from agl_core.record import Draft
+from agl_core.record import Draft, work_stream
 from agl_core.store._decisions import expired, find
 
 __all__ = ["dead", "hold", "orphans", "recover_calls", "release"]
@@ -76,7 +76,7 @@ def recover_calls(view: View, gone: Collection[Owner]) -> list[Draft]:
         )
         drafts.append(
             Draft(
-                stream=f"rollout/{event.rollout_id}",
+                stream=work_stream(event.rollout_id, flight.data.get("run_id")),
                 event=event,
                 key=f"call/{flight.id}",
                 correlation_id=flight.data.get("run_id") or event.rollout_id,

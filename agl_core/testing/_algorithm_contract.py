@@ -22,7 +22,10 @@ from agl_core.trainer import Trainer
 
 __all__ = ["AlgorithmContract"]
 
-_MOVEMENTS = ("adapt", "examine", "log", "publish", "rollouts", "serve", "step", "update")
+_MOVEMENTS = (
+    "adapt", "ask", "examine", "goes_on", "log", "promote", "publish", "rollouts", "serve", "spending", "step",
+    "update",
+)  # fmt: skip
 _DEATHS = 5
 """In so many places a run is killed; of a long run, spread over all of it."""
 _LIVES = 3

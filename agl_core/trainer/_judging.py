@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from typing import Any
 
-from agl_core.errors import BadValue, ContentErased, JudgeUnanswered
+from agl_core.errors import ContentErased, JudgeUnanswered
 from agl_core.events import BatchFormed, RewardWithheld, RolloutFinished
 from agl_core.gateway import Gateway
 from agl_core.judges import Ask, Asking, Sat, Seat, Sitting, asks, identity, why_not
@@ -22,7 +22,7 @@ from agl_core.resources import NamedResources, ProxyLLM
 from agl_core.run import Failures
 from agl_core.runner import Hook
 from agl_core.store import Rollout, Store
-from agl_core.trainer._serving import Models
+from agl_core.trainer._serving import Models, lane_names
 
 __all__ = ["JudgeHook", "judge_rollouts", "judgeable"]
 
@@ -213,27 +213,13 @@ async def _asking(
     import aiohttp
 
     models = dict(served)
-    urls = {name: url for url, name in _lanes([model for model in wanted if model not in served]).items()}
+    strangers = [model for model in wanted if model not in served]
+    urls = {name: url for url, name in lane_names(strangers, prefix="judge").items()}
     # Apart from the run's own: these are nobody's resources, and no policy's.
-    await Models(gateway, store.log, plugins, roles=dict.fromkeys(urls, "judge")).start(urls, closing)
+    await Models(gateway, store.log, plugins, roles={}, usual="judge").start(urls, closing)
     models |= {url: name for name, url in urls.items()}
     client = await closing.enter_async_context(aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None)))
     return Asking(store, await gateway.start(), client, models)
-
-
-def _lanes(urls: Collection[str]) -> dict[str, str]:
-    """What the gateway is to call the models of these URLs: `judge/` and their own names."""
-    found: dict[str, str] = {}
-    for url in urls:
-        if ":" not in url:
-            raise BadValue(
-                "model", url, why="it is neither an engine URL, https://host/v1#name, nor a model of the run"
-            )
-        place, _, name = url.partition("#")
-        name = f"judge/{name or place.rstrip('/').rpartition('/')[2]}"
-        taken = sum(other == name or other.startswith(f"{name}-") for other in found.values())
-        found[url] = f"{name}-{taken + 1}" if taken else name
-    return found
 
 
 def _nobody(seat: Seat, _trace: Trace, _key: str) -> Ask:

@@ -21,10 +21,11 @@ from agl_core.log import SqliteLog
 from agl_core.plugins import Plugins
 from agl_core.record import Draft
 from agl_core.recorder import Recorder
-from agl_core.resources import ResourcesUpdate
+from agl_core.resources import ProxyLLM, ResourcesUpdate
 from agl_core.run import Run
 from agl_core.runner import QueueHooks
 from agl_core.store import Store
+from agl_core.trainer._asking import RunAsks
 from agl_core.trainer._components import build_component
 from agl_core.trainer._driving import RunSummary, drive
 from agl_core.trainer._given import foreign
@@ -91,6 +92,13 @@ async def one_run(
             selection=told.selection,
             failures=told.failures,
             max_failed_fraction=told.most_failed,
+            asks=RunAsks(
+                store,
+                base,
+                Models(gateway, log, told.plugins, roles={}, usual="tool"),
+                {name: llm.model for name, llm in resources.items() if isinstance(llm, ProxyLLM)},
+                closing,
+            ),
         )
         runners = Runners(
             agent=agent,

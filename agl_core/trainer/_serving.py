@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import TypeGuard
 
 from agl_core.engine import Checkpoint, Endpoint, Engine, Hosted
-from agl_core.errors import EngineFailed
+from agl_core.errors import BadValue, EngineFailed
 from agl_core.events import EndpointRegistered, EndpointRemoved, GatewayPaused, GatewayResumed, Role
 from agl_core.gateway import Gateway
 from agl_core.log import SqliteLog
@@ -21,7 +21,7 @@ from agl_core.resources import LLM, ProxyLLM, Resource
 from agl_core.run import describe
 from agl_core.runner import GATEWAY
 
-__all__ = ["Models", "is_foreign"]
+__all__ = ["Models", "is_foreign", "lane_names"]
 
 _DRAIN_SECONDS = 120.0
 _log = logging.getLogger(__name__)
@@ -30,7 +30,17 @@ _log = logging.getLogger(__name__)
 class Models:
     """What a run serves: the policies it may train, and foreign models it only asks."""
 
-    def __init__(self, gateway: Gateway, log: SqliteLog, plugins: Plugins, *, roles: Mapping[str, Role]) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        log: SqliteLog,
+        plugins: Plugins,
+        *,
+        roles: Mapping[str, Role],
+        usual: Role = "policy",
+    ) -> None:
+        """`usual` is the role of those that `roles` does not name."""
+        self._usual = usual
         self._gateway, self._log, self._plugins, self._roles = gateway, log, plugins, roles
         self._admit: Callable[[], Awaitable[None]] | None = None
         self._engines: dict[str, Engine] = {}
@@ -46,7 +56,7 @@ class Models:
             self._engines[name] = engine
             if endpoint.folder is not None:
                 self._initial[name] = await asyncio.to_thread(describe, endpoint.folder)
-            await self._register(endpoint, closing, role=self._roles.get(name, "policy"))
+            await self._register(endpoint, closing, role=self._roles.get(name, self._usual))
 
     def before_work(self, admit: Callable[[], Awaitable[None]]) -> None:
         """What lets agents run, when the weights are right for the first time."""
@@ -61,7 +71,7 @@ class Models:
             # By the name agents know it by; two places may call theirs the same, and then whose it is says more.
             model = llm.model if known[llm.model] == 1 else f"{name}/{llm.model}"
             endpoint = await Hosted(f"{llm.endpoint}#{llm.model}", name, api_key=llm.api_key).start()
-            await self._register(replace(endpoint, model=model), closing, role=self._roles.get(name, "policy"))
+            await self._register(replace(endpoint, model=model), closing, role=self._roles.get(name, self._usual))
             found[name] = _proxied(model, llm.sampling_parameters)
         return found
 
@@ -114,6 +124,21 @@ class Models:
 def is_foreign(resource: Resource) -> TypeGuard[LLM]:
     """Whether it is a model that somebody else serves."""
     return isinstance(resource, LLM) and not isinstance(resource, ProxyLLM)
+
+
+def lane_names(urls: Collection[str], *, prefix: str, taken: Collection[str] = ()) -> dict[str, str]:
+    """What the gateway is to call the models of these URLs: the prefix, and their own names."""
+    found: dict[str, str] = {}
+    for url in urls:
+        if ":" not in url:
+            raise BadValue(
+                "model", url, why="it is neither an engine URL, https://host/v1#name, nor a model of the run"
+            )
+        place, _, name = url.partition("#")
+        name = f"{prefix}/{name or place.rstrip('/').rpartition('/')[2]}"
+        others = sum(other == name or other.startswith(f"{name}-") for other in (*found.values(), *taken))
+        found[url] = f"{name}-{others + 1}" if others else name
+    return found
 
 
 def _proxied(model: str, sampling: Mapping[str, object]) -> ProxyLLM:

@@ -54,6 +54,7 @@ from agl_core.events import (
     RunFinished,
     RunResumed,
     RunStarted,
+    RunStopAsked,
     Sampling,
     SpanRecorded,
     SpanUnassigned,
@@ -279,6 +280,7 @@ MEANINGS: dict[tuple[str, int], Event] = {
         (1, RunFailed(**OF_RUN, code="STEP_FAILED", why="no")),
         (1, RunFinished(**OF_RUN, result={"reward": 1.0})),
         (1, RunResumed(**OF_RUN, after=12)),
+        (1, RunStopAsked(**OF_RUN, why="no gain in five rounds", by="stop-early 0.1.0")),
         (
             1,
             RunStarted(

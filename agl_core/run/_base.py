@@ -1,0 +1,110 @@
+"""What all movements of a run share: its store, its names, its chance, and what it came to."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any, Self
+
+from agl_core.adapter import Adapter
+from agl_core.events import MetricsLogged, RolloutConfig
+from agl_core.ids import content_id
+from agl_core.plugins import Plugins
+from agl_core.resources import ResourcesUpdate
+from agl_core.run._adapters import adapter as named
+from agl_core.run._asks import Asks
+from agl_core.run._budget import Budget
+from agl_core.run._checkpoints import Checkpoints
+from agl_core.run._failures import Failures
+from agl_core.run._journal import Journal
+from agl_core.run._selection import Selection
+from agl_core.run._weights import Serving, Weights
+from agl_core.store import Store
+
+__all__ = ["Base"]
+
+
+class Base:
+    """A run, before it moves."""
+
+    def __init__(
+        self,
+        *,
+        id: str,
+        store: Store,
+        plugins: Plugins,
+        serving: Serving,
+        train: Sequence[Any] = (),
+        val: Sequence[Any] = (),
+        test: Sequence[Any] = (),
+        seed: int = 0,
+        deterministic: bool = False,
+        resources: ResourcesUpdate | None = None,
+        rollout_config: RolloutConfig | None = None,
+        selection: Selection | None = None,
+        failures: Failures | None = None,
+        max_failed_fraction: float = 1.0,
+        budget: Budget | None = None,
+        asks: Asks | None = None,
+        actor: str = "agl-core",
+    ) -> None:
+        self.id, self.seed, self.deterministic = id, seed, deterministic
+        self.train, self.val = tuple(train), tuple(val)
+        self.result: dict[str, Any] = {}
+        """What the run came to; the trainer writes it into `run.finished`."""
+        self.rollout_config = rollout_config or RolloutConfig(max_attempts=3)
+        self.selection = selection or Selection()
+        """Which calls may become rows."""
+        self.failures = failures or Failures()
+        """What becomes of rollouts by how they end."""
+        self.max_failed_fraction = max_failed_fraction
+        self.budget = budget or Budget()
+        """What the model calls of the run may come to, all of them together."""
+        self._test = tuple(test)
+        self.store = store
+        """For what `Run` does not offer; what is done there is not replayed."""
+        self.resources = resources
+        """The bundle that rollouts get when none is named."""
+        self._plugins, self._asks = plugins, asks
+        self._weights = Weights(serving, Checkpoints(store.log.artefacts, id))
+        self._journal = Journal(store.log, id, "main", actor)
+        self._random: dict[str, random.Random] = {}
+
+    @property
+    def test_size(self) -> int:
+        """How many tasks are under seal."""
+        return len(self._test)
+
+    def close(self) -> None:
+        """The run is finished: only what was kept for good stays on disk."""
+        self._weights.checkpoints.clear()
+
+    def rng(self, name: str) -> random.Random:
+        """A named random stream: one more draw from it shifts no other."""
+        if name not in self._random:
+            self._random[name] = random.Random(f"{self.seed}/{self._journal.scope}/{name}")
+        return self._random[name]
+
+    def scope(self, name: str) -> Self:
+        """A child with counters of its own, for work under `gather`."""
+        child = object.__new__(type(self))
+        child.__dict__.update(self.__dict__)
+        journal = self._journal
+        child._journal = Journal(journal.log, journal.run_id, f"{journal.scope}.{name}", journal.actor)
+        child._random = {}
+        return child
+
+    def algorithm(self, name: str, **config: Any) -> Any:
+        """The algorithm of that registry name, to be run inside this one: `await run.algorithm("grpo").run(run)`."""
+        return self._plugins.algorithm(name)(**config)
+
+    def adapter(self, name: str, **options: Any) -> Adapter[Any]:
+        """The adapter of that registry name, as `adapt` takes it: made early, a mistake costs no rollout."""
+        return named(self._plugins, name, options)
+
+    def log(self, *, step: int, **metrics: float) -> None:
+        """Numbers for people; on replay the first record stays."""
+        key = f"{self.id}/{self._journal.scope}/metrics/{step}/{'+'.join(sorted(metrics))}"
+        if self._journal.log.get(content_id(key.encode())) is None:
+            event = MetricsLogged(run_id=self.id, step=step, metrics={k: float(v) for k, v in metrics.items()})
+            self._journal.append(self._journal.draft(event, content_id(key.encode())))
