@@ -16,6 +16,8 @@ from agl_core.events import CallRecorded
 pytest.importorskip("agl_demo")
 pytest.importorskip("torch")
 
+pytestmark = pytest.mark.slow
+
 STEPS = 2
 
 
