@@ -6,11 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean, stdev
 
+from agl_rewards._advantages import ADVANTAGES, Advantage
 from agl_rewards._story import Terms, worth
 
 __all__ = ["Entry", "Group", "grouped", "relative"]
-
-_EPSILON = 1e-6  # rewards that differ by rounding alone would have advantages of order one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,18 +74,37 @@ def grouped(entries: Iterable[Entry]) -> Iterator[tuple[Group, Sequence[Entry]]]
         yield Group(run_id=run_id, group=group, task_id=task_id, agent=agent, rewards=rewards), them
 
 
-def relative(group: Group, members: Sequence[Entry], *, normalise_std: bool) -> Iterator[tuple[Entry, Terms]]:
-    """A_i = (r_i - mean(r)) / std(r) (DeepSeekMath, arXiv 2402.03300, 4.1.2), as a sum over all members' rewards.
+def relative(entries: Iterable[Entry], advantage: Advantage) -> Iterator[tuple[Entry, Terms | None]]:
+    """What each earned beside those it is compared with, as a sum over all their rewards; none of one alone.
 
-    Without `normalise_std`, A_i = r_i - mean(r) (Dr. GRPO, arXiv 2503.20783). 0 in a group that agrees.
+    The advantages are those of `advantages`, a number for a number. 0 where all agree.
     """
-    count = group.size
-    scale = group.std + _EPSILON if normalise_std else 1.0
-    by = f" / {scale:.6g}" if normalise_std else ""
-    own, others = (1 - 1 / count) / scale, -1 / count / scale
-    whys = f"(1 - 1/{count}){by}, in a group of {count}", f"-1/{count}{by}, for the mean of the group"
-    if group.agrees:
-        own, others, whys = 0.0, 0.0, (f"all {count} of the group agree",) * 2
+    strategy = ADVANTAGES[advantage]
+    for batch in _batches(entries):
+        groups = [batch] if strategy.of_batch else [members for _, members in grouped(batch)]
+        for entry in (members[0] for members in groups if len(members) == 1):
+            yield entry, None
+        groups = [members for members in groups if len(members) > 1]
+        divisors = strategy.divisors([[one.value for one in members] for members in groups])
+        for members, divisor in zip(groups, divisors, strict=True):
+            yield from _relative(members, divisor, of="batch" if strategy.of_batch else "group")
+
+
+def _batches(entries: Iterable[Entry]) -> Iterable[list[Entry]]:
+    """Those of one run, and of agents of one name."""
+    batches: dict[tuple[str | None, str | None], list[Entry]] = {}
+    for entry in entries:
+        batches.setdefault((entry.run_id, entry.agent), []).append(entry)
+    return batches.values()
+
+
+def _relative(members: Sequence[Entry], divisor: float, *, of: str) -> Iterator[tuple[Entry, Terms]]:
+    count = len(members)
+    by = "" if divisor == 1 else f" / {divisor:.6g}"
+    own, others = (1 - 1 / count) / divisor, -1 / count / divisor
+    whys = f"(1 - 1/{count}){by}, in a {of} of {count}", f"-1/{count}{by}, for the mean of the {of}"
+    if len({one.value for one in members}) == 1:
+        own, others, whys = 0.0, 0.0, (f"all {count} of the {of} agree",) * 2
     scaled = [(_times(one.terms, own, whys[0]), _times(one.terms, others, whys[1])) for one in members]
     for place, entry in enumerate(members):
         terms = (mine if place == index else theirs for index, (mine, theirs) in enumerate(scaled))

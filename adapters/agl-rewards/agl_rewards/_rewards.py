@@ -10,6 +10,7 @@ from typing import ClassVar, Literal, get_args
 from agl_core.adapter import Adapted, Credit, Dropped, Trace, Unmatched
 from agl_core.errors import BadValue
 from agl_core.events import CallRecorded
+from agl_rewards._advantages import Advantage
 from agl_rewards._discounted import discounted
 from agl_rewards._final import final
 from agl_rewards._group_relative import Entry, Group, grouped, relative
@@ -23,6 +24,7 @@ __all__ = ["Rewards"]
 Rule = Literal["final", "sum", "per_call", "discounted", "per_agent", "group_relative"]
 Base = Literal["final", "sum", "per_agent"]
 _TELLS = {
+    "advantage": {"group_relative"},
     "gamma": {"discounted"},
     "otherwise": {"per_call", "per_agent"},
     "of": {"group_relative"},
@@ -58,19 +60,26 @@ class Rewards:
     """`per_call`, `per_agent`: what becomes of a call that has none of its own: dropped, or the rollout's final."""
     of: Base = "final"
     """`group_relative`: the rule whose credits are compared; with `per_agent`, agents of one name."""
+    advantage: Advantage = "grpo"
+    """`group_relative`: `grpo` divides the distance from the group's mean by its standard deviation, `dr_grpo` does
+    not, `rloo` takes the mean of the others; `reinforce++_baseline` divides by the deviation of the whole batch, and
+    `reinforce++` takes that batch's mean as well. A batch is what is adapted together."""
     normalise_std: bool = True
-    """`group_relative`: divide by the group's standard deviation; without it, as in Dr. GRPO."""
+    """`group_relative` with `grpo`: without it, the same as `dr_grpo`."""
     agent: str | None = None
     """Keep the calls of this agent only."""
 
     def __post_init__(self) -> None:
-        for option, known in (("rule", Rule), ("of", Base), ("otherwise", Literal["drop", "final"])):
+        choices = {"rule": Rule, "of": Base, "otherwise": Literal["drop", "final"], "advantage": Advantage}
+        for option, known in choices.items():
             if getattr(self, option) not in get_args(known):
                 raise BadValue(option, getattr(self, option), why=f"it is one of {', '.join(get_args(known))}")
         for field in fields(self):
             if self.rule not in _TELLS.get(field.name, {self.rule}) and getattr(self, field.name) != field.default:
                 why = f"rule {self.rule!r} has no use for it: {' and '.join(sorted(_TELLS[field.name]))} alone have"
                 raise BadValue(field.name, getattr(self, field.name), why=why)
+        if not self.normalise_std and self.advantage not in {"grpo", "dr_grpo"}:
+            raise BadValue("normalise_std", value=False, why=f"{self.advantage!r} says itself what it divides by")
         if not 0 <= self.gamma <= 1:
             raise BadValue("gamma", self.gamma, why="it is from 0 to 1")
         if not _is_name(self.reward) and not _is_mix(self.reward):
@@ -152,13 +161,13 @@ class Rewards:
         places = {id(entry): place for place, them in enumerate(entries) for entry in them}
         terms: list[dict[str, Terms]] = [{} for _ in stories]
         reasons: list[dict[str, str]] = [{} for _ in stories]
-        for group, members in grouped(entry for them in entries for entry in them):
-            for entry, sums in relative(group, members, normalise_std=self.normalise_std):
-                place = places[id(entry)]
-                if group.size < 2:
-                    reasons[place] |= dict.fromkeys(entry.calls, "group_too_small")
-                else:
-                    terms[place] |= dict.fromkeys(entry.calls, sums)
+        advantage: Advantage = self.advantage if self.normalise_std else "dr_grpo"
+        for entry, sums in relative((entry for them in entries for entry in them), advantage):
+            place = places[id(entry)]
+            if sums is None:
+                reasons[place] |= dict.fromkeys(entry.calls, "group_too_small")
+            else:
+                terms[place] |= dict.fromkeys(entry.calls, sums)
         return [
             Earned(terms=mine, reasons=why, unmatched=missed)
             for mine, why, missed in zip(terms, reasons, unmatched, strict=True)

@@ -39,6 +39,13 @@ rules = st.one_of(
         of=st.sampled_from(["final", "sum", "per_agent"]),
         normalise_std=st.booleans(),
     ),
+    st.builds(
+        Rewards,
+        st.just("group_relative"),
+        reward=mixes,
+        of=st.sampled_from(["final", "per_agent"]),
+        advantage=st.sampled_from(["dr_grpo", "rloo", "reinforce++", "reinforce++_baseline"]),
+    ),
 )
 
 
