@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agl_core.errors import AglError, BadValue
-from agl_core.resources import LLM, PromptTemplate, ProxyLLM, Resource, dump, load
+from agl_core.errors import AglError, BadValue, MissingExtra
+from agl_core.resources import LLM, Differences, PromptTemplate, ProxyLLM, Resource, dump, load
 
 
 @dataclass
@@ -168,9 +168,94 @@ def test_jinja_is_rendered():
 
 
 @pytest.mark.parametrize(
-    "template", ["{% for %}", "{{ x.__class__.__mro__[1].__subclasses__() }}", "{{ items.append(1) }}"]
+    "template",
+    [
+        "{% for %}",
+        "{{ x.__class__.__mro__[1].__subclasses__() }}",
+        "{{ items.append(1) }}",
+        "{{ 1 / 0 }}",
+        "{{ x + 'a' }}",
+        "{{ range(10 ** 9) }}",
+        "{% include 'other' %}",
+        "{{" + "(" * 3000 + "}}",
+    ],
 )
-def test_jinja_that_does_not_parse_or_reaches_out_is_refused(template):
+def test_jinja_that_does_not_parse_fails_or_reaches_out_is_refused(template):
     """A template that a model wrote is a program of a stranger."""
     with pytest.raises(BadValue):
         PromptTemplate(template=template, engine="jinja").format(x=1, items=[])
+
+
+# --- which placeholders a prompt has
+
+
+@pytest.mark.parametrize(
+    ("template", "engine", "names"),
+    [
+        ("Say {x}, {y!r:>3} and {x}.", "f-string", {"x", "y"}),
+        ('Answer {q} as {"a": {"b": [1, {}]}}, {{not}} { this } {0}', "f-string", {"q"}),
+        ('{{"a": {x}}}', "f-string", {"x"}),
+        ("nothing", "f-string", set()),
+        ("{{ x }}{# {{ no }} #}{% raw %}{{ no }}{% endraw %} {no}", "jinja", {"x"}),
+        ("{% for i in range(n) %}{{ i }}{{ loop.index }}{% endfor %}{% set y = 2 %}{{ y }}", "jinja", {"n"}),
+        ("{% if shots is defined %}{{ shots }}{% endif %}{{ task.question }}", "jinja", {"shots", "task"}),
+    ],
+)
+def test_the_placeholders_of_a_template_are_known_without_filling_it(template, engine, names):
+    """What is text, escaped, or made inside the template is none of them."""
+    assert PromptTemplate(template=template, engine=engine).placeholders == names
+
+
+@given(st.text('{}xy": ,[]0a\n', max_size=30))
+def test_the_placeholders_are_what_filling_needs(template):
+    """With a value for each of them a prompt is filled; with one fewer it is not."""
+    prompt = PromptTemplate(template=template)
+    names = prompt.placeholders
+
+    prompt.format(**{name: _Anything() for name in names})
+
+    for name in names:
+        with pytest.raises(BadValue, match="placeholder"):
+            prompt.format(**{other: _Anything() for other in names - {name}})
+
+
+class _Anything(str):
+    """A value that fits every format."""
+
+    __slots__ = ()
+
+    def __format__(self, spec: str) -> str:
+        return ""
+
+
+@pytest.mark.parametrize(
+    "template",
+    ["{% for %}", "{{ x", "{{ x | no_such_filter }}", "{% include 'other' %}", "{{" + "(" * 3000 + "}}"],
+)
+def test_a_template_that_is_none_has_no_placeholders(template):
+    """It is refused by its code, before an agent is given it."""
+    with pytest.raises(BadValue, match="template"):
+        PromptTemplate(template=template, engine="jinja").placeholders  # noqa: B018 - asked, for what it raises
+
+
+def test_poml_names_its_cure():
+    """Nothing here renders it."""
+    prompt = PromptTemplate(template="<poml/>", engine="poml")
+
+    with pytest.raises(MissingExtra, match="pip install poml"):
+        prompt.format()
+    with pytest.raises(MissingExtra, match="pip install poml"):
+        prompt.placeholders  # noqa: B018 - asked, for what it raises
+
+
+def test_a_rewritten_prompt_says_how_its_placeholders_differ():
+    """What it lost, what it made up; nothing, when whoever filled the base can fill it."""
+    base = PromptTemplate(template="Answer {question} for {reader}.")
+
+    lost = PromptTemplate(template='{{question}} for {reader}, as {answer} in {"json": 1}').unlike(base)
+    same = PromptTemplate(template="{{ reader }}: {{ question }}!", engine="jinja").unlike(base)
+
+    assert lost == Differences(missing=("question",), invented=("answer",))
+    assert str(lost) == "lacks question; invents answer"
+    assert not same
+    assert str(same) == "none"
