@@ -4,6 +4,16 @@ from __future__ import annotations
 
 from agl_core.algorithm._baseline import Baseline
 from agl_core.algorithm._legacy import FunctionalAlgorithm, Legacy, algo
-from agl_core.algorithm._protocol import Algorithm, FastAlgorithm, is_durable
+from agl_core.algorithm._protocol import Algorithm, FastAlgorithm, Planning, is_durable, plan_of
 
-__all__ = ["Algorithm", "Baseline", "FastAlgorithm", "FunctionalAlgorithm", "Legacy", "algo", "is_durable"]
+__all__ = [
+    "Algorithm",
+    "Baseline",
+    "FastAlgorithm",
+    "FunctionalAlgorithm",
+    "Legacy",
+    "Planning",
+    "algo",
+    "is_durable",
+    "plan_of",
+]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from agl_core.algorithm._protocol import FastAlgorithm
-from agl_core.run import Estimate, Run
+from agl_core.run import Budget, Estimate, Plan, Planned, Run
 
 __all__ = ["Baseline", "BaselineConfig"]
 
@@ -25,6 +26,12 @@ class Baseline(FastAlgorithm):
 
     def __init__(self, config: BaselineConfig | None = None, **overrides: int) -> None:
         self.config = config or BaselineConfig(**overrides)
+
+    def plan(self, tasks: Mapping[str, int], budget: Budget) -> Plan:
+        """Each task of both splits, `n_epochs` times."""
+        epochs = self.config.n_epochs
+        splits = [split for split in ("train", "val") if tasks.get(split)]
+        return Plan(lines=tuple(Planned.exactly(split, rollouts=epochs * tasks[split]) for split in splits))
 
     async def run(self, run: Run) -> None:
         """Run each split `n_epochs` times."""

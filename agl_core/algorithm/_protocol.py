@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
-from agl_core.run import Run
+from agl_core.run import Budget, Plan, Run
 
-__all__ = ["Algorithm", "FastAlgorithm", "is_durable"]
+__all__ = ["Algorithm", "FastAlgorithm", "Planning", "is_durable", "plan_of"]
 
 
 @runtime_checkable
@@ -17,13 +18,22 @@ class Algorithm(Protocol):
     Hyper-parameters sit in one frozen dataclass, `config`; its fields become the options of `agl train`. A class
     is made as `Algorithm(config)` or with the fields as keywords. One that learns names what it cannot do without,
     `needs = ("calls", "rewards", "token_ids", "groups", "exploration")` or some of these: the run's first rollout is
-    then looked at before the others begin.
+    then looked at before the others begin. One that can tell ahead what it will do has a method `plan`: see `plan_of`.
     """
 
     name: str
 
     async def run(self, run: Run) -> None:
         """The whole algorithm. What it needs from outside goes through `run`, or resume would do it twice."""
+        ...
+
+
+@runtime_checkable
+class Planning(Protocol):
+    """An algorithm that can tell ahead what it will do."""
+
+    def plan(self, tasks: Mapping[str, int], budget: Budget) -> Plan:
+        """What it does with so many tasks of `train`, `val` and `test`, within the budget; it asks nobody."""
         ...
 
 
@@ -37,3 +47,8 @@ def is_durable(algorithm: Any) -> bool:
         return bool(algorithm.durable)
     run = getattr(algorithm, "run", None)
     return callable(run) and "run" in inspect.signature(run).parameters
+
+
+def plan_of(algorithm: Any, tasks: Mapping[str, int], budget: Budget) -> Plan | None:
+    """What it will do with so many tasks of each split; None of one that does not say."""
+    return algorithm.plan(tasks, budget) if isinstance(algorithm, Planning) else None

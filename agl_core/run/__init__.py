@@ -8,7 +8,9 @@ from agl_core.run._budget import Budget, Spending, spent
 from agl_core.run._checkpoints import Checkpoints, describe
 from agl_core.run._estimates import Estimate, Examination
 from agl_core.run._failures import Failures, treated
+from agl_core.run._flight import Flight, Landed
 from agl_core.run._learning import Updated
+from agl_core.run._plan import Plan, Planned
 from agl_core.run._run import Run
 from agl_core.run._selection import Kept, Selection
 from agl_core.run._weights import Serving
@@ -20,7 +22,11 @@ __all__ = [
     "Estimate",
     "Examination",
     "Failures",
+    "Flight",
     "Kept",
+    "Landed",
+    "Plan",
+    "Planned",
     "Run",
     "Selection",
     "Serving",
