@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from agl_core.errors import MissingExtra, NoTrainingData, TokenIdsMissing
 from agl_grpo._config import GrpoConfig
-from agl_grpo._groups import groups, hands, rewarded, spread
+from agl_grpo._groups import groups, hands, rewarded, round_of, spread
 from agl_grpo._health import health
 
 if TYPE_CHECKING:
@@ -70,14 +70,16 @@ class Grpo:
             outcomes = await run.rollouts(next(drawn), repeat=config.group_size, label="train", sampling=sampling)
             batch = run.adapt(outcomes, "triplets", **self._rows_of(run))
             _insist_on_ids(batch, config.policy)
-            grouped = groups(outcomes)
-            counted = [rollout for group in grouped for rollout in group]
-            rows = [row for row in batch.rows if self._teaches(row)]
+            grouped = groups(outcomes, at_least=config.smallest_group)
+            learnt = round_of(grouped, batch.rows, leave_out_silent=config.zero_variance == "leave_out")
+            rows = [row for row in learnt.rows if self._teaches(row)]
             metrics = spread(grouped) | health(batch)
+            if config.zero_variance == "leave_out":
+                metrics["group/left_out"] = learnt.left_out
 
             if rows:
                 keep = step % config.checkpoint_every == 0 or step == config.steps
-                updated = await run.update("update", learner.update, theta, rows, counted, step, keep=keep)
+                updated = await run.update("update", learner.update, theta, rows, learnt.rollouts, step, keep=keep)
                 theta = updated.checkpoint
                 await run.serve(theta, policy=config.policy)
                 metrics |= updated.result
@@ -92,7 +94,8 @@ class Grpo:
     def _rows_of(self, run: Run) -> dict[str, Any]:
         # Not counted here: another algorithm may have trained the weights before.
         version = run.version(self.config.policy)
-        return {"agent": self.config.agent, "credit": self.config.crediting, "current_version": version}
+        own = {"agent": self.config.agent, "credit": self.config.crediting, "current_version": version}
+        return own | self.config.rows
 
     def _teaches(self, row: Row) -> bool:
         # Without a divergence to weigh, the loss of calls that earned nothing is 0, and so is its gradient.

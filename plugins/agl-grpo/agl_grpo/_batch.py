@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-__all__ = ["Batch", "Row", "batches"]
+__all__ = ["Batch", "Lesson", "Row", "as_batch", "batches", "passes"]
 
 
 class Row(Protocol):
@@ -26,6 +26,19 @@ class Row(Protocol):
     rollout_tokens: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lesson:
+    """A row, and what is known of it beside."""
+
+    row: Row
+    weight: float = 0.0
+    """Of each of its tokens in the loss."""
+    old: Sequence[float] | None = None
+    """Log-probabilities that ratios are taken to; none of a row where those of the rollout serve."""
+    reference: Sequence[float] = ()
+    """Those of the first checkpoint, where they are wanted."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
     """B rows of at most L tokens with N sampled tokens among them."""
@@ -36,12 +49,16 @@ class Batch:
     """N: places in the flattened B x L whose next token was sampled."""
     sampled: Tensor
     """N: that token."""
-    old: Tensor
+    rollout: Tensor
     """N: its log-probability when it was."""
+    old: Tensor
+    """N: the one that its ratio is taken to."""
+    reference: Tensor
+    """N: the one under the first checkpoint, or nothing at all."""
     advantage: Tensor
     """N: the credit of its call."""
     weight: Tensor
-    """N: 1 / (sampled tokens of its rollout x rollouts that share the optimiser step)."""
+    """N: its share of the loss."""
     temperature: Tensor
     """N: at which it was sampled."""
 
@@ -50,48 +67,41 @@ class Batch:
         return Batch(*(getattr(self, field.name).to(device) for field in fields(self)))
 
 
-def batches(rows: Sequence[Row], rollouts: int, *, tokens_per_pass: int, sampled_per_pass: int) -> Iterator[Batch]:
-    """All of `rows`, shortest first.
-
-    Their weighted losses add up to the mean loss over that many rollouts, however these are cut into rows, and the rows
-    into batches.
-    """
-    for some in _passes(sorted(rows, key=_length), tokens_per_pass, sampled_per_pass):
-        yield _batch(some, rollouts)
+def batches(lessons: Sequence[Lesson], *, tokens_per_pass: int, sampled_per_pass: int) -> Iterator[Batch]:
+    """All of them, in passes. Weighted losses add up to the same, however rows are cut into passes."""
+    for some in passes(lessons, tokens_per_pass=tokens_per_pass, sampled_per_pass=sampled_per_pass):
+        yield as_batch(some)
 
 
-def _length(row: Row) -> int:
-    return len(row.token_ids) - 1  # the last token is said, and never read
-
-
-def _passes(rows: Sequence[Row], tokens: int, sampled: int) -> Iterator[list[Row]]:
-    some: list[Row] = []
+def passes(lessons: Sequence[Lesson], *, tokens_per_pass: int, sampled_per_pass: int) -> Iterator[list[Lesson]]:
+    """What goes through the model together: shortest first, no wider than one may be, one row at least."""
+    some: list[Lesson] = []
     count = 0
-    for row in rows:
-        count += len(row.logprobs)
-        if some and ((len(some) + 1) * _length(row) > tokens or count > sampled):
+    for lesson in sorted(lessons, key=_length):
+        count += len(lesson.row.logprobs)
+        if some and ((len(some) + 1) * _length(lesson) > tokens_per_pass or count > sampled_per_pass):
             yield some
-            some, count = [], len(row.logprobs)
-        some.append(row)
+            some, count = [], len(lesson.row.logprobs)
+        some.append(lesson)
     if some:
         yield some
 
 
-def _batch(rows: Sequence[Row], rollouts: int) -> Batch:
-    width = max(map(_length, rows))
+def as_batch(lessons: Sequence[Lesson]) -> Batch:
+    """Side by side, padded to the longest."""
+    width = max(map(_length, lessons))
     tokens: list[list[int]] = []
     at: list[int] = []
     sampled: list[int] = []
-    old: list[float] = []
     calls: list[int] = []
     counts: list[int] = []
-    for index, row in enumerate(rows):
+    for index, lesson in enumerate(lessons):
+        row = lesson.row
         ids = row.token_ids
-        tokens.append([*ids[:-1], *[0] * (width - _length(row))])
+        tokens.append([*ids[:-1], *[0] * (width - _length(lesson))])
         said = [place for place, bit in enumerate(row.mask, start=row.prompt_length) if bit]
         at += [index * width + place - 1 for place in said]
         sampled += [ids[place] for place in said]
-        old += row.logprobs
         calls += row.sampled
         counts.append(len(said))
     repeats = torch.tensor(counts)
@@ -99,13 +109,22 @@ def _batch(rows: Sequence[Row], rollouts: int) -> Batch:
     def of_row(values: list[float]) -> Tensor:
         return torch.tensor(values).repeat_interleave(repeats)
 
-    earned = torch.tensor([credit for row in rows for credit in row.credits])
+    def of_token(values: Iterable[Sequence[float]]) -> Tensor:
+        return torch.tensor([value for some in values for value in some])
+
+    earned = torch.tensor([credit for lesson in lessons for credit in lesson.row.credits])
     return Batch(
         tokens=torch.tensor(tokens),
         at=torch.tensor(at),
         sampled=torch.tensor(sampled),
-        old=torch.tensor(old),
+        rollout=of_token(lesson.row.logprobs for lesson in lessons),
+        old=of_token(lesson.row.logprobs if lesson.old is None else lesson.old for lesson in lessons),
+        reference=of_token(lesson.reference for lesson in lessons),
         advantage=earned.repeat_interleave(torch.tensor(calls)),
-        weight=of_row([1 / (row.rollout_tokens * rollouts) for row in rows]),
-        temperature=of_row([row.temperature for row in rows]),
+        weight=of_row([lesson.weight for lesson in lessons]),
+        temperature=of_row([lesson.row.temperature for lesson in lessons]),
     )
+
+
+def _length(lesson: Lesson) -> int:
+    return len(lesson.row.token_ids) - 1  # the last token is said, and never read

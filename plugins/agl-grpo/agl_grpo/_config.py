@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 from agl_core.errors import BadValue
 
 __all__ = ["GrpoConfig"]
 
-_AT_LEAST = {
+Advantage = Literal["grpo", "dr_grpo", "rloo", "reinforce++", "reinforce++_baseline"]
+Aggregation = Literal["per_rollout_mean", "token_mean", "constant"]
+Estimator = Literal["k1", "k2", "k3"]
+ZeroVariance = Literal["count", "leave_out"]
+
+_WHOLE = {
     "steps": 1, "tasks_per_step": 1, "group_size": 2, "max_tokens": 1, "epochs": 1, "tokens_per_pass": 1,
-    "checkpoint_every": 1, "eval_every": 0, "minibatch": 0, "lora_rank": 0, "clip": 0, "kl": 0, "weight_decay": 0,
-    "grad_clip": 0,
+    "checkpoint_every": 1, "eval_every": 0, "minibatch": 0, "lora_rank": 0, "aggregation_constant": 0,
+    "max_staleness": 0,
 }  # fmt: skip
+"""Counts, and the least that each may be."""
+_AT_LEAST_ZERO = (
+    "clip", "clip_high", "dual_clip", "kl", "is_truncation", "weight_decay", "grad_clip", "learning_rate_decay",
+    "beta2",
+)  # fmt: skip
 _ABOVE_ZERO = ("temperature", "learning_rate", "lora_alpha")
+_ONE_OF = {"advantage": Advantage, "aggregation": Aggregation, "kl_estimator": Estimator, "zero_variance": ZeroVariance}
+_MAY_BE_NULL = {"clip_high", "max_staleness"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,17 +58,42 @@ class GrpoConfig:
     """Of AdamW: how long it remembers the size of gradients. A short run learns faster with 0.95."""
     clip: float = 0.2
     """Epsilon: how far from 1 the ratio of new to old probability still pays."""
+    clip_high: float | None = None
+    """Epsilon above 1, where it is another: with 0.28 rare tokens may become likelier, as in DAPO (clip-higher)."""
+    dual_clip: float = 0.0
+    """c above 1: the ratio from which on a token of a bad rollout pays no more; 0 for none. verl has 3."""
+    recompute_old: bool = False
+    """Take ratios to log-probabilities that this learner computes before its first step, and not to those recorded when
+    tokens were sampled: for rows of older weights, and for an engine whose numbers differ."""
+    is_truncation: float = 2.0
+    """C of `recompute_old`: a token weighs min(pi_old / pi_rollout, C); 0 for one and the same weight."""
+    max_staleness: int | None = None
+    """Versions that a call may be behind the weights in training; older ones are dropped as `too_stale`, and stay in
+    the baseline. Null for any."""
     kl: float = 0.0
     """Beta, weight of the divergence from the first checkpoint; 0 keeps no reference. The paper has 0.04."""
+    kl_estimator: Estimator = "k3"
+    """`k3` of the paper, never negative; `k2`, whose gradient is that of the divergence; `k1`, which only measures."""
     credit: str | Mapping[str, Any] = "group_relative"
     """What a call earns, and each token of it: a rule of the adapter `rewards`, or its options, such as
     {"rule": "discounted", "gamma": 0.9}; with a `name` among them, those of another credit adapter."""
+    advantage: Advantage = "grpo"
+    """Of `group_relative`: who a rollout is compared with, and what the distance is divided by, by the paper's name."""
     normalise_std: bool = True
-    """Of `group_relative`: divide by the group's standard deviation; without it, hard and easy tasks weigh less."""
+    """Of `grpo`: divide by the group's standard deviation; without it, which is `dr_grpo`, hard and easy tasks weigh
+    less."""
+    zero_variance: ZeroVariance = "count"
+    """Groups in which no call earned more or less than 0: in the N that the loss is divided by, with a gradient of 0;
+    or left out, so that rounds with many of them take steps as long as others, as DAPO's dynamic sampling does."""
+    aggregation: Aggregation = "per_rollout_mean"
+    """What weighs the same: every rollout, every token (`token_mean`), or, with `constant`, as Dr. GRPO has it, every
+    token whatever the length of others."""
+    aggregation_constant: int = 0
+    """C of `constant`: the tokens that a rollout's loss is divided by; 0 for `max_tokens`."""
     epochs: int = 1
     """Mu, passes over each round's rows."""
     minibatch: int = 0
-    """Rollouts that share an optimiser step; 0 for the whole round."""
+    """Rollouts that share an optimiser step, at most: a round is cut evenly. 0 for the whole round."""
     weight_decay: float = 0.0
     """Of AdamW."""
     grad_clip: float = 1.0
@@ -74,16 +112,36 @@ class GrpoConfig:
     """`cpu`, `cuda`, `cuda:1`, ...; `auto` takes a GPU where there is one."""
 
     def __post_init__(self) -> None:
-        for name, least in _AT_LEAST.items():
-            if not getattr(self, name) >= least:  # not `<`, which NaN passes
-                raise BadValue(name, getattr(self, name), why=f"it must be {least} or more")
-        for name in _ABOVE_ZERO:
-            if not getattr(self, name) > 0:
-                raise BadValue(name, getattr(self, name), why="it must be above 0")
-        if not 0 <= self.learning_rate_decay <= 1:
-            raise BadValue("learning_rate_decay", self.learning_rate_decay, why="it is a share: from 0 to 1")
-        if not 0 <= self.beta2 < 1:
-            raise BadValue("beta2", self.beta2, why="it must be from 0 to below 1")
+        for name, value in self._numbers():
+            if name in _WHOLE:
+                self._insist(name, isinstance(value, int), why="it is a whole number")
+                self._insist(name, value >= _WHOLE[name], why=f"it must be {_WHOLE[name]} or more")
+            elif name in _ABOVE_ZERO:
+                self._insist(name, value > 0, why="it must be above 0")
+            else:
+                self._insist(name, value >= 0, why="it must be 0 or more")
+        for name, known in _ONE_OF.items():
+            self._insist(name, getattr(self, name) in get_args(known), why=f"it is one of {', '.join(get_args(known))}")
+        self._insist("learning_rate_decay", self.learning_rate_decay <= 1, why="it is a share: from 0 to 1")
+        self._insist("beta2", self.beta2 < 1, why="it must be below 1")
+        self._insist("dual_clip", not 0 < self.dual_clip <= 1, why="it must be above 1, or 0 for none")
+        high = self.clips["high"]
+        self._insist("clip_high", high >= self.clip, why=f"it must be no less than clip, which is {self.clip}")
+        grouped = self.crediting.get("rule") == "group_relative" and self.crediting["name"] == "rewards"
+        self._insist("advantage", grouped or self.advantage == "grpo", why="only `group_relative` has a use for it")
+
+    def _numbers(self) -> Iterator[tuple[str, float]]:
+        for name in (*_WHOLE, *_ABOVE_ZERO, *_AT_LEAST_ZERO):
+            value = getattr(self, name)
+            if value is None and name in _MAY_BE_NULL:
+                continue
+            is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+            self._insist(name, is_number, why="it is a finite number")
+            yield name, value
+
+    def _insist(self, name: str, holds: bool, *, why: str) -> None:  # noqa: FBT001 - what it insists on
+        if not holds:
+            raise BadValue(name, getattr(self, name), why=why)
 
     @property
     def crediting(self) -> dict[str, Any]:
@@ -92,7 +150,27 @@ class GrpoConfig:
         if given.get("name", "rewards") != "rewards":
             return given
         told = {"name": "rewards", "rule": "group_relative", **given}
-        return {"normalise_std": self.normalise_std, **told} if told["rule"] == "group_relative" else told
+        if told["rule"] != "group_relative":
+            return told
+        advantage = {} if self.advantage == "grpo" else {"advantage": self.advantage}
+        return {"normalise_std": self.normalise_std, **advantage, **told}
+
+    @property
+    def rows(self) -> dict[str, Any]:
+        """Options of the adapter that makes rows, where they are not its own."""
+        stale = {} if self.max_staleness is None else {"max_staleness": self.max_staleness}
+        return stale | ({"min_group": 1} if self.smallest_group == 1 else {})
+
+    @property
+    def smallest_group(self) -> int:
+        """Rollouts of a task that are enough to learn from one: where the batch is the measure, it may be alone."""
+        return 1 if self.crediting.get("advantage") == "reinforce++" else 2
+
+    @property
+    def clips(self) -> dict[str, float]:
+        """The bounds of the ratio."""
+        high = self.clip if self.clip_high is None else self.clip_high
+        return {"low": self.clip, "high": high, "dual": self.dual_clip}
 
     def learning_rate_at(self, step: int) -> float:
         """Of a step, the first being 1."""

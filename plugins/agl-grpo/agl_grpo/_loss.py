@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Mapping
+
 import torch
 from torch import Tensor
 
-__all__ = ["clipped", "entropy", "k3", "logprobs", "surrogate"]
+__all__ = ["DIVERGENCES", "clipped", "entropy", "k1", "k2", "k3", "logprobs", "surrogate", "truncated"]
 
 
 def logprobs(logits: Tensor, tokens: Tensor) -> Tensor:
@@ -20,17 +23,45 @@ def entropy(logits: Tensor) -> Tensor:
     return -(log_pi.exp() * log_pi).sum(-1)
 
 
-def surrogate(new: Tensor, old: Tensor, advantage: Tensor, *, clip: float) -> Tensor:
-    """-min(rho A, clip(rho, 1 - eps, 1 + eps) A) where rho = pi_new / pi_old (1707.06347, eq. 7; 2402.03300, eq. 3)."""
-    ratio = (new - old).exp()
-    return -torch.minimum(ratio * advantage, ratio.clamp(1 - clip, 1 + clip) * advantage)
+def surrogate(new: Tensor, old: Tensor, advantage: Tensor, *, low: float, high: float, dual: float = 0.0) -> Tensor:
+    """-min(rho A, clip(rho, 1 - low, 1 + high) A) where rho = pi_new / pi_old (1707.06347, eq. 7; 2402.03300, eq. 3).
+
+    `high` above `low` is the clip-higher of DAPO (2503.14476). With `dual` above 0 nothing with A < 0 costs more than
+    -dual A (1912.09729, eq. 5): past that ratio its gradient is 0, where else it grows without end.
+    """
+    log_ratio = new - old
+    if dual:
+        # Before the exponential: behind it, the gradient of a ratio that is no finite number would be none either.
+        log_ratio = torch.where(advantage < 0, log_ratio.clamp(max=math.log(dual)), log_ratio)
+    ratio = log_ratio.exp()
+    return -torch.minimum(ratio * advantage, ratio.clamp(1 - low, 1 + high) * advantage)
 
 
 @torch.no_grad()
-def clipped(new: Tensor, old: Tensor, advantage: Tensor, *, clip: float) -> Tensor:
-    """1 where the clip stands in the way of the gradient."""
+def clipped(new: Tensor, old: Tensor, advantage: Tensor, *, low: float, high: float, dual: float = 0.0) -> Tensor:
+    """1 where a clip stands in the way of the gradient."""
     ratio = (new - old).exp()
-    return torch.where(advantage > 0, ratio > 1 + clip, (ratio < 1 - clip) & (advantage < 0)).float()
+    lost = (ratio < 1 - low) | (ratio > (dual or math.inf))
+    return torch.where(advantage > 0, ratio > 1 + high, lost & (advantage < 0)).float()
+
+
+@torch.no_grad()
+def truncated(old: Tensor, rollout: Tensor, *, cap: float) -> Tensor:
+    """min(pi_old / pi_rollout, C): what a token weighs that other weights drew, or the same in another program.
+
+    Truncated importance sampling, as of IMPALA (1802.01561, 4.1); it is a number, and has no gradient.
+    """
+    return (old - rollout).exp().clamp(max=cap)
+
+
+def k1(new: Tensor, other: Tensor) -> Tensor:
+    """log(pi_new / pi_other): unbiased, of either sign. Its gradient is 0 on average: it measures, and holds nobody."""
+    return new - other
+
+
+def k2(new: Tensor, other: Tensor) -> Tensor:
+    """(log pi_new - log pi_other)^2 / 2: biased, and never negative. Its gradient is that of KL(new, other)."""
+    return (new - other).square() / 2
 
 
 def k3(new: Tensor, other: Tensor) -> Tensor:
@@ -40,3 +71,6 @@ def k3(new: Tensor, other: Tensor) -> Tensor:
     """
     log_ratio = other - new
     return log_ratio.expm1() - log_ratio
+
+
+DIVERGENCES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {"k1": k1, "k2": k2, "k3": k3}

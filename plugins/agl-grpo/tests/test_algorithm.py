@@ -12,6 +12,7 @@ from statistics import fmean
 
 import pytest
 from agl_grpo import Grpo, GrpoConfig, agl_register_algorithms
+from agl_grpo._groups import groups
 
 from agl_core.adapter import Adapted, Dropped
 from agl_core.errors import BadValue, MissingExtra, NoTrainingData, TokenIdsMissing, UnknownName
@@ -65,10 +66,11 @@ class ScriptedRun:
         self.movements.append((name, options))
 
     def adapt(self, outcomes, adapter, **options):
-        """A row for each, which earned what it is above the mean, and one lost call."""
+        """A row for each that is compared with another, which earned what it is above the mean, and one lost call."""
         self.movements.append((adapter, options))
         mean = fmean(outcome.reward for outcome in outcomes)
-        rows = [self._make_row(outcome.rollout_id, (2, 3), 4, 5, earned=outcome.reward - mean) for outcome in outcomes]
+        compared = {rollout: reward for group in groups(outcomes) for rollout, reward in group.items()}
+        rows = [self._make_row(rollout, (2, 3), 4, 5, earned=reward - mean) for rollout, reward in compared.items()]
         lost = [Dropped(call_id="ca-1", rollout_id="ro-1", reason="call_failed")]
         return Adapted(rows=rows, dropped=lost, kept=len(rows))
 

@@ -19,6 +19,8 @@ FULL = GrpoConfig(learning_rate=1e-3)
 LORA = GrpoConfig(learning_rate=1e-2, lora_rank=2)
 SEVERAL = GrpoConfig(learning_rate=1e-3, epochs=2, minibatch=2, kl=0.1)
 
+COUNTED = {"a": 3, "b": 9, "c": 5, "d": 5}
+
 
 @pytest.fixture(scope="session")
 def fresh(first, load, sample, make_row):
@@ -40,7 +42,7 @@ def update(first, fresh, tmp_path):
         rows, _ = fresh
         learner = learner or Learner(config, reference=first, seed=7)
         out = next(folders)
-        metrics = learner.update(checkpoint or first, out, rows, "abcd", step)
+        metrics = learner.update(checkpoint or first, out, rows, COUNTED, step)
         return describe(out, base=first.folder if config.lora_rank else None), metrics
 
     return learn
@@ -62,7 +64,7 @@ def test_answers_that_text_would_not_bring_back_are_counted(first, make_row, tmp
     one = make_row("one", (2, 3), 0, 1, 4)
     other = make_row("other", (2, 3), 14, 4, [9], 5, 6, [9], 7, earned=-1.0)
 
-    metrics = Learner(FULL, reference=first).update(first, tmp_path, [one, other], ["one", "other"], 1)
+    metrics = Learner(FULL, reference=first).update(first, tmp_path, [one, other], {"one": 3, "other": 6}, 1)
 
     assert metrics["train/drift"] == 1 / 4
 
@@ -71,7 +73,7 @@ def test_two_answers_with_nothing_between_them_are_two(first, make_row, tmp_path
     """`a` of one call and `b` of the next were never one text; together they would be another token."""
     row = replace(make_row("one", (2, 3), 0, 1), sampled=(1, 1), credits=(1.0, 1.0))
 
-    metrics = Learner(FULL, reference=first).update(first, tmp_path, [row], ["one"], 1)
+    metrics = Learner(FULL, reference=first).update(first, tmp_path, [row], {"one": 2}, 1)
 
     assert metrics["train/drift"] == 0
 
@@ -155,7 +157,7 @@ def test_a_gradient_that_is_not_finite_fails_the_step(first, make_row, tmp_path)
     rows = [make_row("a", (2,), 3, earned=-1.0, logprobs=[-2000.0])]
 
     with pytest.raises(RuntimeError, match="non-finite"):
-        Learner(FULL, reference=first).update(first, tmp_path / "out", rows, ["a"], 1)
+        Learner(FULL, reference=first).update(first, tmp_path / "out", rows, {"a": 1}, 1)
 
 
 @pytest.mark.parametrize(
@@ -184,7 +186,7 @@ def test_it_learns(first, load, make_row, tmp_path, claim):
         means.append(fmean(rewards))
         if any(row.credits != (0.0,) for row in rows):
             out = tmp_path / str(step)
-            learner.update(checkpoint, out, rows, [row.rollout_id for row in rows], step)
+            learner.update(checkpoint, out, rows, {row.rollout_id: 1 for row in rows}, step)
             checkpoint = describe(out, base=first.folder if config.lora_rank else None)
 
     assert means[0] < 0.3

@@ -9,9 +9,11 @@ from dataclasses import replace
 import pytest
 import torch
 from agl_grpo import GrpoConfig
-from agl_grpo._batch import batches
+from agl_grpo._aggregation import AGGREGATIONS, Shared
+from agl_grpo._batch import Lesson, batches
 from agl_grpo._learner import Learner
 from agl_grpo._loss import clipped, entropy, k3, surrogate
+from agl_grpo._student import Student
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -29,15 +31,24 @@ def rows(make_row):
     ]
 
 
+def weighed(lessons, aggregation="per_rollout_mean", *, rollouts=ROLLOUTS):
+    """Each with the weight of its tokens, if these are all rows of so many rollouts."""
+    tokens = sum(len(lesson.row.logprobs) for lesson in lessons)
+    shared = Shared(rollouts=rollouts, tokens=tokens, constant=GrpoConfig().max_tokens)
+    return [replace(lesson, weight=AGGREGATIONS[aggregation](lesson.row, shared)) for lesson in lessons]
+
+
 @pytest.fixture(scope="session")
 def total(first):
     """Loss, gradient and sums of `rows` under a config, for a model."""
 
     def compute(model, rows, *, tokens_per_pass=4096, sampled_per_pass=4096, **options):
-        learner = Learner(GrpoConfig(**options), reference=first)
+        config = GrpoConfig(**options)
+        learner = Learner(config, reference=first)
         sums, loss = defaultdict(float), 0.0
         model.requires_grad_(requires_grad=True).zero_grad()
-        for batch in batches(rows, ROLLOUTS, tokens_per_pass=tokens_per_pass, sampled_per_pass=sampled_per_pass):
+        lessons = weighed(learner._lessons(Student(model, None, None, 0), rows), config.aggregation)
+        for batch in batches(lessons, tokens_per_pass=tokens_per_pass, sampled_per_pass=sampled_per_pass):
             part = learner._loss_of(model, batch, sums)
             part.backward()
             loss += part.item()
@@ -107,7 +118,7 @@ def test_calls_with_nothing_between_them_keep_their_own_credit(make_row):
     """The mask has no seam there; what each call sampled says where one ends."""
     row = replace(make_row("a", (2, 3), 4, 5, 6), sampled=(1, 2), credits=(0.5, -1.5))
 
-    (batch,) = batches([row], 1, tokens_per_pass=64, sampled_per_pass=64)
+    (batch,) = batches([Lesson(row=row)], tokens_per_pass=64, sampled_per_pass=64)
 
     assert batch.advantage.tolist() == [0.5, -1.5, -1.5]
 
@@ -118,7 +129,8 @@ def test_a_rollout_of_many_rows_weighs_as_much_as_one_of_one(make_row, size):
     rows = [make_row("long", (place,), 4, 5, rollout_tokens=2 * size) for place in range(size)]
     rows.append(make_row("short", (3,), 4))
 
-    (batch,) = batches(rows, 2, tokens_per_pass=640, sampled_per_pass=640)
+    lessons = weighed([Lesson(row=row) for row in rows], rollouts=2)
+    (batch,) = batches(lessons, tokens_per_pass=640, sampled_per_pass=640)
 
     assert batch.weight.sum().item() == pytest.approx(1.0)
     assert batch.weight.max().item() == 0.5
@@ -154,7 +166,7 @@ def test_passes_hold_rows_of_like_length(make_row):
     """Shortest first, each row once, and none wider than the pass allows."""
     rows = [make_row(name, range(2, 2 + length), 1) for name, length in zip("abc", (9, 2, 8), strict=True)]
 
-    found = list(batches(rows, ROLLOUTS, tokens_per_pass=18, sampled_per_pass=99))
+    found = list(batches([Lesson(row=row) for row in rows], tokens_per_pass=18, sampled_per_pass=99))
 
     assert [tuple(batch.tokens.shape) for batch in found] == [(2, 8), (1, 9)]
 
@@ -164,8 +176,8 @@ def test_the_clip_holds_what_would_pay_too_much():
     old = torch.zeros(4)
     new, advantage = torch.tensor([1.5, 0.5, 1.5, 0.5]).log(), torch.tensor([1.0, 1.0, -1.0, -1.0])
 
-    assert surrogate(new, old, advantage, clip=0.2).tolist() == pytest.approx([-1.2, -0.5, 1.5, 0.8])
-    assert clipped(new, old, advantage, clip=0.2).tolist() == [1, 0, 0, 1]
+    assert surrogate(new, old, advantage, low=0.2, high=0.2).tolist() == pytest.approx([-1.2, -0.5, 1.5, 0.8])
+    assert clipped(new, old, advantage, low=0.2, high=0.2).tolist() == [1, 0, 0, 1]
 
 
 def test_entropy_and_divergence_by_hand():
@@ -180,6 +192,6 @@ def test_rows_are_read_and_left_as_they_were(rows):
     """A row is a fact; merging and padding work on copies."""
     before = [replace(row) for row in rows]
 
-    list(batches(rows, ROLLOUTS, tokens_per_pass=64, sampled_per_pass=64))
+    list(batches(weighed([Lesson(row=row) for row in rows]), tokens_per_pass=64, sampled_per_pass=64))
 
     assert rows == before
