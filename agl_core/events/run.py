@@ -110,6 +110,8 @@ class OutcomesRead(Event):
     run_id: str
     as_of: int
     """Position up to which the log was read: a reward that came later is not in it."""
+    groups: tuple[int, ...] | None = None
+    """Of a flight, the numbers of the groups that had landed first, in the order they were launched."""
 
 
 @event("run.finished", schema=1)

@@ -11,7 +11,8 @@ from agl_core.ids import canonical
 from agl_core.resources import NamedResources, Resource, ResourcesUpdate, dump
 from agl_core.run import _rounds as rounds
 from agl_core.run._doing import Effects
-from agl_core.store import EnqueueRolloutRequest, Outcome
+from agl_core.run._flight import Flight
+from agl_core.store import Outcome
 
 __all__ = ["Handing"]
 
@@ -70,23 +71,9 @@ class Handing(Effects):
         if bundle is not None and not isinstance(bundle, ResourcesUpdate):
             bundle = await self.publish(bundle)
         with self._journal.movement("rollouts", label) as movement:
-            requests = [
-                EnqueueRolloutRequest(
-                    input=task,
-                    mode=mode,
-                    resources_id=bundle.resources_id if bundle else None,
-                    resources_version=bundle.version if bundle else None,
-                    config=self.failures.configured(config or self.rollout_config),
-                    metadata={"sampling": dict(sampling)} if sampling else {},
-                    run_id=self.id,
-                    group=movement.key,
-                    repeat=sample,
-                    key=f"{movement.key}/{n * repeat + sample}",
-                    copy=copy,
-                )
-                for n, (task, copy) in enumerate(zip(tasks, rounds.copies(tasks), strict=True))
-                for sample in range(repeat)
-            ]
+            requests = rounds.requests(
+                self, tasks, movement.key, bundle=bundle, mode=mode, repeat=repeat, sampling=sampling, config=config
+            )
             rounds.check(self._journal, movement.key, requests)
             if not rounds.is_settled(self._journal, movement.key, len(requests)):
                 await self._weights.admit()
@@ -97,3 +84,17 @@ class Handing(Effects):
         outcomes = [self.failures.outcome(outcome) for outcome in self.store.ask.outcomes(ids, inputs, as_of=as_of)]
         rounds.refuse(self.store.log, outcomes, failures=self.failures, most=self.max_failed_fraction)
         return outcomes
+
+    def flight(
+        self,
+        label: str = "flight",
+        *,
+        mode: str = "train",
+        repeat: int = 1,
+        sampling: Mapping[str, Any] | None = None,
+    ) -> Flight:
+        """Groups of rollouts that stay under way while the algorithm goes on: `launch` tasks, take those that `landed`.
+
+        A group is a task, `repeat` times; samples of it are compared with each other. Make one for each label.
+        """
+        return Flight(self, self._journal, self._weights, label, repeat=repeat, mode=mode, sampling=sampling)

@@ -4,20 +4,55 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from agl_core.errors import ReplayDiverged, RolloutFailed, TooManyFailed
-from agl_core.events import OutcomesRead
+from agl_core.events import OutcomesRead, RolloutConfig
 from agl_core.ids import canonical, task_id
 from agl_core.log import SqliteLog
+from agl_core.resources import ResourcesUpdate
 from agl_core.run._failures import Failures
 from agl_core.run._journal import Journal, Movement
 from agl_core.store import EnqueueRolloutRequest, Outcome
 
-__all__ = ["check", "copies", "is_settled", "read_as_of", "refuse"]
+if TYPE_CHECKING:
+    from agl_core.run._base import Base
+
+__all__ = ["check", "copies", "has_begun", "is_settled", "read_as_of", "refuse", "requests"]
 
 _log = logging.getLogger(__name__)
+
+
+def requests(
+    run: Base,
+    tasks: Sequence[Any],
+    key: str,
+    *,
+    bundle: ResourcesUpdate | None,
+    mode: str,
+    repeat: int,
+    sampling: Mapping[str, Any] | None,
+    config: RolloutConfig | None = None,
+) -> list[EnqueueRolloutRequest]:
+    """What is asked for under a movement's key: each task `repeat` times, samples of one next to each other."""
+    return [
+        EnqueueRolloutRequest(
+            input=task,
+            mode=mode,
+            resources_id=bundle.resources_id if bundle else None,
+            resources_version=bundle.version if bundle else None,
+            config=run.failures.configured(config or run.rollout_config),
+            metadata={"sampling": dict(sampling)} if sampling else {},
+            run_id=run.id,
+            group=key,
+            repeat=sample,
+            key=f"{key}/{n * repeat + sample}",
+            copy=copy,
+        )
+        for n, (task, copy) in enumerate(zip(tasks, copies(tasks), strict=True))
+        for sample in range(repeat)
+    ]
 
 
 def check(journal: Journal, key: str, requests: Sequence[EnqueueRolloutRequest]) -> None:
@@ -46,6 +81,11 @@ def copies(tasks: Sequence[Any]) -> list[int]:
         found.append(seen[key])
         seen[key] += 1
     return found
+
+
+def has_begun(journal: Journal, key: str) -> bool:
+    """Whether rollouts were enqueued under this name."""
+    return bool(journal.log.rows("select 1 from rollouts where run_id = ? and grp = ? limit 1", (journal.run_id, key)))
 
 
 def is_settled(journal: Journal, key: str, count: int) -> bool:
