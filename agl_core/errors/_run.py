@@ -21,6 +21,7 @@ __all__ = [
     "RunNotResumable",
     "SelectsNothing",
     "StepFailed",
+    "TooFewScored",
     "TooManyFailed",
 ]
 
@@ -189,6 +190,23 @@ class TooManyFailed(RunError):
             most=most,
             example=example,
             error=error,
+        )
+
+
+class TooFewScored(RunError):
+    """What everything else is compared with was scored on so few tasks that nothing can be compared."""
+
+    code = "TOO_FEW_SCORED"
+
+    def __init__(self, scored: int, *, of: int, lost: Mapping[str, int], example: str) -> None:
+        super().__init__(
+            f"the base was scored on {scored} of {of} tasks ({_counted(lost)}; first: {example}), and what is better "
+            f"than it cannot be told: see `agl rollouts show {example}`, mend it and start a new run, or say what such "
+            "rollouts count as, such as failures={'timeout': 'zero'}",
+            scored=scored,
+            of=of,
+            lost=dict(lost),
+            example=example,
         )
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import random
 import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 __all__ = ["Estimate", "Examination"]
@@ -60,16 +60,24 @@ class Examination:
     """Of the pairs: after minus before, task by task."""
     masked: int = 0
     """Tasks left out, because what came of one side does not count."""
+    pairs: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """Reward before and after by task, as far as both count."""
 
     @classmethod
-    def of(cls, before: Sequence[float | None], after: Sequence[float | None]) -> Examination:
-        """Rewards of the same tasks in the same order; None of what does not count."""
-        pairs = [(a, b) for a, b in zip(before, after, strict=True) if a is not None and b is not None]
+    def of(
+        cls, before: Sequence[float | None], after: Sequence[float | None], *, tasks: Sequence[str] | None = None
+    ) -> Examination:
+        """Rewards of the same tasks in the same order; None of what does not count. `tasks` are their ids."""
+        names = [str(n) for n in range(len(before))] if tasks is None else tasks
+        pairs = {
+            name: (a, b) for name, a, b in zip(names, before, after, strict=True) if a is not None and b is not None
+        }
         return cls(
-            before=Estimate.of([a for a, _ in pairs]),
-            after=Estimate.of([b for _, b in pairs]),
-            difference=Estimate.of([b - a for a, b in pairs]),
+            before=Estimate.of([a for a, _ in pairs.values()]),
+            after=Estimate.of([b for _, b in pairs.values()]),
+            difference=Estimate.of([b - a for a, b in pairs.values()]),
             masked=len(before) - len(pairs),
+            pairs=pairs,
         )
 
     @property

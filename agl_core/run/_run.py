@@ -38,7 +38,7 @@ class Run(Learning):
             return None
         opened = TestOpened(run_id=self.id, tasks=len(self._test))
         self._journal.append(self._journal.draft(opened, f"{self.id}/test.opened"))
-        sides = []
+        sides, tasks = [], []
         for label, side in (("test-before", before), ("test-after", after)):
             bundle = side if isinstance(side, ResourcesUpdate) else None
             if isinstance(side, Checkpoint):
@@ -49,7 +49,8 @@ class Run(Learning):
             if unscored and self.failures.of_unscored == "fail":
                 raise RewardMissing(len(unscored), example=unscored[0])
             sides.append([_mean(outcomes[first : first + repeat]) for first in range(0, len(outcomes), repeat)])
-        found = Examination.of(*sides)
+            tasks = [outcome.task_id for outcome in outcomes[::repeat]]
+        found = Examination.of(*sides, tasks=tasks)
         self.result.update(found.to_json())
         return found
 
