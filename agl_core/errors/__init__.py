@@ -8,7 +8,7 @@
     ├── PluginError     MissingExtra PluginBroken TracerFailed UnknownName
     ├── RunError        ReplayDiverged AmbiguousLabel RunNotImportable RunNotResumable NoTrainingData NotFast
     │                   NotImportable NoRunnersLeft RewardMissing CaptureNone SelectsNothing StepFailed
-    │                   RolloutFailed TooManyFailed
+    │                   RolloutFailed TooFewScored TooManyFailed
     ├── PreflightError  AgentFailed AgentHangs CallsFailed GroupTooSmall NoExploration PlaceholderMissing
     │                   RewardConstant SplitsOverlap UnattributedCall
     ├── JudgeError      ExpectedMissing JudgeFailed JudgeMalformed JudgeUnanswered NothingToJudge
@@ -97,6 +97,7 @@ from agl_core.errors._run import (
     RunNotResumable,
     SelectsNothing,
     StepFailed,
+    TooFewScored,
     TooManyFailed,
 )
 from agl_core.errors._store import AlreadySettled, BadValue, LeaseLost, OutsideAttempt, RunHeld, StoreError, UnknownId
@@ -177,6 +178,7 @@ __all__ = [
     "StepFailed",
     "StoreError",
     "TokenIdsMissing",
+    "TooFewScored",
     "TooManyFailed",
     "TracerFailed",
     "UnattributedCall",
