@@ -15,7 +15,7 @@
     ├── ExportError     ExportEmpty ExportExists ExportFailed ExportRefused
     ├── ImportingError  ImportChanged ImportLineBad ImportRefused ImportStillOpen ImportWrongFormat
     └── EngineError     ModelNotFound PromptTooLong PolicyNotLoaded PortBusy EngineFailed TokenIdsMissing
-    │                   ModelUnanswered
+    │                   ModelUnanswered DrainTimedOut
 
 A bug raises a plain `AssertionError` or `TypeError`; those are not ours to catch.
 """
@@ -25,6 +25,7 @@ from __future__ import annotations
 from agl_core.errors._base import AglError
 from agl_core.errors._codec import BadPayload, CodecError, UpcastGap
 from agl_core.errors._engine import (
+    DrainTimedOut,
     EngineError,
     EngineFailed,
     ModelNotFound,
@@ -51,6 +52,7 @@ from agl_core.errors._judge import (
     JudgeUnanswered,
     NothingToJudge,
 )
+from agl_core.errors._learning import NoUsableRows
 from agl_core.errors._log import (
     BadQuery,
     ContentErased,
@@ -116,6 +118,7 @@ __all__ = [
     "CodecError",
     "ContentErased",
     "DiskFailed",
+    "DrainTimedOut",
     "EngineError",
     "EngineFailed",
     "ExpectedMissing",
@@ -153,6 +156,7 @@ __all__ = [
     "NoExploration",
     "NoRunnersLeft",
     "NoTrainingData",
+    "NoUsableRows",
     "NotFast",
     "NotImportable",
     "NothingToJudge",

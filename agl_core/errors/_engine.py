@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from agl_core.errors._base import AglError
 
 __all__ = [
+    "DrainTimedOut",
     "EngineError",
     "EngineFailed",
     "ModelNotFound",
@@ -45,6 +46,22 @@ class PromptTooLong(EngineError):
             f"the prompt has {tokens} tokens and this model takes {limit}: shorten the history",
             tokens=tokens,
             limit=limit,
+        )
+
+
+class DrainTimedOut(EngineError):
+    """New weights were to be loaded, and calls on the old ones did not end."""
+
+    code = "DRAIN_TIMED_OUT"
+
+    def __init__(self, policy: str, *, calls: int, seconds: float) -> None:
+        super().__init__(
+            f"{calls} call(s) to {policy!r} did not end within {seconds:g} s, so that its new weights could not be "
+            "loaded: the run stops here and can be resumed. Bound what an answer may take (`max_tokens`), or the "
+            "agent's own time-out",
+            policy=policy,
+            calls=calls,
+            seconds=seconds,
         )
 
 

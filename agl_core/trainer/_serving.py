@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TypeGuard
 
 from agl_core.engine import Checkpoint, Endpoint, Engine, Hosted
-from agl_core.errors import BadValue, EngineFailed
+from agl_core.errors import BadValue, DrainTimedOut
 from agl_core.events import EndpointRegistered, EndpointRemoved, GatewayPaused, GatewayResumed, Role
 from agl_core.gateway import Gateway
 from agl_core.log import SqliteLog
@@ -24,6 +24,7 @@ from agl_core.runner import GATEWAY
 __all__ = ["Models", "is_foreign", "lane_names"]
 
 _DRAIN_SECONDS = 120.0
+"""For calls on old weights to end, before new ones are loaded."""
 _log = logging.getLogger(__name__)
 
 
@@ -38,9 +39,10 @@ class Models:
         *,
         roles: Mapping[str, Role],
         usual: Role = "policy",
+        drain_seconds: float = _DRAIN_SECONDS,
     ) -> None:
-        """`usual` is the role of those that `roles` does not name."""
-        self._usual = usual
+        """`usual` is the role of those that `roles` does not name; calls have `drain_seconds` to end before a load."""
+        self._usual, self._drain_seconds = usual, drain_seconds
         self._gateway, self._log, self._plugins, self._roles = gateway, log, plugins, roles
         self._admit: Callable[[], Awaitable[None]] | None = None
         self._engines: dict[str, Engine] = {}
@@ -90,15 +92,21 @@ class Models:
         return self._initial
 
     async def load(self, policy: str, checkpoint: Checkpoint, *, version: int) -> None:
-        """Drain the policy's calls, give its engine the weights, and go on."""
+        """Drain the policy's calls, give its engine the weights, and go on.
+
+        Rollouts may be open: their next calls wait at the gate, and are answered by the new weights. Calls that do not
+        end in time raise `DrainTimedOut`; then, as when the engine fails, they go on as what they were begun with.
+        """
+        spoken: int | None = None  # the version before, unless all goes well
         await self._note(GatewayPaused(model=policy))
-        left = await self._gateway.pause(policy, _DRAIN_SECONDS)
-        if left:
-            raise EngineFailed(policy, why=f"{left} calls did not end within {_DRAIN_SECONDS:g} s")
         try:
+            left = await self._gateway.pause(policy, self._drain_seconds)
+            if left:
+                raise DrainTimedOut(policy, calls=left, seconds=self._drain_seconds)
             await self._engines[policy].load(checkpoint, version=version)
+            spoken = version
         finally:
-            self._gateway.resume(policy, version)
+            self._gateway.resume(policy, spoken)
             await self._note(GatewayResumed(model=policy))
 
     async def _register(self, endpoint: Endpoint, closing: AsyncExitStack, *, role: Role) -> None:
