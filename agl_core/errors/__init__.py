@@ -8,7 +8,7 @@
     ├── PluginError     MissingExtra PluginBroken TracerFailed UnknownName
     ├── RunError        ReplayDiverged AmbiguousLabel RunNotImportable RunNotResumable NoTrainingData NotFast
     │                   NotImportable NoRunnersLeft RewardMissing CaptureNone SelectsNothing StepFailed
-    │                   RolloutFailed TooFewScored TooManyFailed
+    │                   RolloutFailed TooFewScored NoUsableRows TooManyFailed
     ├── PreflightError  AgentFailed AgentHangs CallsFailed GroupTooSmall NoExploration PlaceholderMissing
     │                   RewardConstant SplitsOverlap UnattributedCall
     ├── JudgeError      ExpectedMissing JudgeFailed JudgeMalformed JudgeUnanswered NothingToJudge
