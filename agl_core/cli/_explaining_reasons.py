@@ -23,6 +23,7 @@ DROPPED: Mapping[str, str] = {
     "greedy": "at temperature 0 nothing is sampled",
     "raw_logprobs": "its log-probabilities are of another distribution than the one that was sampled",
     "truncated_sampling": "its sampling was cut or bent (top-p, top-k, a penalty), and a learner knows nothing of that",
+    "too_stale": "the weights that spoke are more versions behind than the batch takes",
     "too_long": "its row has more tokens than the batch takes",
     "not_succeeded": "its rollout did not succeed",
     "no_chat": "it is no chat: a completion, or an embedding",

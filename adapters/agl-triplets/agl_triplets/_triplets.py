@@ -32,7 +32,7 @@ class Triplets:
 
     `other_agent` · `masked:<status>` (cancelled, or ended by something the policy did not cause) · `no_reward`, or why
     the `credit` adapter has none for it (`no_credit` where it does not say) · `group_too_small` · what `Unusable` says
-    of a call that cannot train · `too_long`.
+    of a call that cannot train · `too_stale` · `too_long`.
     """
 
     name: ClassVar[str] = "triplets"
@@ -51,6 +51,9 @@ class Triplets:
     """Says what each call earned, such as `rewards`; without one it is the final reward of the rollout."""
     current_version: int | None = None
     """Version of the weights in training, which staleness is counted from."""
+    max_staleness: int | None = None
+    """Versions that a call may be behind the current one; an older one is dropped, and its rollout stays in every
+    baseline. Calls of which it is not known are kept."""
     max_length: int | None = None
     """Tokens of the longest row that is kept. A longer one is dropped whole, never cut: its head alone would be another
     conversation, and its tail an answer to nothing. What is left of the rollout weighs as much as any other rollout."""
@@ -67,6 +70,12 @@ class Triplets:
             raise BadValue("level", self.level, why="it is 'trajectory' or 'transition'")
         if self.min_group < 1:
             raise BadValue("min_group", self.min_group, why="a group has at least one member")
+        if self.max_staleness is not None and self.max_staleness < 0:
+            raise BadValue("max_staleness", self.max_staleness, why="no call is ahead of the weights in training")
+        if self.max_staleness is not None and self.current_version is None:
+            raise BadValue(
+                "max_staleness", self.max_staleness, why="`current_version`, which it is counted from, is null"
+            )
         if self.max_length is not None and self.max_length < 1:
             raise BadValue("max_length", self.max_length, why="a row has at least one token")
         if self.credit is not None and not callable(self.credit):
@@ -95,6 +104,7 @@ class Triplets:
                     or earned.why_not(recorded.call_id)
                     or ("group_too_small" if is_alone else None)
                     or unusable.why(recorded)
+                    or ("too_stale" if self._is_too_stale(recorded) else None)
                 )
                 if reason:
                     dropped.append(Dropped(call_id=recorded.call_id, rollout_id=trace.rollout_id, reason=reason))
@@ -159,6 +169,10 @@ class Triplets:
     def _staleness(self, recorded: CallRecorded) -> int | None:
         spoke, current = recorded.policy_version, self.current_version
         return None if spoke is None or current is None else current - spoke
+
+    def _is_too_stale(self, recorded: CallRecorded) -> bool:
+        behind = self._staleness(recorded)
+        return self.max_staleness is not None and behind is not None and behind > self.max_staleness
 
     def _unfit(self, trace: Trace, recorded: CallRecorded) -> str | None:
         if self.agent is not None and recorded.agent != self.agent:

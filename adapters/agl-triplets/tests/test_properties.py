@@ -17,12 +17,17 @@ from agl_core.testing.strategies import traces
 options = {
     "agent": st.sampled_from([None, None, "parent", "sub"]),
     "min_group": st.integers(1, 3),
-    "current_version": st.none() | st.just(5),
     "max_length": st.none() | st.integers(4, 30),
     "allow_retokenised": st.booleans(),
     "allow_truncated_sampling": st.booleans(),
 }
-adapters = st.builds(Triplets, st.sampled_from(["trajectory", "transition"]), **options)
+versions = st.sampled_from([{}, {"current_version": 5}, {"current_version": 5, "max_staleness": 3}])
+adapters = st.builds(
+    lambda level, versions, **others: Triplets(level, **versions, **others),
+    st.sampled_from(["trajectory", "transition"]),
+    versions,
+    **options,
+)
 
 
 def kept_calls(batch, adapted):
