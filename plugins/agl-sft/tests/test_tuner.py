@@ -1,0 +1,132 @@
+"""A round of tuning: the same bytes every time, a folder that others open, and a policy that says it again."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from itertools import count
+
+import pytest
+import torch
+from agl_sft import SftConfig
+from agl_sft._tuner import Tuner, examples
+from safetensors.torch import load_file
+
+from agl_core.errors import BadValue
+from agl_core.run import describe
+
+FULL = SftConfig(learning_rate=1e-2, device="cpu", batch_size=2, epochs=2)
+LORA = replace(FULL, lora_rank=2, lora_dropout=0.1)
+
+
+@pytest.fixture(scope="session")
+def rows(make_row):
+    """Four of three tokens."""
+    return [
+        make_row(f"ro-{first}", (5, 6), first, first + 1, first + 2, earned=first / 40) for first in (10, 20, 30, 40)
+    ]
+
+
+@pytest.fixture
+def tune(first, rows, tmp_path):
+    """The checkpoint and the metrics after a round, by a tuner of its own."""
+    folders = (tmp_path / str(number) for number in count())
+
+    def tuned(config, checkpoint=None, *, number=1):
+        out = next(folders)
+        metrics = Tuner(config, seed=7).tune(checkpoint or first, out, rows, number)
+        return describe(out, base=first.folder if config.lora_rank else None), metrics
+
+    return tuned
+
+
+def likely(checkpoint, rows):
+    """The log-probability of what was sampled."""
+    from agl_sft._student import load
+
+    model = load(checkpoint, FULL, seed=0).model.eval()
+    total = 0.0
+    with torch.no_grad():
+        for row in rows:
+            log_pi = model(input_ids=torch.tensor([row.token_ids])).logits[0].log_softmax(-1)
+            total += sum(log_pi[place - 1, row.token_ids[place]].item() for place in range(2, 5))
+    return total
+
+
+@pytest.mark.parametrize("config", [FULL, LORA, replace(FULL, choose="weighted")], ids=["full", "lora", "weighted"])
+def test_the_same_round_gives_the_same_bytes(tune, config):
+    """Twice from the same checkpoint, whoever else draws in between; and another round gives others."""
+    once, _ = tune(config)
+    torch.rand(3)
+
+    assert tune(config)[0].digest == once.digest
+    assert tune(config, number=2)[0].digest != once.digest
+
+
+@pytest.mark.parametrize("config", [FULL, LORA], ids=["full", "lora"])
+def test_what_was_chosen_is_said_again(tune, first, rows, config):
+    """More likely after each round, the second of which begins where the first ended."""
+    second, metrics = tune(config)
+    third, _ = tune(config, second, number=2)
+
+    assert likely(first, rows) < likely(second, rows) < likely(third, rows)
+    assert metrics["train/steps"] == 4
+    assert metrics["train/rows"] == 4
+    assert metrics["train/tokens"] == 12
+
+
+def test_a_checkpoint_is_a_whole_model_as_it_came(tune, first):
+    """Weights, and all that lay beside them, to the letter; where it comes from is in it, an optimiser is not."""
+    made, _ = tune(FULL)
+
+    names = {file.name for file in first.folder.iterdir()} | {"state.json"}
+    assert {file.name for file in made.folder.iterdir()} == names
+    for name in ("config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        assert (made.folder / name).read_text() == (first.folder / name).read_text()
+    state = json.loads((made.folder / "state.json").read_text())
+    assert state["parent"] == first.digest
+    assert state["round"] == 1
+
+
+def test_adapters_leave_the_base_alone(tune, first):
+    """A LoRA checkpoint is a peft folder: small, on the model that it was made for."""
+    made, _ = tune(LORA)
+
+    names = {"adapter_config.json", "adapter_model.safetensors", "state.json"}
+    assert {file.name for file in made.folder.iterdir()} == names
+    facts = json.loads((made.folder / "adapter_config.json").read_text())
+    assert facts["base_model_name_or_path"] == str(first.folder)
+    assert all("lora" in name for name in load_file(made.folder / "adapter_model.safetensors"))
+
+
+def test_a_rollout_weighs_the_same_however_it_was_cut(make_row):
+    """Weights are of tokens: two halves of a row have those of the whole."""
+    whole = [make_row("a", (1,), 2, 3, earned=0.9), make_row("b", (1,), 2, 3, 4, 5, earned=0.3)]
+    cut = [*whole[:1], make_row("b", (1,), 2, earned=0.3), make_row("b", (1, 2), 3, 4, 5, earned=0.3)]
+
+    one, other = examples(whole, weighted=True), examples(cut, weighted=True)
+
+    assert [example.weight for example in one] == pytest.approx([1.8, 0.6])
+    assert [example.weight for example in other] == pytest.approx([1.8, 0.6, 0.6])
+
+
+def test_what_all_earned_alike_weighs_one(make_row):
+    """To the bit: it is the loss without weights."""
+    rows = [make_row(name, (1,), 2, earned=0.7) for name in "abc"]
+
+    assert examples(rows, weighted=True) == examples(rows)
+
+
+def test_tokens_of_another_model_are_refused(first, make_row, tmp_path):
+    """Before anything is trained, and with a code."""
+    with pytest.raises(BadValue, match="another tokenizer"):
+        Tuner(FULL).tune(first, tmp_path / "out", [make_row("a", (1,), 50000)], 1)
+
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is one")
+def test_a_gpu_that_is_not_there_is_refused():
+    """Before anything is sampled."""
+    with pytest.raises(BadValue, match="no GPU"):
+        Tuner(replace(FULL, device="cuda"))
