@@ -4,11 +4,12 @@
     ├── LogError        VersionConflict KeyReused LogCorrupt LogTooNew LogReadOnly LogNotFound LogUnsupported
     │                   LogBusy LogExists LogGone LogFull DiskFailed ContentErased BadQuery QueryCut
     ├── CodecError      UpcastGap BadPayload
-    ├── StoreError      UnknownId BadValue LeaseLost RunHeld OutsideAttempt AlreadySettled
+    ├── StoreError      UnknownId BadValue LeaseLost RunHeld OutsideAttempt AlreadySettled NothingPromoted
+    │                   FilesNotKept
     ├── PluginError     MissingExtra PluginBroken TracerFailed UnknownName
     ├── RunError        ReplayDiverged AmbiguousLabel RunNotImportable RunNotResumable NoTrainingData NotFast
     │                   NotImportable NoRunnersLeft RewardMissing CaptureNone SelectsNothing StepFailed
-    │                   RolloutFailed TooFewScored NoUsableRows TooManyFailed
+    │                   RolloutFailed TooFewScored NoUsableRows TooManyFailed RunIsOver
     ├── PreflightError  AgentFailed AgentHangs CallsFailed GroupTooSmall NoExploration PlaceholderMissing
     │                   RewardConstant SplitsOverlap UnattributedCall
     ├── JudgeError      ExpectedMissing JudgeFailed JudgeMalformed JudgeUnanswered NothingToJudge
@@ -84,6 +85,7 @@ from agl_core.errors._preflight import (
     SplitsOverlap,
     UnattributedCall,
 )
+from agl_core.errors._resources import FilesNotKept, NothingPromoted, RunIsOver
 from agl_core.errors._run import (
     AmbiguousLabel,
     CaptureNone,
@@ -127,6 +129,7 @@ __all__ = [
     "ExportExists",
     "ExportFailed",
     "ExportRefused",
+    "FilesNotKept",
     "GroupTooSmall",
     "ImportChanged",
     "ImportLineBad",
@@ -159,6 +162,7 @@ __all__ = [
     "NoUsableRows",
     "NotFast",
     "NotImportable",
+    "NothingPromoted",
     "NothingToJudge",
     "OutsideAttempt",
     "PlaceholderMissing",
@@ -175,6 +179,7 @@ __all__ = [
     "RolloutFailed",
     "RunError",
     "RunHeld",
+    "RunIsOver",
     "RunNotImportable",
     "RunNotResumable",
     "SelectsNothing",

@@ -27,9 +27,11 @@ class ResourcesPublished(Event):
 
 @event("resources.promoted", schema=1)
 class ResourcesPromoted(Event):
-    """A bundle was declared the best so far."""
+    """A bundle was declared the best so far; the last one declared is what counts."""
 
     resources_id: str
     version: int
     why: str = ""
     run_id: str | None = None
+    by: str = ""
+    """Which person; empty when an algorithm did."""

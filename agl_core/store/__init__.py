@@ -7,6 +7,7 @@ from agl_core.store._apart import unassigned
 from agl_core.store._decisions import is_tried_again
 from agl_core.store._hooked import Hooks, changed
 from agl_core.store._pages import PaginatedResult
+from agl_core.store._promotions import Promotion
 from agl_core.store._queries import REWARD, Queries
 from agl_core.store._span import Span, TraceStatus
 from agl_core.store._store import Store
@@ -38,6 +39,7 @@ __all__ = [
     "Hooks",
     "Outcome",
     "PaginatedResult",
+    "Promotion",
     "Queries",
     "Rollout",
     "RolloutStatus",

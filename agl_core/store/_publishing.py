@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from agl_core import resources as kinds
 from agl_core.clock import Clock
-from agl_core.errors import KeyReused
-from agl_core.events import ResourcesPublished
+from agl_core.errors import KeyReused, UnknownId
+from agl_core.events import ResourcesPromoted, ResourcesPublished
 from agl_core.ids import new_id
 from agl_core.log import SqliteLog, View
 from agl_core.record import Draft
@@ -15,6 +15,12 @@ from agl_core.store._pages import Page, PaginatedResult, SortOrder
 from agl_core.store._rows import BUNDLES
 
 __all__ = ["Publishing"]
+
+_PUBLISHER = "select run_id from resources where resources_id = ? and version = ?"
+_LAST_PROMOTED = """
+select json_extract(data, '$.resources_id'), json_extract(data, '$.version'), json_extract(data, '$.run_id')
+from events where type = 'resources.promoted' order by position desc limit 1
+"""
 
 
 class Publishing(Base):
@@ -75,6 +81,34 @@ class Publishing(Base):
             if isinstance(resource, LLM) and resource.api_key:
                 self._keys[event.resources_id, inner] = resource.api_key
         return self.ask.resources(event.resources_id, event.version)
+
+    async def promote(
+        self,
+        bundle: ResourcesUpdate,
+        *,
+        why: str = "",
+        run_id: str | None = None,
+        by: str = "",
+        actor: str = "agl-core",
+    ) -> bool:
+        """Declare a version the best; False when the last that was declared so is this one. Nothing is deleted.
+
+        It counts for its bundle and for `run_id`; when none is named, for the run that published it.
+        """
+        found = self.log.rows(_PUBLISHER, (bundle.resources_id, bundle.version))
+        if not found:
+            raise UnknownId("resource", f"{bundle.resources_id}@{bundle.version}")
+        event = ResourcesPromoted(
+            resources_id=bundle.resources_id, version=bundle.version, why=why, run_id=run_id or found[0][0], by=by
+        )
+
+        def promoted(view: View) -> list[Draft]:
+            if view.rows(_LAST_PROMOTED) == [(event.resources_id, event.version, event.run_id)]:
+                return []
+            story = event.run_id or event.resources_id
+            return [Draft(stream=f"resources/{event.resources_id}", event=event, correlation_id=story, actor=actor)]
+
+        return bool(await self._decided(promoted))
 
     async def query_resources(
         self,

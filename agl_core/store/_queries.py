@@ -9,12 +9,14 @@ from typing import Any, cast
 
 import msgspec
 
-from agl_core.errors import UnknownId
+from agl_core.errors import NothingPromoted, UnknownId
 from agl_core.log import SqliteLog
 from agl_core.projections import Trace, traces
 from agl_core.resources import ResourcesUpdate
+from agl_core.store import _promotions as promoting
 from agl_core.store._lists import Lists
 from agl_core.store._pages import Page, PaginatedResult
+from agl_core.store._promotions import Promotion
 from agl_core.store._rows import bundle, many
 from agl_core.store._types import Admission, Attempt, Outcome, Rollout, RolloutStatus
 
@@ -150,14 +152,22 @@ class Queries(Lists):
 
     def resources(self, resources_id: str, version: int | None = None) -> ResourcesUpdate:
         """A version of a bundle; the newest when none is named."""
-        found = self.log.rows(
-            "select resources_id, version, parent, why, data, created_at from resources "
-            "where resources_id = ? and (? is null or version = ?) order by version desc limit 1",
-            (resources_id, version, version),
-        )
+        return promoting.version(self.log, resources_id, version)
+
+    def promotions(self, *, run_id: str | None = None, resources_id: str | None = None) -> list[Promotion]:
+        """What was declared the best, in order, of one run or one bundle if that is said; the last one counts."""
+        return promoting.promotions(self.log, run_id=run_id, resources_id=resources_id)
+
+    def promoted(self, *, run_id: str | None = None, resources_id: str | None = None) -> ResourcesUpdate:
+        """The version that counts as the best; raises `NothingPromoted` when none does."""
+        found = self.promotions(run_id=run_id, resources_id=resources_id)
         if not found:
-            raise UnknownId("resource", resources_id if version is None else f"{resources_id}@{version}")
-        return bundle(found[0])
+            raise NothingPromoted(run_id or resources_id or "this log")
+        return self.resources(found[-1].resources_id, found[-1].version)
+
+    def lineage(self, of: ResourcesUpdate) -> list[ResourcesUpdate]:
+        """The version, the one it was derived from, and so on to the one that came from none."""
+        return promoting.lineage(self.log, of)
 
     def latest_resources(self) -> ResourcesUpdate | None:
         """The bundle that came out last, if any did."""

@@ -204,7 +204,7 @@ MEANINGS: dict[tuple[str, int], Event] = {
         (1, PluginFailed(name="agl-x", hook="agl_recorded", why="KeyError: 'a'")),
         (1, PluginLoaded(name="agl-x", version="0.1.0")),
         (1, PolicyUpdated(**OF_RUN, policy="policy", version=3, checkpoint="b2:ab")),
-        (1, ResourcesPromoted(resources_id="rs-1", version=2, why="best so far", **OF_RUN)),
+        (1, ResourcesPromoted(resources_id="rs-1", version=2, why="best so far", by="ada", **OF_RUN)),
         (
             1,
             ResourcesPublished(
@@ -364,6 +364,7 @@ BEFORE: dict[str, dict[str, object]] = {
     "call.recorded.v1.2": _BEFORE_STREAMS,
     "call.recorded.v1.3": _BEFORE_RETRIES,
     "endpoint.registered.v1": {"role": "policy", "named": ""},
+    "resources.promoted.v1": {"by": ""},
     "run.started.v1": _BEFORE_ROLES,
     "run.started.v1.2": _BEFORE_ROLES,
     "run.started.v1.3": _BEFORE_SELECT,
