@@ -2,4 +2,15 @@
 
 from __future__ import annotations
 
-__all__: list[str] = []
+from collections.abc import Mapping
+
+from agl_apo._algorithm import Apo, ApoConfig
+from agl_core.hookspecs import hookimpl
+
+__all__ = ["Apo", "ApoConfig", "agl_register_algorithms"]
+
+
+@hookimpl
+def agl_register_algorithms() -> Mapping[str, type[Apo]]:
+    """`apo`, under that name."""
+    return {"apo": Apo}

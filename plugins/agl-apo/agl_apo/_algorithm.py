@@ -1,0 +1,102 @@
+"""APO: a beam search over prompts, steered by textual gradients (Pryzant et al. 2023, arXiv 2305.03495)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from agl_apo._beam import Beam
+from agl_apo._candidate import Candidate, base_of
+from agl_apo._config import ApoConfig
+from agl_apo._costs import Purse
+from agl_apo._draws import batches
+from agl_apo._scores import Scoreboard, evaluating, tasks_of
+from agl_apo._together import together
+from agl_apo._verdict import conclude
+from agl_core.errors import BadValue, NoTrainingData
+
+if TYPE_CHECKING:
+    from agl_core.resources import PromptTemplate
+    from agl_core.run import Run
+
+__all__ = ["Apo", "ApoConfig"]
+
+
+class Apo:
+    """Automatic prompt optimisation.
+
+    A beam holds the b best prompts so far. Each round criticises them: a model is shown a prompt p and what it came to
+    on a few training tasks, and says what is wrong with it, the "gradient" g. Another one edits p in g's direction.
+
+        for each p in the beam, w times:   p' = edit(p, g),   g = critique(p, rollouts of p on a training batch)
+        beam = the b of (beam and all p') with the greatest gain on a validation batch
+        best = the first of the beam, if it gains on the best so far on the whole validation split
+
+    A gain is a mean of differences, task by task, over the tasks that both prompts were scored on: of a candidate and
+    the base prompt within a round, of the first and the best so far after it. So scores of different batches never
+    meet. What was not scored is in no pair, and a candidate that was scored on less than `min_scored` of the base's
+    tasks does not go on. No candidate runs on a task twice.
+
+    In the end the best meets the base on the sealed test split, and is promoted if the bootstrapped interval of their
+    differences is above zero. Else the base stays.
+    """
+
+    name = "apo"
+    needs = ("rewards",)
+
+    def __init__(self, config: ApoConfig | None = None, **overrides: Any) -> None:
+        given: object = config  # v0.3's first argument is a client
+        if given is not None and not isinstance(given, ApoConfig):
+            why = (
+                "no client is needed, models are asked through the gateway: name them in `models=`, or by URL, such as "
+                'Apo(gradient_model="https://api.openai.com/v1#gpt-5-mini")'
+            )
+            raise BadValue("async_openai_client", given, why=why)
+        self.config = replace(config or ApoConfig(), **overrides)
+        self._best: Candidate | None = None
+
+    def get_best_prompt(self, name: str | None = None) -> PromptTemplate:
+        """The winner's prompt of that name; the first, when none is said. Raises `BadValue` before a run has ended."""
+        if self._best is None:
+            raise BadValue("best prompt", None, why="there is none before a run has ended: call `Trainer.fit` first")
+        return self._best.prompts[name or next(iter(self._best.prompts))]
+
+    async def run(self, run: Run) -> None:
+        """Search until the rounds are over, the budget is spent or somebody asks to stop; then examine the best."""
+        config, run = self.config, evaluating(run, self.name)
+        train, val = tasks_of(run.train), tasks_of(run.val)
+        if not train:
+            raise NoTrainingData("APO has no task to criticise a prompt on")
+        if not val:
+            raise BadValue("val_dataset", (), why="candidates are compared on it: pass `val_dataset=`, or `--val FILE`")
+        base = await base_of(run, names=config.prompts, prompt=config.prompt)
+        board = Scoreboard(run, repeat=config.repeat, timeout=config.rollout_batch_timeout)
+        beam = Beam(run, config, base, board, Purse(run, board))
+        beam.check_models()
+
+        if config.run_initial_validation:
+            await board.evaluate(base, val)
+            board.insist(base, val, share=config.min_scored)
+        best, ended = base, "all rounds were done"
+        train_batches = batches(train, config.gradient_batch_size, run.rng("train"))
+        val_batches = batches(val, config.val_batch_size, run.rng("val"))
+        for step in range(1, config.beam_rounds + 1):
+            batch = next(val_batches)
+            await board.evaluate(base, batch)
+            board.insist(base, batch, share=config.min_scored)
+            if (why := await beam.stops(step, batch, val)) is not None:
+                ended = why
+                break
+
+            parents = beam.parents()
+            born = await beam.expand(step, [(parent, next(train_batches)) for parent in parents])
+            await together(board.evaluate(candidate, batch) for candidate in (*beam.held, *born))
+            leader = await beam.select(step, born, batch)
+            await board.evaluate(leader, val)
+            ahead = board.pairs(best, leader, val)
+            if leader is not best and ahead.share >= config.min_scored and ahead.gain > 0:
+                best = leader
+            await beam.log(step, best, born, val)
+
+        run.result |= {"rounds": beam.rounds, "candidates": beam.born, "rejected": dict(beam.rejected), "ended": ended}
+        self._best = await conclude(run, board, base, best, val, repeat=config.repeat)
