@@ -23,6 +23,7 @@ COMMANDS = {
     "train": Later("agl_core.cli._train:train", "Improve an agent with an algorithm."),
     "run": Later("agl_core.cli._run:run", "Run an agent over tasks and score it; nothing is learned."),
     "resume": Later("agl_core.cli._resume:resume", "Go on with a run where its log ends."),
+    "stop": Later("agl_core.cli._stop:stop", "Ask a run to come to its end in good order."),
     "judge": Later("agl_core.cli._judge:judge", "Judge rollouts that have ended: by id, by run, or all of the log."),
     "runs": Later("agl_core.cli._runs:runs", "Runs: what was tried, and how it went."),
     "rollouts": Later("agl_core.cli._rollouts:rollouts", "Rollouts: tasks that were handed out, and what agents did."),

@@ -90,6 +90,7 @@ def _show(run: Mapping[str, Any]) -> None:
             ("run", run["run_id"]),
             ("status", run["status"] + (f", resumed {run['resumed']} times" if run["resumed"] else "")),
             ("why", run["why"]),
+            ("stop asked", _stop(run) or None),
             ("agent", run["agent"]),
             ("algorithm", run["algorithm"] + _words(run["config"], before="  ")),
             ("models", _words(run["models"]) or None),
@@ -107,12 +108,18 @@ def _show(run: Mapping[str, Any]) -> None:
                     f"{calls['completion_tokens']} out"
                 ),
             ),
+            ("time", _time(run["time"]) or None),
             ("result", _words(run["result"] or {}) or None),
         ]
     )
     _show_metrics(run["metrics"])
     _show_batches(run["batches"])
     _show_weights(run)
+
+
+def _stop(run: Mapping[str, Any]) -> str:
+    asked = run["stop_asked"]
+    return f"{asked['why']}{', by ' + asked['by'] if asked['by'] else ''}" if asked else ""
 
 
 def _select(run: Mapping[str, Any]) -> str:
@@ -126,6 +133,12 @@ def _judges(run: Mapping[str, Any]) -> str:
 def _failures(run: Mapping[str, Any]) -> str:
     most = run["max_failed_fraction"]
     return "; ".join(filter(None, (_words(run["failures"]), f"at most {most:g} masked" if most < 1 else "")))
+
+
+def _time(time: Mapping[str, float]) -> str:
+    """Where it went, as far as any of it went into a model."""
+    parts = {name: share for name, share in time.items() if name != "seconds"}
+    return ", ".join(f"{share:.0%} {name}" for name, share in parts.items()) if parts["idle"] < 1 else ""
 
 
 def _show_metrics(metrics: Mapping[str, Sequence[Sequence[float]]]) -> None:

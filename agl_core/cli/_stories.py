@@ -10,11 +10,11 @@ from agl_core.cli._words import HEADLINES, iso
 from agl_core.log import Owner, is_alive
 
 if TYPE_CHECKING:
-    from agl_core.events import BatchFormed, RunStarted
+    from agl_core.events import BatchFormed, RunStarted, RunStopAsked
     from agl_core.log import SqliteLog
     from agl_core.record import Record
 
-__all__ = ["listed", "told"]
+__all__ = ["is_driven", "listed", "stop_asked", "told"]
 
 
 _LAST = "(select value from metrics m where m.run_id = r.run_id and name = '{}' order by step desc limit 1)"
@@ -29,11 +29,11 @@ order by position desc
 
 def listed(log: SqliteLog) -> Iterator[dict[str, Any]]:
     """Runs, newest first."""
-    dead = _abandoned(log)
+    dead, stopping = _abandoned(log), _asked_to_stop(log)
     for run_id, status, algorithm, agent, seed, started, ended, resumed, why, _, reward, rollouts in log.rows(_LIST):
         yield {
             "run_id": run_id,
-            "status": "interrupted" if run_id in dead else status,
+            "status": _status(status, is_dead=run_id in dead, is_stopping=run_id in stopping),
             "algorithm": algorithm,
             "agent": agent,
             "seed": seed,
@@ -45,13 +45,29 @@ def listed(log: SqliteLog) -> Iterator[dict[str, Any]]:
         }
 
 
+def stop_asked(log: SqliteLog, run_id: str) -> RunStopAsked | None:
+    """Who asked the run to stop first, and why; None when nobody did."""
+    from agl_core.events import RunStopAsked
+
+    found = next(iter(log.read(stream=f"run/{run_id}", types=[RunStopAsked.type], limit=1)), None)
+    # Of one that was erased, there is nothing to tell.
+    return found.event if found and isinstance(found.event, RunStopAsked) else None
+
+
+def is_driven(log: SqliteLog, run_id: str) -> bool:
+    """Whether a living process has it."""
+    return run_id not in _abandoned(log)
+
+
 def told(log: SqliteLog, run_id: str) -> dict[str, Any]:
     """All of one run."""
+    asked = stop_asked(log, run_id)
     row = next(row for row in listed(log) if row["run_id"] == run_id)
     position, result = log.rows("select position, result from runs where run_id = ?", (run_id,))[0]
     started = cast("RunStarted", next(iter(log.read(after=position - 1, until=position))).event)
     return {
         **{name: value for name, value in row.items() if name not in {"reward", "rollouts"}},
+        "stop_asked": {"why": asked.why, "by": asked.by} if asked else None,
         "config": started.algorithm.config,
         "models": started.models,
         "deterministic": started.deterministic,
@@ -72,6 +88,7 @@ def told(log: SqliteLog, run_id: str) -> dict[str, Any]:
             log.rows("select status, count(*) from rollouts where run_id = ? and hidden = 0 group by 1", (run_id,))
         ),
         "calls": _calls(log, run_id),
+        "time": _time(log, run_id),
     }
 
 
@@ -80,6 +97,17 @@ def _abandoned(log: SqliteLog) -> set[str]:
     held = {id_: Owner.parse(owner) for id_, owner in log.rows("select id, owner from in_flight where kind = 'run'")}
     running = [run_id for (run_id,) in log.rows("select run_id from runs where status = 'running'")]
     return {run_id for run_id in running if run_id not in held or is_alive(held[run_id]) is False}
+
+
+def _asked_to_stop(log: SqliteLog) -> set[str]:
+    asked = log.rows("select stream from events where type = 'run.stop_asked'")
+    return {stream.removeprefix("run/") for (stream,) in asked}
+
+
+def _status(status: str, *, is_dead: bool, is_stopping: bool) -> str:
+    if is_dead:
+        return "interrupted"
+    return "stopping" if is_stopping and status == "running" else status
 
 
 def _times(log: SqliteLog, run_id: str, started: int, ended: int | None, *, is_over: bool) -> dict[str, Any]:
@@ -132,3 +160,12 @@ def _calls(log: SqliteLog, run_id: str) -> Mapping[str, int]:
     """
     names = ("count", "failed", "prompt_tokens", "completion_tokens")
     return dict(zip(names, log.rows(sql, (run_id,))[0], strict=True))
+
+
+def _time(log: SqliteLog, run_id: str) -> dict[str, float]:
+    """Seconds, and the share of each thing they went into."""
+    from agl_core.run import wall_time
+
+    spent = wall_time(log, run_id)
+    shares = {name: round(share, 4) for name, share in spent.shares.items()}
+    return {"seconds": round(spent.seconds, 3), **shares}
