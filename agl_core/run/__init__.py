@@ -13,6 +13,7 @@ from agl_core.run._learning import Updated
 from agl_core.run._plan import Plan, Planned
 from agl_core.run._run import Run
 from agl_core.run._selection import Kept, Selection
+from agl_core.run._wall_time import WallTime, wall_time
 from agl_core.run._weights import Serving
 
 __all__ = [
@@ -32,8 +33,10 @@ __all__ = [
     "Serving",
     "Spending",
     "Updated",
+    "WallTime",
     "adapted",
     "describe",
     "spent",
     "treated",
+    "wall_time",
 ]

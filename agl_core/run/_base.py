@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 from agl_core.adapter import Adapter
 from agl_core.events import MetricsLogged, RolloutConfig
 from agl_core.ids import content_id
 from agl_core.plugins import Plugins
+from agl_core.record import Record
 from agl_core.resources import ResourcesUpdate
 from agl_core.run._adapters import adapter as named
 from agl_core.run._asks import Asks
@@ -18,6 +19,7 @@ from agl_core.run._checkpoints import Checkpoints
 from agl_core.run._failures import Failures
 from agl_core.run._journal import Journal
 from agl_core.run._selection import Selection
+from agl_core.run._wall_time import wall_time
 from agl_core.run._weights import Serving, Weights
 from agl_core.store import Store
 
@@ -69,11 +71,18 @@ class Base:
         self._weights = Weights(serving, Checkpoints(store.log.artefacts, id))
         self._journal = Journal(store.log, id, "main", actor)
         self._random: dict[str, random.Random] = {}
+        self._timed = 0
+        """Position of the last numbers that say how the time was spent."""
 
     @property
     def test_size(self) -> int:
         """How many tasks are under seal."""
         return len(self._test)
+
+    @property
+    def is_reading_back(self) -> bool:
+        """Whether the last movement was read back, and not made: the run was resumed, and is not yet where it was."""
+        return self._journal.is_reading_back
 
     def close(self) -> None:
         """The run is finished: only what was kept for good stays on disk."""
@@ -105,6 +114,19 @@ class Base:
     def log(self, *, step: int, **metrics: float) -> None:
         """Numbers for people; on replay the first record stays."""
         key = f"{self.id}/{self._journal.scope}/metrics/{step}/{'+'.join(sorted(metrics))}"
-        if self._journal.log.get(content_id(key.encode())) is None:
-            event = MetricsLogged(run_id=self.id, step=step, metrics={k: float(v) for k, v in metrics.items()})
-            self._journal.append(self._journal.draft(event, content_id(key.encode())))
+        self._log(step, lambda: metrics, key)
+
+    def log_time(self, *, step: int) -> None:
+        """How the wall time since the last such numbers was spent: `time/step` in seconds, `time/idle` and its like as
+        shares of them (`WallTime`)."""  # noqa: D205, D209 - one sentence
+        key = f"{self.id}/{self._journal.scope}/time/{step}"
+        timed = self._log(step, lambda: wall_time(self._journal.log, self.id, after=self._timed).metrics, key)
+        self._timed = timed.position
+
+    def _log(self, step: int, metrics: Callable[[], Mapping[str, float]], key: str) -> Record:
+        name = content_id(key.encode())
+        recorded = self._journal.log.get(name)
+        if recorded is not None:
+            return recorded
+        event = MetricsLogged(run_id=self.id, step=step, metrics={k: float(v) for k, v in metrics().items()})
+        return self._journal.append(self._journal.draft(event, name))

@@ -42,6 +42,8 @@ class Journal:
         self.log, self.run_id, self.scope, self.actor = log, run_id, scope, actor
         self._counts: Counter[tuple[str, str]] = Counter()
         self._under_way: set[tuple[str, str]] = set()
+        self.is_reading_back = False
+        """Whether the last movement that was begun had been recorded by an earlier process."""
 
     @contextmanager
     def movement(self, kind: str, label: str) -> Iterator[Movement]:
@@ -54,8 +56,10 @@ class Journal:
         self._under_way.add(name)
         key = f"{self.run_id}/{self.scope}/{kind}/{label}/{self._counts[name]}"
         self._counts[name] += 1
+        recorded = self.log.get(key)
+        self.is_reading_back = recorded is not None
         try:
-            yield Movement(key, self.log.get(key))
+            yield Movement(key, recorded)
         finally:
             self._under_way.discard(name)
 
