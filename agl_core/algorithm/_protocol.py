@@ -19,6 +19,7 @@ class Algorithm(Protocol):
     is made as `Algorithm(config)` or with the fields as keywords. One that learns names what it cannot do without,
     `needs = ("calls", "rewards", "token_ids", "groups", "exploration")` or some of these: the run's first rollout is
     then looked at before the others begin. One that can tell ahead what it will do has a method `plan`: see `plan_of`.
+    One with `needs_tasks = False` has something to do without training tasks.
     """
 
     name: str

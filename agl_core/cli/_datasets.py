@@ -45,13 +45,13 @@ def read_tasks(source: str | Path, mode: Mode = "train") -> tuple[Any, ...]:
 
 
 def read_splits(
-    train: str, val: str | None, test: str | None, *, shares: str | None
+    train: str | None, val: str | None, test: str | None, *, shares: str | None
 ) -> Sequence[tuple[Any, ...] | None]:
     """The three splits: each from where it is, or `train` dealt out by `shares`, and the counts said."""
     if shares is None:
         sources: tuple[tuple[Mode, str | None], ...] = (("train", train), ("val", val), ("test", test))
         return [read_tasks(source, mode) if source else None for mode, source in sources]
-    if val or test:
+    if val or test or not train:
         raise click.UsageError("--split makes all three of --train: leave --val and --test out")
     from agl_core.datasets import split_dataset
 

@@ -61,7 +61,8 @@ def dry_run(command: Decorated) -> Decorated:
     """`--dry-run`, `--from-log PATH`: look at what is selected, and do nothing else."""
     from_log = click.option(
         "--from-log", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="PATH",
-        help="With --dry-run: look at the calls of this log instead.",
+        help="With --dry-run: look at the calls of this log instead. Else: learn from its rollouts, where the algorithm"
+        " can.",
     )  # fmt: skip
     is_dry = click.option(
         "--dry-run", is_flag=True, help="Run one rollout, say which of its calls --select keeps, and leave nothing."

@@ -49,7 +49,7 @@ def _algorithm(name: str) -> Any:
 
 
 @click.command(cls=Train)
-@click.argument("agent", metavar="MODULE:AGENT")
+@click.argument("agent", metavar="[MODULE:AGENT]", required=False)
 @click.option(
     "--algorithm",
     required=True,
@@ -89,7 +89,7 @@ def train(
     ctx: click.Context,
     /,
     *,
-    agent: str,
+    agent: str | None,
     algorithm: str,
     train_file: str | None,
     val_file: str | None,
@@ -106,32 +106,41 @@ def train(
 ) -> None:
     """Improve an agent with an algorithm.
 
-    MODULE:AGENT is a function with @agl.rollout, or a LitAgent, in a module of this folder or an installed one. An
-    option of the algorithm goes over --set, and --set over --config.
+    MODULE:AGENT is a function with @agl.rollout, or a LitAgent, in a module of this folder or an installed one; an
+    algorithm that learns from a log of old rollouts (--from-log) wants none. An option of the algorithm goes over
+    --set, and --set over --config.
     """
     from agl_core.cli._code import find_code
-    from agl_core.cli._configs import read_config
+    from agl_core.cli._configs import config_class, read_config
     from agl_core.cli._datasets import read_splits
     from agl_core.cli._driving import build, drive
     from agl_core.cli._dry_run import look
-    from agl_core.errors import NoTrainingData
 
-    if train_file is None:
-        raise NoTrainingData("no training tasks were given")
     hyper = {option.name for option in guest_options(ctx)}
+    told = {name: options.pop(name) for name in hyper if name in options}
+    kind = _algorithm(algorithm)
+    if from_log and not dry_run and hasattr(config_class(kind), "from_log"):
+        told["from_log"], from_log = str(from_log), None
     if dry_run or from_log:
-        known = {name: value for name, value in options.items() if name not in hyper}
-        look(agent, train_file, is_dry=dry_run, from_log=from_log, as_json=as_json, **known)
+        look(*_needed(agent, train_file), is_dry=dry_run, from_log=from_log, as_json=as_json, **options)
         return
-    made = build(
-        algorithm,
-        _algorithm(algorithm),
-        file=read_config(config_file) if config_file else {},
-        sets=sets,
-        options={name: options.pop(name) for name in hyper if name in options},
-    )
+    file = read_config(config_file) if config_file else {}
+    made = build(algorithm, kind, file=file, sets=sets, options=told)
+    if getattr(made, "needs_tasks", True):
+        agent, train_file = _needed(agent, train_file)
     splits = read_splits(train_file, val_file, test_file, shares=shares)
     drive(
-        find_code(agent), made, train=splits[0], val=splits[1], test=splits[2],
+        find_code(agent) if agent else None, made, train=splits[0], val=splits[1], test=splits[2],
         log_path=log_path, quiet=quiet, as_json=as_json, **options,
     )  # fmt: skip
+
+
+def _needed(agent: str | None, tasks: str | None) -> tuple[str, str]:
+    """Who is trained, and on what; raises for what was left out."""
+    from agl_core.errors import NoTrainingData
+
+    if agent is None:
+        raise click.UsageError("Missing argument 'MODULE:AGENT'.")
+    if tasks is None:
+        raise NoTrainingData("no training tasks were given")
+    return agent, tasks

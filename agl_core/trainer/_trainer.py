@@ -121,7 +121,7 @@ class Trainer:
 
     def fit(
         self,
-        agent: LitAgent[Any] | str,
+        agent: LitAgent[Any] | str | None,
         train_dataset: Source | None = None,
         *,
         val_dataset: Source | None = None,
@@ -129,7 +129,10 @@ class Trainer:
         resume: str | None = None,
         run_id: str | None = None,
     ) -> RunSummary:
-        """Run the algorithm to its end; blocks. `resume` takes up a run of this log, whose tasks come from it."""
+        """Run the algorithm to its end; blocks. `resume` takes up a run of this log, whose tasks come from it.
+
+        An algorithm that says `needs_tasks = False` goes without training tasks; without any, `agent` may be None.
+        """
         algorithm, told = self.algorithm or Baseline(), self.told
         if self._is_dev and not isinstance(algorithm, FastAlgorithm):
             raise NotFast(type(algorithm).__name__)
@@ -138,11 +141,12 @@ class Trainer:
         if resume is None and (nobody := told.roles.keys() - told.models.keys() - told.initial_resources.keys()):
             raise BadValue("roles", sorted(nobody), why="they name models, or LLMs among the initial resources")
         tasks = given_tasks(train_dataset, val_dataset, test_dataset)
-        if resume is None and not tasks[0] and not (isinstance(algorithm, FastAlgorithm) and tasks[1]):
+        needs_tasks = getattr(algorithm, "needs_tasks", True)
+        if resume is None and needs_tasks and not tasks[0] and not (isinstance(algorithm, FastAlgorithm) and tasks[1]):
             raise NoTrainingData("there are no training tasks")
         if resume is None:
             told.looking.ahead(algorithm, dict(zip(("train", "val", "test"), tasks, strict=True)), told.sampling)
-        found = find_agent(agent)
+        found = find_agent(LitAgent if agent is None and not needs_tasks and not any(tasks) else agent)
         found.set_trainer(self)
         run_id = run_id or new_id("run")
         return _blocking(functools.partial(one_run, told, found, algorithm, tasks, run_id=run_id, resume=resume))
