@@ -8,6 +8,7 @@ __all__ = ["BEGAN", "DROPPED", "UNMATCHED", "in_words"]
 
 DROPPED: Mapping[str, str] = {
     "other_agent": "another agent made it, and not that of this batch",
+    "other_model": "it was to another model, and not to that of this batch",
     "not_selected": "the run's --select leaves it out",
     "no_reward": "nobody gave a reward that counts for it, and a missing reward is no zero",
     "no_credit": "the credit adapter has none for it",

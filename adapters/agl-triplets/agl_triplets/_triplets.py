@@ -30,9 +30,9 @@ class Triplets:
     them. Calls of judges and tools are not looked at. Every other call ends in a row or in `dropped`, with the first of
     these reasons that holds:
 
-    `other_agent` · `masked:<status>` (cancelled, or ended by something the policy did not cause) · `no_reward`, or why
-    the `credit` adapter has none for it (`no_credit` where it does not say) · `group_too_small` · what `Unusable` says
-    of a call that cannot train · `too_stale` · `too_long`.
+    `other_agent` · `other_model` · `masked:<status>` (cancelled, or ended by something the policy did not cause) ·
+    `no_reward`, or why the `credit` adapter has none for it (`no_credit` where it does not say) · `group_too_small` ·
+    what `Unusable` says of a call that cannot train · `too_stale` · `too_long`.
     """
 
     name: ClassVar[str] = "triplets"
@@ -42,6 +42,9 @@ class Triplets:
     _: KW_ONLY
     agent: str | None = None
     """Keep the calls of this agent only."""
+    model: str | None = None
+    """Keep the calls to this model only, whichever version of it was asked for: where several learn, each from its
+    own."""
     min_group: int = 2
     """Rollouts of one task in one group of a run that make a baseline, not masked, and rewarded or with credit; fewer
     are dropped."""
@@ -177,6 +180,8 @@ class Triplets:
     def _unfit(self, trace: Trace, recorded: CallRecorded) -> str | None:
         if self.agent is not None and recorded.agent != self.agent:
             return "other_agent"
+        if self.model is not None and self.model not in {recorded.call.model, recorded.call.model.rpartition("@")[0]}:
+            return "other_model"
         return f"masked:{trace.mask}" if trace.mask else None
 
     def _is_member(self, trace: Trace, earned: Earned) -> bool:

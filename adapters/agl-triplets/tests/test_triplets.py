@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from agl_triplets import Triplets, agl_register_adapters
@@ -158,6 +159,21 @@ def test_one_agent_can_be_selected(call, trace):
 
     assert [row.call_ids for row in adapted.rows] == [("a",)]
     assert reasons(adapted) == ["other_agent"]
+
+
+def test_one_model_of_several_can_be_selected(call, trace):
+    """Whichever version of it was asked for; what the other one said is dropped, and merged with nothing."""
+    planner = [asked(call("a", [1], [2]), "planner"), asked(call("b", [1, 2, 3], [4]), "planner@3")]
+
+    adapted = Triplets(model="planner", min_group=1)([trace("ro-1", *planner, asked(call("c", [1, 2], [5]), "solver"))])
+
+    assert [row.call_ids for row in adapted.rows] == [("a", "b")]
+    assert reasons(adapted) == ["other_model"]
+
+
+def asked(recorded, model):
+    """The same call, of that model."""
+    return replace(recorded, call=replace(recorded.call, model=model))
 
 
 @pytest.mark.parametrize("options", [{"level": "token"}, {"min_group": 0}])
