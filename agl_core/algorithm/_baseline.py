@@ -34,8 +34,10 @@ class Baseline(FastAlgorithm):
         return Plan(lines=tuple(Planned.exactly(split, rollouts=epochs * tasks[split]) for split in splits))
 
     async def run(self, run: Run) -> None:
-        """Run each split `n_epochs` times."""
+        """Run each split `n_epochs` times, or until somebody asks it to stop."""
         for epoch in range(self.config.n_epochs):
+            if epoch and not await run.goes_on():
+                break
             for split, tasks in (("train", run.train), ("val", run.val)):
                 if not tasks:
                     continue

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from agl_core.testing import strategies
     from agl_core.testing._adapter_contract import AdapterContract
     from agl_core.testing._algorithm_contract import AlgorithmContract
+    from agl_core.testing._algorithm_kills import AlgorithmKillContract
     from agl_core.testing._attempts import Attempts
     from agl_core.testing._dialect_contract import DialectContract
     from agl_core.testing._engine_contract import EngineContract
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AdapterContract",
     "AlgorithmContract",
+    "AlgorithmKillContract",
     "Answer",
     "Asked",
     "Attempts",
@@ -57,6 +59,7 @@ __all__ = [
 _HOMES = {
     "AdapterContract": "_adapter_contract",
     "AlgorithmContract": "_algorithm_contract",
+    "AlgorithmKillContract": "_algorithm_kills",
     "Answer": "_scripted_values",
     "Asked": "_scripted_values",
     "Attempts": "_attempts",

@@ -1,71 +1,40 @@
-"""What every algorithm promises, as tests to inherit: killed at any movement and resumed, it ends the same."""
+"""What every algorithm promises, as tests to inherit: killed, cancelled or stopped anywhere, it ends as it should."""
 
 from __future__ import annotations
 
-import json
-import random
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import inspect
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
-from agl_core.agents import LitAgent, rollout
+from agl_core.agents import rollout
 from agl_core.algorithm import Algorithm, is_durable
-from agl_core.errors import AglError
-from agl_core.ids import task_id
-from agl_core.log import SqliteLog, verify
+from agl_core.errors import AglError, ReplayDiverged
+from agl_core.events import BatchFormed, RunFailed, StepRecorded
+from agl_core.log import SqliteLog
 from agl_core.projections import CORE
-from agl_core.run import Run
+from agl_core.store import Queries
+from agl_core.testing._algorithm_fixtures import AlgorithmFixtures, ends_the_same, spread
+from agl_core.testing._algorithm_images import RUN, Movement, asked_to_stop, copied, movements, tampered
+from agl_core.testing._algorithm_lives import Lives, Story, left_behind, there
+from agl_core.testing._scripted_model import ScriptedModel
 from agl_core.trainer import Trainer
 
 __all__ = ["AlgorithmContract"]
 
-_MOVEMENTS = (
-    "adapt", "ask", "examine", "goes_on", "log", "promote", "publish", "rollouts", "serve", "spending", "step",
-    "update",
-)  # fmt: skip
-_DEATHS = 5
-"""In so many places a run is killed; of a long run, spread over all of it."""
-_LIVES = 3
-"""In the run that is killed again and again."""
 
+class AlgorithmContract(AlgorithmFixtures):
+    """Inherit, and override `make`; and `agent`, `tasks`, `options` and `provider` where the algorithm needs others."""
 
-class AlgorithmContract:
-    """Inherit, and override `make`; and `agent`, `tasks` and `options` where the algorithm needs others."""
-
-    @pytest.fixture
-    def make(self) -> Callable[[], Algorithm]:
-        """Makes the algorithm, small enough for a run of seconds, and afresh: no two lives of a run share one."""
-        raise NotImplementedError("override the fixture `make`")
-
-    @pytest.fixture
-    def agent(self) -> LitAgent[Any]:
-        """What is improved; the same task earns it the same reward. By default it asks no model."""
-        return _agent
-
-    @pytest.fixture
-    def tasks(self) -> Mapping[str, Sequence[Any]]:
-        """`train`, `val` and `test`."""
-        return {split: [{"split": split, "n": n} for n in range(4)] for split in ("train", "val", "test")}
-
-    @pytest.fixture
-    def options(self) -> Mapping[str, Any]:
-        """More arguments of the trainer: `models`, `plugins`, `initial_resources`."""
-        return {}
-
-    @pytest.fixture
-    def lives(
-        self,
-        make: Callable[[], Algorithm],
-        agent: LitAgent[Any],
-        tasks: Mapping[str, Sequence[Any]],
-        options: Mapping[str, Any],
-        tmp_path: Path,
-    ) -> _Lives:
-        """Runs of the algorithm."""
-        return _Lives(make, agent, tasks, options, tmp_path)
+    deaths: ClassVar[int] = 24
+    """In so many places a run is killed: in all, where it has no more; else spread over it."""
+    cancels: ClassVar[int] = 3
+    """In so many it is interrupted."""
+    stops: ClassVar[bool] = True
+    """Whether it has rounds, at the head of which it asks `run.goes_on()`."""
 
     # --- a run
 
@@ -77,61 +46,139 @@ class AlgorithmContract:
         assert algorithm.name
         assert is_durable(algorithm)
 
-    def test_it_ends(self, lives: _Lives) -> None:
+    def test_it_ends(self, lives: Lives) -> None:
         """With something recorded, a result that is plain JSON, and a log that verifies."""
-        story = lives.whole("whole")
+        story = lives.whole()
 
         assert story.movements
         assert story.result is not None
         assert story.faults == []
 
-    def test_the_same_seed_gives_the_same_run(self, lives: _Lives) -> None:
+    def test_the_same_seed_gives_the_same_run(self, lives: Lives) -> None:
         """The same tasks in the same order, the same decisions, the same result: chance comes from `run.rng`."""
-        first, again = lives.whole("first"), lives.whole("again")
+        first, again = lives.whole(), lives.live(lives.folder / "again.db")
 
         assert again.told() == first.told()
 
-    def test_an_agent_that_fails_is_no_accident(
-        self, make: Callable[[], Algorithm], tasks: Mapping[str, Sequence[Any]], options: Mapping[str, Any],
-        tmp_path: Path,
-    ) -> None:  # fmt: skip
+    def test_an_agent_that_fails_is_no_accident(self, lives: Lives) -> None:
         """Of no rollout comes a reward: the run ends, or says in an error with a code why it cannot go on."""
-        lives = _Lives(make, _failing, tasks, {**options, "n_runners": 4}, tmp_path)
+        failing = Lives(lives.make, _failing, lives.tasks, {**lives.options, "n_runners": 4}, lives.folder)
 
         try:
-            lives.whole("failing")
+            failing.live(lives.folder / "failing.db")
         except AglError as error:
             assert error.code  # noqa: PT017 - either end is a good one
 
     # --- killed, and resumed
 
-    def test_killed_at_any_movement_and_resumed_it_ends_the_same(self, lives: _Lives) -> None:
-        """What is recorded is not done again, what is missing is done, and nothing else comes of it."""
-        whole = lives.whole("whole")
-        count = len(whole.movements)
-        places = sorted({round(place * count / _DEATHS) for place in range(1, _DEATHS + 1)} | {1})
+    def test_killed_at_any_movement_and_resumed_it_ends_the_same(self, lives: Lives) -> None:
+        """What is recorded is not done again, what is missing is done, and nothing else comes of it.
 
-        for place in places:
-            resumed = lives.resumed(f"killed-{place}", [place])
+        Before a movement, when it was done and not yet recorded, and when it was.
+        """
+        ends_the_same(lives, spread(lives.images(), self.deaths))
 
-            assert resumed.told() == whole.told(), f"killed before movement {place}: {whole.movements[place - 1]}"
-            assert resumed.faults == []
-
-    def test_killed_again_and_again_it_ends_the_same(self, lives: _Lives) -> None:
+    def test_killed_again_and_again_it_ends_the_same(self, lives: Lives) -> None:
         """Each life goes a little further."""
-        whole = lives.whole("whole")
-        count = len(whole.movements)
+        whole, images = lives.whole(), lives.images()
 
-        resumed = lives.resumed("killed", [max(1, life * count // _LIVES) for life in range(1, _LIVES + 1)])
+        first = images[len(images) // 3]
+        further = [image for image in lives.killed_again(first, "killed-again") if image.head > first.head]
+        resumed = lives.resumed(further[len(further) // 2], "killed-at-last")
 
         assert resumed.told() == whole.told()
         assert resumed.faults == []
 
+    def test_a_log_that_says_otherwise_stops_it(self, lives: Lives) -> None:
+        """Today's code asks for something else than the log remembers: the run fails with that, and does nothing."""
+        with SqliteLog(lives.whole().path, projections=CORE, readonly=True) as log:
+            moved = {movement.kind: movement for movement in reversed(movements(log)) if movement.kind != "log"}
+        image = lives.images()[-1]
 
-@rollout
-def _agent(task: Any) -> float:
-    """Earns between 0 and 1, by the task alone."""
-    return int(task_id(task)[-4:], 32) / 32**4
+        for movement in moved.values():
+            path = copied(image, lives.folder / f"diverged-{movement.kind}.db")
+            tampered(path, movement)
+            with pytest.raises(ReplayDiverged):
+                lives.live(path, resume=True)
+
+            assert _ended(path) == "REPLAY_DIVERGED", f"where {movement.key} was another"
+            assert _facts(path) == _facts(image.path)
+
+    # --- what it makes of what it gets
+
+    def test_nothing_of_what_it_asked_for_is_lost(self, lives: Lives) -> None:
+        """Every rollout came to its end and was read; every call of it is in the log once, and in its batch.
+
+        A batch is made of policy calls, each of which became a row or was dropped for a reason: of what is masked, none
+        did.
+        """
+        images = lives.images()
+
+        for story in (lives.whole(), lives.resumed(images[len(images) // 2], "conserved")):
+            with SqliteLog(story.path, projections=CORE, readonly=True) as log:
+                assert log.rows(_UNSETTLED) == [], "rollouts that have not come to their ends"
+                assert log.rows(_UNREAD) == [], "rounds of rollouts whose outcomes nobody read"
+                assert log.rows(_TWICE) == [], "calls that are in the log more than once"
+                assert log.rows(_UNDER_WAY) == [], "calls that nobody heard the end of"
+                for batch in _batches(log):
+                    traces = Queries(log).traces(batch.rollouts, as_of=batch.as_of)
+                    asked = sum(call.role == "policy" for trace in traces for call in trace.calls)
+                    assert batch.captured == asked, f"{batch.batch_id}: policy calls of its rollouts"
+                    assert batch.captured == batch.kept + sum(batch.dropped.values())
+                    assert sum(batch.masked.values()) <= len(batch.rollouts)
+
+    # --- limits, and ends before its own
+
+    def test_a_budget_is_kept_to(self, lives: Lives, provider: ScriptedModel | None) -> None:
+        """The provider is asked no more than that; with a larger one the run goes on, and asks nothing again."""
+        if "budget" not in inspect.signature(Trainer).parameters:
+            pytest.skip("no run has a budget yet")
+        whole, asked = lives.whole(), _counted(provider)
+
+        for most in spread(range(1, whole.calls), 2):
+            before = asked()
+            path = lives.folder / f"budget-{most}.db"
+            try:
+                lives.live(path, budget={"calls": most})
+            except AglError as error:
+                assert error.code == "BUDGET_SPENT"  # noqa: PT017 - it may have come to a good end within it
+            assert asked() - before <= most
+            if _ended(path) is None:
+                continue
+            resumed = lives.live(path, resume=True, budget={"calls": whole.calls + most})
+            assert resumed.told() == whole.told(), f"after a budget of {most} call(s) was spent"
+            assert resumed.calls == whole.calls, "calls, all lives together"
+            assert provider is None or asked() - before == whole.calls
+
+    def test_asked_to_stop_it_ends_in_good_order(self, lives: Lives) -> None:
+        """At the head of the next round, with a result; it asks `run.goes_on()` there, and begins no other."""
+        if not self.stops:
+            pytest.skip("it has no rounds")
+        whole, images = lives.whole(), lives.images()
+        assert "goes_on" in whole.movements, "it never asks run.goes_on()"
+
+        for image in spread(images, 2)[:1] + spread(images, 3)[1:2]:
+            stopped = lives.resumed(image, f"stopped-{image.head}", changed=asked_to_stop)
+
+            assert _ended(stopped.path) is None
+            assert bool(stopped.result) == bool(whole.result)
+            assert _told_twice(stopped) == [], "scopes that asked again when they had been told to stop"
+            assert stopped.faults == []
+
+    def test_cancelled_anywhere_it_leaves_nothing_and_can_be_resumed(self, lives: Lives) -> None:
+        """By Ctrl-C: the log says so, no thread, process or port is left, and the run goes on to the same end."""
+        if threading.current_thread() is not threading.main_thread():
+            pytest.skip("Ctrl-C interrupts the main thread")
+        whole, before = lives.whole(), there()
+
+        for at in spread(range(1, lives.boundaries() + 1), self.cancels):
+            path = lives.interrupted(f"cancelled-{at}", at=at)
+
+            assert _ended(path) == "INTERRUPTED"
+            assert left_behind(before) == frozenset()
+            resumed = lives.live(path, resume=True)
+            assert resumed.told() == whole.told(), f"cancelled at fact {at} of the run"
+            assert resumed.faults == []
 
 
 @rollout
@@ -140,129 +187,51 @@ def _failing(task: Any) -> float:
     raise RuntimeError(f"nobody can do {task}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Story:
-    """A run from its beginning to its end."""
-
-    result: dict[str, Any] | None
-    movements: tuple[str, ...]
-    """Of its last life."""
-    rollouts: tuple[Any, ...]
-    steps: tuple[str, ...]
-    metrics: tuple[Any, ...]
-    """Names and steps: a value may be a duration."""
-    started: int
-    """Attempts."""
-    faults: list[str]
-
-    def told(self) -> tuple[Any, ...]:
-        """What must be the same, however often it was killed."""
-        return self.result, self.rollouts, self.steps, self.metrics, self.started
-
-
-class _Killed(Exception):
-    """A process would be gone."""
-
-
-class _Lives:
-    """Makes runs, in a folder each."""
-
-    def __init__(
-        self,
-        make: Callable[[], Algorithm],
-        agent: LitAgent[Any],
-        tasks: Mapping[str, Sequence[Any]],
-        options: Mapping[str, Any],
-        folder: Path,
-    ) -> None:
-        self._make, self._agent, self._tasks, self._folder = make, agent, tasks, folder
-        self._options = {"n_runners": 2, **options}
-
-    def whole(self, name: str) -> _Story:
-        """One that nobody kills."""
-        return self.resumed(name, [])
-
-    def resumed(self, name: str, deaths: Sequence[int]) -> _Story:
-        """One that is killed right before these movements, in turn, and resumed by a fresh algorithm."""
-        path = self._folder / f"{name}.db"
-        run_id = None
-        for life, death in enumerate(deaths):
-            mortal = _Mortal(self._make(), death)
-            with pytest.raises(_Killed):
-                self._live(path, mortal, run_id, life)
-            run_id = "run-contract"
-        last = _Mortal(self._make(), None)
-        summary = self._live(path, last, run_id, len(deaths))
-        return _story(path, json.loads(json.dumps(summary.result)), last.movements)
-
-    def _live(self, path: Path, mortal: _Mortal, run_id: str | None, life: int) -> Any:
-        tasks, before = self._tasks, random.getstate()
-        # Chance that does not come from the run is another in every process.
-        random.seed(f"{path.name} {life}")
-        trainer = Trainer(algorithm=mortal, store=str(path), seed=7, **self._options)
-        try:
-            return trainer.fit(
-                self._agent,
-                tasks.get("train"),
-                val_dataset=tasks.get("val"),
-                test_dataset=tasks.get("test"),
-                **({"run_id": "run-contract"} if run_id is None else {"resume": run_id}),
-            )
-        finally:
-            random.setstate(before)
-
-
-class _Mortal:
-    """The algorithm, whose process is gone before it makes a certain movement."""
-
-    def __init__(self, algorithm: Algorithm, death: int | None) -> None:
-        self.name = algorithm.name
-        self.movements: list[str] = []
-        self._algorithm, self._death = algorithm, death
-
-    async def run(self, run: Run) -> None:
-        """Its own, with a hand in between that counts."""
-        hand: Any = _Hand(run, self._count)
-        await self._algorithm.run(hand)
-
-    def _count(self, movement: str) -> None:
-        if self._death is not None and len(self.movements) + 1 >= self._death:
-            raise _Killed(f"before movement {len(self.movements) + 1}, {movement}")
-        self.movements.append(movement)
-
-
-class _Hand:
-    """A run; every movement that is made through it is counted first."""
-
-    def __init__(self, run: Run, count: Callable[[str], None]) -> None:
-        self._run, self._count = run, count
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self._run, name)
-        if name == "scope":
-            return lambda scope: _Hand(found(scope), self._count)
-        if name not in _MOVEMENTS:
-            return found
-
-        def counted(*arguments: Any, **named: Any) -> Any:
-            self._count(name)
-            return found(*arguments, **named)
-
-        return counted
-
-
-def _story(path: Path, result: dict[str, Any], movements: Sequence[str]) -> _Story:
+def _ended(path: Path) -> str | None:
+    """The code with which the run failed last; None where it finished."""
     with SqliteLog(path, projections=CORE, readonly=True) as log:
-        rollouts = log.rows("select grp, task_id, repeat, mode, status from rollouts order by grp, task_id, repeat")
-        # What they were asked may name rollouts, whose ids are others in every run.
-        asked = "select json_extract(data, '$.label') from events where type = 'step.recorded'"
-        steps = [str(label) for (label,) in log.rows(asked)]
-        return _Story(
-            result=result,
-            movements=tuple(movements),
-            rollouts=tuple(rollouts),
-            steps=tuple(sorted(steps)),
-            metrics=tuple(log.rows("select step, name from metrics order by step, name")),
-            started=sum(1 for _ in log.read(types=["attempt.started"])),
-            faults=[str(fault) for fault in verify(log)],
-        )
+        if log.rows("select status from runs where run_id = ?", (RUN,)) == [("finished",)]:
+            return None
+        failures = [record.event for record in log.read(types=[RunFailed.type])]
+    assert isinstance(failures[-1], RunFailed)
+    return failures[-1].code
+
+
+def _facts(path: Path) -> list[Movement]:
+    with SqliteLog(path, projections=CORE, readonly=True) as log:
+        return movements(log)
+
+
+def _batches(log: SqliteLog) -> Iterator[BatchFormed]:
+    for record in log.read(types=[BatchFormed.type]):
+        assert isinstance(record.event, BatchFormed)
+        yield record.event
+
+
+def _counted(provider: ScriptedModel | None) -> Callable[[], int]:
+    """How often a model was asked so far; 0 where nobody counts."""
+    return lambda: 0 if provider is None else len(provider.requests)
+
+
+def _told_twice(story: Story) -> list[str]:
+    """Scopes in which it asked once more after it was told to stop."""
+    told: dict[str, int] = {}
+    with SqliteLog(story.path, projections=CORE, readonly=True) as log:
+        asked = {movement.position: movement.scope for movement in movements(log) if movement.kind == "goes_on"}
+        for record in log.read(types=[StepRecorded.type]):
+            assert isinstance(record.event, StepRecorded)
+            if record.position in asked and (record.event.result is False or asked[record.position] in told):
+                told[asked[record.position]] = told.get(asked[record.position], 0) + 1
+    return [scope for scope, times in told.items() if times > 1]
+
+
+_UNSETTLED = "select rollout_id, status from rollouts where status not in ('succeeded', 'failed', 'cancelled')"
+_UNREAD = """
+select distinct grp from rollouts
+where grp is null or grp not in (select key from events where type = 'outcomes.read' and key is not null)
+"""
+_TWICE = """
+select json_extract(data, '$.call_id'), count(*) from events where type = 'call.recorded'
+group by 1 having count(*) > 1
+"""
+_UNDER_WAY = "select id from in_flight where kind = 'call'"

@@ -1,19 +1,70 @@
 """Algorithms of the core keep what every algorithm promises; one with a common fault does not."""
 
+import contextlib
 import random
+import threading
 from inspect import signature
 from itertools import count
 
+import httpx
 import pytest
 
+import agl_core as agl
 from agl_core.algorithm import Baseline
-from agl_core.errors import ReplayDiverged
-from agl_core.testing import AlgorithmContract
+from agl_core.errors import AglError
+from agl_core.events import BatchFormed
+from agl_core.ids import new_id
+from agl_core.record import Draft
+from agl_core.store import EnqueueRolloutRequest
+from agl_core.testing import AlgorithmContract, AlgorithmKillContract, ScriptedModel
+from agl_core.testing._algorithm_lives import Lives
 
 RUNS = count()
+LEFT = threading.Event()
 
 
-class TestBaseline(AlgorithmContract):
+@pytest.fixture(autouse=True)
+def _no_plugins(monkeypatch):
+    monkeypatch.setenv("AGL_LOAD_PLUGINS", "")
+
+
+@agl.rollout
+async def speak(task, llm):
+    """Asks the policy, and earns something by what it says."""
+    body = {"model": llm.model, "messages": [{"role": "user", "content": str(task["n"])}]}
+    async with httpx.AsyncClient() as client:
+        headers = {"authorization": f"Bearer {llm.api_key}"}
+        reply = await client.post(f"{llm.endpoint}/chat/completions", json=body, headers=headers)
+    reply.raise_for_status()
+    return len(reply.json()["choices"][0]["message"]["content"]) / 10
+
+
+class Asking:
+    """Its agents, and it itself, ask a model that counts."""
+
+    @pytest.fixture
+    def provider(self):
+        """Answers with what it was asked, once more."""
+        with ScriptedModel(lambda asked: asked.last * 2) as model:
+            yield model
+
+    @pytest.fixture
+    def agent(self):
+        """It asks the policy."""
+        return speak
+
+    @pytest.fixture
+    def tasks(self):
+        """Two of each."""
+        return {"train": [{"n": 1}, {"n": 22}], "val": [{"n": 333}]}
+
+    @pytest.fixture
+    def options(self, provider):
+        """One request at a time."""
+        return {"models": {"policy": f"{provider.url}#policy"}, "deterministic": True}
+
+
+class Learningless:
     """It learns nothing, durably."""
 
     @pytest.fixture
@@ -22,28 +73,51 @@ class TestBaseline(AlgorithmContract):
         return lambda: Baseline(n_epochs=2)
 
 
+class TestBaseline(Learningless, AlgorithmContract):
+    """Its promises."""
+
+
+@pytest.mark.slow
+class TestBaselineKilled(Learningless, AlgorithmKillContract):
+    """By processes that die."""
+
+
 class Picker:
     """As it should be: picks a number, a little better each round."""
 
     name = "picker"
+    rounds = 3
 
     def __init__(self):
         self.best = 0.0
 
     async def run(self, run):
-        """Four rounds."""
+        """As many rounds as it may."""
         best = 0.0
-        for step in range(4):
-            tasks = self.tasks(run)
-            outcomes = await run.rollouts(tasks, label="try")
+        for step in range(self.rounds):
+            if not await self.goes_on(run, step):
+                break
+            outcomes = await self.outcomes(run, self.tasks(run))
             rewards = [outcome.reward for outcome in outcomes if outcome.reward is not None]
-            best = await run.step("pick", max, [best, *rewards])
+            best = await self.pick(run, [best, *rewards])
             self.note(run, step, best)
         run.result["best"] = self.found(best)
+
+    async def goes_on(self, run, step):
+        """Before each round but the first."""
+        return step == 0 or await run.goes_on()
 
     def tasks(self, run):
         """Two, by chance."""
         return run.rng("tasks").sample(run.train, 2)
+
+    async def outcomes(self, run, tasks):
+        """What came of them."""
+        return await run.rollouts(tasks, label="try")
+
+    async def pick(self, run, rewards):
+        """The best of them."""
+        return await run.step("pick", max, rewards)
 
     def note(self, run, step, best):
         """For people."""
@@ -52,6 +126,18 @@ class Picker:
     def found(self, best):
         """What it came to."""
         return best
+
+
+class Asker(Picker):
+    """Asks a model what it thinks of each round."""
+
+    name = "asker"
+    rounds = 2
+
+    async def pick(self, run, rewards):
+        """The best of them, and as much as the critic has to say."""
+        said = await run.ask("policy", [{"role": "user", "content": str(max(rewards))}])
+        return max(rewards) + len(said.text) / 100
 
 
 class Dicing(Picker):
@@ -65,24 +151,17 @@ class Dicing(Picker):
 class Remembering(Picker):
     """Keeps what it needs where a restart loses it."""
 
-    async def run(self, run):
-        """Nothing is noted once that is lost."""
-        for step in range(4):
-            if not run.result:
-                outcomes = await run.rollouts(self.tasks(run), label="try")
-                await run.step("pick", len, outcomes[:1] if step else [])
-            self.best += 1
-            run.result["best"] = next(RUNS)
+    def found(self, best):
+        """Another number each time."""
+        return next(RUNS)
 
 
 class Clumsy(Picker):
     """Cannot do without a reward."""
 
-    async def run(self, run):
+    async def pick(self, run, rewards):
         """Divides by their number."""
-        outcomes = await run.rollouts(self.tasks(run))
-        rewards = [outcome.reward for outcome in outcomes if outcome.reward is not None]
-        run.result["mean"] = sum(rewards) / len(rewards)
+        return sum(rewards[1:]) / len(rewards[1:])
 
 
 class Direct(Picker):
@@ -99,14 +178,120 @@ class Idle(Picker):
         """At all."""
 
 
+class Deafened(Picker):
+    """Takes what it is told for an accident, and makes do without."""
+
+    async def pick(self, run, rewards):
+        """What the log remembers of another step is no news to it."""
+        with contextlib.suppress(AglError):
+            return await run.step("pick", max, rewards)
+        return max(rewards)
+
+
+class Wasteful(Picker):
+    """Asks for more than it waits for."""
+
+    async def outcomes(self, run, tasks):
+        """Behind the run's back."""
+        await run.store.enqueue([EnqueueRolloutRequest(input=task, run_id=run.id) for task in run.val])
+        return await run.rollouts(tasks, label="try")
+
+
+class Forging(Picker):
+    """Says of batches what is not so."""
+
+    async def outcomes(self, run, tasks):
+        """Calls were made, and none is accounted for."""
+        found = await run.rollouts(tasks, label="try")
+        ids = tuple(outcome.rollout_id for outcome in found)
+        of_nothing = {"captured": 0, "kept": 0, "rows": 0, "digest": ""}
+        batch = BatchFormed(run_id=run.id, batch_id=new_id("ba"), adapter="none", rollouts=ids, **of_nothing)
+        run.store.log.append([Draft(stream=f"run/{run.id}", event=batch)])
+        return found
+
+
+class Impatient(Asker):
+    """Asks again what it was refused, past the gateway."""
+
+    async def pick(self, run, rewards):
+        """A budget is for others."""
+        body = {"model": "policy", "messages": [{"role": "user", "content": "now"}]}
+        async with httpx.AsyncClient() as client:
+            for _ in range(3):
+                await client.post(f"{PAST['url']}/chat/completions", json=body)
+        return await super().pick(run, rewards)
+
+
+PAST: dict[str, str] = {}
+
+
+class Heedless(Picker):
+    """Asks whether to go on, and goes on."""
+
+    async def goes_on(self, run, step):
+        """Whatever it is told."""
+        await run.goes_on()
+        return True
+
+
+class Mute(Picker):
+    """Has rounds, and does not ask."""
+
+    async def goes_on(self, run, step):
+        """It always does."""
+        return True
+
+
+class Sulking(Picker):
+    """Fails when it is asked to stop."""
+
+    async def goes_on(self, run, step):
+        """That is no good end."""
+        if not await run.goes_on():
+            raise RuntimeError("I was not finished")
+        return True
+
+
+class Leaving(Picker):
+    """Leaves a thread behind when it is cancelled."""
+
+    async def outcomes(self, run, tasks):
+        """Nobody ends it."""
+        LEFT.clear()
+        threading.Thread(target=LEFT.wait, name="left", daemon=True).start()
+        found = await run.rollouts(tasks, label="try")
+        LEFT.set()
+        return found
+
+
+KILLED = "test_killed_at_any_movement_and_resumed_it_ends_the_same"
+CANCELLED = "test_cancelled_anywhere_it_leaves_nothing_and_can_be_resumed"
+STOPPED = "test_asked_to_stop_it_ends_in_good_order"
+LOST = "test_nothing_of_what_it_asked_for_is_lost"
 FAULTS = [
-    ("test_the_same_seed_gives_the_same_run", Dicing),
-    ("test_killed_at_any_movement_and_resumed_it_ends_the_same", Dicing),
-    ("test_killed_again_and_again_it_ends_the_same", Remembering),
-    ("test_an_agent_that_fails_is_no_accident", Clumsy),
-    ("test_it_is_durable", Direct),
-    ("test_it_ends", Idle),
+    ("test_the_same_seed_gives_the_same_run", Dicing, "assert"),
+    (KILLED, Dicing, "killed before it kept"),
+    ("test_killed_again_and_again_it_ends_the_same", Remembering, "assert"),
+    ("test_an_agent_that_fails_is_no_accident", Clumsy, "division by zero"),
+    ("test_it_is_durable", Direct, "is_durable"),
+    ("test_it_ends", Idle, "movements"),
+    ("test_a_log_that_says_otherwise_stops_it", Deafened, "DID NOT RAISE"),
+    (LOST, Wasteful, "whose outcomes nobody read"),
+    (STOPPED, Heedless, "asked again"),
+    (STOPPED, Mute, "never asks"),
+    (STOPPED, Sulking, "I was not finished"),
+    (CANCELLED, Leaving, "left"),
 ]
+
+
+def broken(contract, promise, faulty, said, given):
+    """The promise is not kept, for that reason."""
+    kept = getattr(contract, promise)
+    lives = Lives(faulty, given["agent"], given["tasks"], given["options"], given["tmp_path"])
+    given = {**given, "make": faulty, "lives": lives}
+
+    with pytest.raises((AssertionError, AglError, ArithmeticError, RuntimeError, pytest.fail.Exception), match=said):
+        kept(**{name: given[name] for name in signature(kept).parameters})
 
 
 class TestPicker(AlgorithmContract):
@@ -117,12 +302,48 @@ class TestPicker(AlgorithmContract):
         """As it should be."""
         return Picker
 
-    @pytest.mark.parametrize(("promise", "faulty"), FAULTS)
-    def test_a_fault_is_found_by_the_promise_that_it_breaks(self, promise, faulty, agent, tasks, options, tmp_path):
+    @pytest.mark.parametrize(("promise", "faulty", "said"), FAULTS)
+    def test_a_fault_is_found_by_the_promise_that_it_breaks(
+        self, promise, faulty, said, agent, tasks, options, tmp_path
+    ):
         """The contract can fail."""
-        given = {"make": faulty, "agent": agent, "tasks": tasks, "options": options, "tmp_path": tmp_path}
-        kept = getattr(self, promise)
-        lives = type(self).lives.__wrapped__(self, faulty, agent, tasks, options, tmp_path)
+        given = {"agent": agent, "tasks": tasks, "options": options, "tmp_path": tmp_path}
 
-        with pytest.raises((AssertionError, ReplayDiverged, ZeroDivisionError)):
-            kept(**{name: {**given, "lives": lives}[name] for name in signature(kept).parameters})
+        try:
+            broken(self, promise, faulty, said, given)
+        finally:
+            LEFT.set()
+
+
+class TestAsker(Asking, AlgorithmContract):
+    """It keeps them all, with models to ask."""
+
+    deaths, cancels = 6, 1
+
+    @pytest.fixture
+    def make(self):
+        """Two rounds."""
+        return Asker
+
+    def test_a_forged_batch_is_found(self, agent, tasks, options, tmp_path):
+        """Its calls are in the log."""
+        given = {"agent": agent, "tasks": tasks, "options": options, "tmp_path": tmp_path}
+
+        broken(self, LOST, Forging, "policy calls of its rollouts", given)
+
+    def test_calls_past_the_budget_are_found(self, agent, tasks, options, provider, tmp_path, monkeypatch):
+        """At the provider, who counts."""
+        monkeypatch.setitem(PAST, "url", provider.url)
+        given = {"agent": agent, "tasks": tasks, "options": options, "provider": provider, "tmp_path": tmp_path}
+
+        broken(self, "test_a_budget_is_kept_to", Impatient, "<=", given)
+
+
+@pytest.mark.slow
+class TestAskerKilled(Asking, AlgorithmKillContract):
+    """By processes that die, while models are asked."""
+
+    @pytest.fixture
+    def make(self):
+        """Two rounds."""
+        return Asker
