@@ -74,6 +74,8 @@ class GrpoConfig:
     """Beta, weight of the divergence from the first checkpoint; 0 keeps no reference. The paper has 0.04."""
     kl_estimator: Estimator = "k3"
     """`k3` of the paper, never negative; `k2`, whose gradient is that of the divergence; `k1`, which only measures."""
+    kl_by_ratio: bool = False
+    """Weigh the divergence by rho, as DeepSeek-V3.2 (2512.02556) does: `k3` then has the gradient of the divergence."""
     credit: str | Mapping[str, Any] = "group_relative"
     """What a call earns, and each token of it: a rule of the adapter `rewards`, or its options, such as
     {"rule": "discounted", "gamma": 0.9}; with a `name` among them, those of another credit adapter."""

@@ -175,6 +175,8 @@ class Learner:
                 sums["is_truncated"] += float((weight == config.is_truncation).sum())
         if config.kl:
             divergence = _loss.DIVERGENCES[config.kl_estimator](new, batch.reference)
+            if config.kl_by_ratio:
+                divergence = (new - batch.old).exp() * divergence
             token_loss = token_loss + config.kl * divergence
             sums["kl_reference"] += float(divergence.detach().sum())
         return (token_loss * batch.weight).sum()

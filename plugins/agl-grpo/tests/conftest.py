@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import groupby
@@ -10,7 +11,14 @@ import pytest
 
 from agl_core.run import describe
 
-collect_ignore = [] if find_spec("torch") else ["test_algorithm.py", "test_learner.py", "test_loss.py"]
+_WITHOUT = {
+    "torch": {"test_algorithm.py", "test_learner.py", "test_loss.py", "test_against_trl.py", "test_against_verl.py"},
+    "trl": {"test_against_trl.py"},
+    "verl": {"test_against_verl.py"},
+    "agl_rewards": {"test_against_verl.py"},
+}
+"""What cannot be collected where something is missing."""
+collect_ignore = sorted(set().union(*(files for needed, files in _WITHOUT.items() if find_spec(needed) is None)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,3 +128,58 @@ def sample():
         return tokens[len(prompt) :], logprobs, entropies
 
     return draw
+
+
+@pytest.fixture(scope="session")
+def total(first):
+    """Loss, gradient and sums of rows under a config, for a model, by the learner: all in one optimiser step."""
+    import torch
+    from agl_grpo import GrpoConfig
+    from agl_grpo._batch import batches
+    from agl_grpo._learner import Learner
+    from agl_grpo._student import Student
+
+    def compute(model, rows, *, rollouts=None, tokens_per_pass=4096, sampled_per_pass=4096, **options):
+        learner = Learner(GrpoConfig(**options), reference=first)
+        sums, loss = Counter(), 0.0
+        model.requires_grad_(requires_grad=True).zero_grad()
+        lessons = learner._lessons(Student(model, None, None, 0), rows)
+        ((weighed),) = learner._minibatches(lessons, rollouts or counted(rows), None)
+        for batch in batches(weighed, tokens_per_pass=tokens_per_pass, sampled_per_pass=sampled_per_pass):
+            part = learner._loss_of(model, batch, sums)
+            part.backward()
+            loss += part.item()
+        return loss, torch.cat([weight.grad.flatten() for weight in model.parameters()]), dict(sums)
+
+    return compute
+
+
+def counted(rows):
+    """What each rollout sampled."""
+    tokens = Counter()
+    for row in rows:
+        tokens[row.rollout_id] += len(row.logprobs)
+    return tokens
+
+
+@pytest.fixture
+def moved(first, load):
+    """Not the first checkpoint any more, so that a divergence from it is to be seen."""
+    import torch
+
+    model = load(first).requires_grad_(requires_grad=True)
+    with torch.no_grad():
+        model.get_input_embeddings().weight.mul_(1.1)
+    return model
+
+
+@pytest.fixture(scope="session")
+def agree():
+    """Whether a loss and its gradient are those of another: to 1e-6, and to 1e-5 of the largest in it."""
+    import torch
+
+    def compare(one, other):
+        assert one[0] == pytest.approx(other[0], rel=1e-6)
+        torch.testing.assert_close(one[1], other[1], rtol=0, atol=1e-5 * float(other[1].abs().max()))
+
+    return compare

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from dataclasses import replace
 
 import pytest
 import torch
-from agl_grpo import GrpoConfig
-from agl_grpo._aggregation import AGGREGATIONS, Shared
+from agl_grpo._aggregation import Shared, per_rollout_mean
 from agl_grpo._batch import Lesson, batches
-from agl_grpo._learner import Learner
 from agl_grpo._loss import clipped, entropy, k3, surrogate
-from agl_grpo._student import Student
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -29,32 +25,6 @@ def rows(make_row):
         make_row("c", (3,), 4, 5, 6, earned=-1.0, logprobs=(-3.0, -3.5, -1.0), rollout_tokens=4),
         make_row("c", (12, 13, 14, 15), 2, earned=-1.0, logprobs=(-2.2,), rollout_tokens=4),
     ]
-
-
-def weighed(lessons, aggregation="per_rollout_mean", *, rollouts=ROLLOUTS):
-    """Each with the weight of its tokens, if these are all rows of so many rollouts."""
-    tokens = sum(len(lesson.row.logprobs) for lesson in lessons)
-    shared = Shared(rollouts=rollouts, tokens=tokens, constant=GrpoConfig().max_tokens)
-    return [replace(lesson, weight=AGGREGATIONS[aggregation](lesson.row, shared)) for lesson in lessons]
-
-
-@pytest.fixture(scope="session")
-def total(first):
-    """Loss, gradient and sums of `rows` under a config, for a model."""
-
-    def compute(model, rows, *, tokens_per_pass=4096, sampled_per_pass=4096, **options):
-        config = GrpoConfig(**options)
-        learner = Learner(config, reference=first)
-        sums, loss = defaultdict(float), 0.0
-        model.requires_grad_(requires_grad=True).zero_grad()
-        lessons = weighed(learner._lessons(Student(model, None, None, 0), rows), config.aggregation)
-        for batch in batches(lessons, tokens_per_pass=tokens_per_pass, sampled_per_pass=sampled_per_pass):
-            part = learner._loss_of(model, batch, sums)
-            part.backward()
-            loss += part.item()
-        return loss, torch.cat([weight.grad.flatten() for weight in model.parameters()]), dict(sums)
-
-    return compute
 
 
 def slow_loss(model, reference, rows, *, clip, kl):
@@ -128,12 +98,12 @@ def test_a_rollout_of_many_rows_weighs_as_much_as_one_of_one(make_row, size):
     """The mean is over rollouts, however many rows or tokens each of them has."""
     rows = [make_row("long", (place,), 4, 5, rollout_tokens=2 * size) for place in range(size)]
     rows.append(make_row("short", (3,), 4))
+    shared = Shared(rollouts=2, tokens=2 * size + 1, constant=1)
 
-    lessons = weighed([Lesson(row=row) for row in rows], rollouts=2)
-    (batch,) = batches(lessons, tokens_per_pass=640, sampled_per_pass=640)
+    weights = [per_rollout_mean(row, shared) for row in rows for _ in row.logprobs]
 
-    assert batch.weight.sum().item() == pytest.approx(1.0)
-    assert batch.weight.max().item() == 0.5
+    assert sum(weights) == pytest.approx(1.0)
+    assert max(weights) == 0.5
 
 
 @pytest.mark.parametrize("cut", [{"tokens_per_pass": 1}, {"tokens_per_pass": 8}, {"sampled_per_pass": 1}])
@@ -192,6 +162,6 @@ def test_rows_are_read_and_left_as_they_were(rows):
     """A row is a fact; merging and padding work on copies."""
     before = [replace(row) for row in rows]
 
-    list(batches(weighed([Lesson(row=row) for row in rows]), tokens_per_pass=64, sampled_per_pass=64))
+    list(batches([Lesson(row=row) for row in rows], tokens_per_pass=64, sampled_per_pass=64))
 
     assert rows == before
