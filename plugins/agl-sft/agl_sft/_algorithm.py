@@ -9,12 +9,15 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from agl_core.errors import MissingExtra, ModelNotFound
+from agl_core.run import Plan, Planned
 from agl_sft._config import SftConfig
 from agl_sft._lessons import Lessons, Logged, Sampled
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from agl_core.engine import Checkpoint
-    from agl_core.run import Examination, Run
+    from agl_core.run import Budget, Examination, Run
     from agl_sft._tuner import Tuner
 
 __all__ = ["Sft", "SftConfig"]
@@ -57,6 +60,23 @@ class Sft:
         """What pre-flight looks for in the first rollout."""
         return ("calls", "rewards", "token_ids", "exploration") if self.needs_tasks else ()
 
+    def plan(self, tasks: Mapping[str, int], budget: Budget) -> Plan:
+        """Every round of every task; what is chosen of it costs no rollout."""
+        config = self.config
+        count = tasks["train"] if self.needs_tasks else 0
+        rounds = config.rounds if self.needs_tasks else 1
+        a_round = min(config.tasks_per_round or count, count) * config.samples
+        val = tasks["val"] * (rounds // config.eval_every) if config.eval_every else 0
+        small = budget.calls is not None and budget.calls < a_round
+        return Plan(
+            lines=(
+                Planned.exactly(f"train: {rounds} of {a_round}", rollouts=rounds * a_round),
+                Planned.exactly("val", rollouts=val),
+                Planned(what="test: both sides, if anything was learnt", rollouts=(0, 2 * tasks["test"])),
+            ),
+            too_small=f"a round alone is {a_round} rollouts" if small else None,
+        )
+
     async def run(self, run: Run) -> None:
         """Collect, choose and tune, round by round; then open the sealed split and compare the first with the last."""
         config = self.config
@@ -80,6 +100,7 @@ class Sft:
             if run.val and config.eval_every and number % config.eval_every == 0:
                 metrics |= await self._validate(run)
             run.log(step=number, **metrics)
+            run.log_time(step=number)
 
         run.result |= {"rollouts": of, "chosen": chosen, "checkpoint": theta.digest}
         if theta == first:

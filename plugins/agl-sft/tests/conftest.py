@@ -14,7 +14,7 @@ import agl_core as agl
 from agl_core.run import describe
 
 END = "<end>"
-collect_ignore = [] if find_spec("trl") else ["test_trl.py", "test_tuner.py", "test_rounds.py", "test_from_a_log.py"]
+collect_ignore = [] if find_spec("trl") else ["test_trl.py", "test_tuner.py"]
 
 
 @dataclass(frozen=True, kw_only=True)
