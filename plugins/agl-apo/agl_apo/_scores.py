@@ -170,4 +170,7 @@ def evaluating(run: Run, name: str) -> Run:
 
 
 def _mask(outcome: Outcome) -> str | None:
+    """Why it does not count: how it ended, also where nobody scored it for that."""
+    if outcome.reward is None and outcome.exit_status not in {None, "completed"}:
+        return outcome.exit_status
     return outcome.mask or ("no_reward" if outcome.reward is None else None)
