@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
+from importlib import import_module
 from importlib.util import find_spec
 from itertools import groupby
 from zlib import crc32
@@ -11,7 +13,12 @@ import httpx
 import pytest
 
 import agl_core as agl
+from agl_core.hookspecs import hookimpl
+from agl_core.log import SqliteLog
+from agl_core.plugins import Plugins
+from agl_core.projections import CORE
 from agl_core.run import describe
+from agl_core.testing import ScriptedEngine
 
 END = "<end>"
 collect_ignore = [] if find_spec("trl") else ["test_trl.py", "test_tuner.py"]
@@ -114,3 +121,115 @@ def folder(tmp_path_factory):
 def first(folder):
     """It as a checkpoint."""
     return describe(folder)
+
+
+# --- without a model
+
+
+class Engine(ScriptedEngine):
+    """Says what it is told to, and that a model lies in a folder."""
+
+    def __init__(self, folder, *, says_tokens):
+        super().__init__(lambda asked: f"said {asked.last}")
+        self.folder, self.says_tokens = folder, says_tokens
+
+    async def start(self):
+        """Listen, and say where the weights are."""
+        endpoint = await super().start()
+        return replace(endpoint, folder=self.folder, token_ids=self.says_tokens)
+
+
+class Scribe:
+    """A test double of the tuner: instead of a model it writes down what it was given to learn."""
+
+    def __init__(self):
+        self.lessons = []
+
+    def tune(self, checkpoint, out, rows, number):
+        """The rows, in a file."""
+        self.lessons.append(list(rows))
+        told = [{"tokens": row.token_ids, "mask": row.mask, "credits": row.credits} for row in rows]
+        (out / "weights").write_text(json.dumps({"parent": checkpoint.digest, "rows": told, "round": number}))
+        return {"train/rows": len(rows)}
+
+
+class World:
+    """A log, a policy that says the same for ever, and an agent whose samples of a task earn what a table says."""
+
+    def __init__(self, folder, scribe):
+        self.log, self.model, self.scribe = folder / "log.db", folder / "model", scribe
+        self.says_tokens = True
+        self.model.mkdir()
+        (self.model / "weights").write_text("0")
+        self.plugins = Plugins.load()
+        for name in ("triplets", "sft"):
+            self.plugins.register(import_module(f"agl_{name}"), name=name)
+
+        class Opens:
+            @hookimpl
+            def agl_open_engine(_self, url):  # noqa: N805 - `self` is the world here
+                return Engine(self.model, says_tokens=self.says_tokens) if url == "scripted:" else None
+
+        self.plugins.register(Opens(), name="scripted")
+
+    def fit(self, algorithm, rewards, *, turns=1, val=(), test=(), models=None, run_id="run-1", **options):
+        """Run it on the tasks of the table; every n-th sample of a task earns the n-th of its rewards."""
+        rounds = dict.fromkeys(rewards, 0)
+
+        async def ask(llm, messages, agent):
+            headers = {"authorization": f"Bearer {llm.api_key}", "AGL-Agent": agent}
+            body = {"model": llm.model, "messages": messages, **llm.sampling_parameters}
+            async with httpx.AsyncClient() as client:
+                reply = await client.post(f"{llm.endpoint}/chat/completions", json=body, headers=headers)
+            return reply.raise_for_status().json()["choices"][0]["message"]["content"]
+
+        @agl.rollout
+        async def agent(task, llm: agl.LLM, rollout: agl.Rollout):
+            name = task["name"]
+            messages = [{"role": "user", "content": name}]
+            for turn in range(turns):
+                said = await ask(llm, messages, "writer" if turn % 2 == 0 else "editor")
+                messages += [{"role": "assistant", "content": said}, {"role": "user", "content": "go on"}]
+            if rollout.mode != "train":
+                return 0.5
+            rounds[name] += 1
+            earned = rewards[name][(rounds[name] - 1) % len(rewards[name])]
+            if earned == "raises":
+                raise LookupError("no such page")
+            return earned
+
+        trainer = agl.Trainer(
+            algorithm=algorithm, models=models or {"policy": "scripted:"}, store=str(self.log), plugins=self.plugins,
+            preflight=False, deterministic=True, rollout_config=agl.RolloutConfig(max_attempts=1), **options,
+        )  # fmt: skip
+        tasks = [{"name": name} for name in rewards]
+        return trainer.fit(agent, tasks, val_dataset=list(val), test_dataset=list(test), run_id=run_id)
+
+    def read(self, sql):
+        """Rows of the log."""
+        with SqliteLog(self.log, projections=CORE, readonly=True) as log:
+            return log.rows(sql)
+
+    def metrics(self, step):
+        """Of a round."""
+        return dict(self.read(f"select name, value from metrics where step = {step}"))  # noqa: S608 - a number
+
+    def events(self, kind):
+        """Of a type."""
+        with SqliteLog(self.log, projections=CORE, readonly=True) as log:
+            return [record.event for record in log.read(types=[kind])]
+
+
+@pytest.fixture
+def scribe(monkeypatch):
+    """In the tuner's place."""
+    made = Scribe()
+    monkeypatch.setattr("agl_sft._algorithm._tuner", lambda _config, _run: made)
+    return made
+
+
+@pytest.fixture
+def world(tmp_path, scribe, monkeypatch):
+    """A fresh one, with no plugin but those it names."""
+    monkeypatch.setenv("AGL_LOAD_PLUGINS", "")
+    return World(tmp_path, scribe)

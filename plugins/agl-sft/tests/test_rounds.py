@@ -5,134 +5,20 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from importlib import import_module
 from pathlib import Path
 
-import httpx
 import pytest
 from agl_sft import Sft, SftConfig, agl_register_adapters, agl_register_algorithms
 
-import agl_core as agl
-from agl_core.engine import Endpoint
 from agl_core.errors import BadValue, MissingExtra, ModelNotFound, NoTrainingData, TokenIdsMissing
 from agl_core.events import RunStopAsked
-from agl_core.hookspecs import hookimpl
 from agl_core.log import SqliteLog
-from agl_core.plugins import Plugins
 from agl_core.projections import CORE
 from agl_core.record import Draft
 from agl_core.run import Budget
-from agl_core.testing import ScriptedEngine, ScriptedModel
+from agl_core.testing import ScriptedModel
 
 pytest.importorskip("agl_triplets")
-
-
-class Engine(ScriptedEngine):
-    """Says what it is told to, and that a model lies in a folder."""
-
-    def __init__(self, folder):
-        super().__init__(lambda asked: f"said {asked.last}")
-        self.folder = folder
-
-    async def start(self):
-        """Listen, and say where the weights are."""
-        endpoint = await super().start()
-        return Endpoint(url=endpoint.url, model=endpoint.model, max_len=endpoint.max_len, folder=self.folder)
-
-
-class Scribe:
-    """A test double of the tuner: instead of a model it writes down what it was given to learn."""
-
-    def __init__(self):
-        self.lessons = []
-
-    def tune(self, checkpoint, out, rows, number):
-        """The rows, in a file."""
-        self.lessons.append(list(rows))
-        told = [{"tokens": row.token_ids, "mask": row.mask, "credits": row.credits} for row in rows]
-        (out / "weights").write_text(json.dumps({"parent": checkpoint.digest, "rows": told, "round": number}))
-        return {"train/rows": len(rows)}
-
-
-class World:
-    """A log, a policy that says the same for ever, and an agent whose samples of a task earn what a table says."""
-
-    def __init__(self, folder, scribe):
-        self.log, self.model, self.scribe = folder / "log.db", folder / "model", scribe
-        self.model.mkdir()
-        (self.model / "weights").write_text("0")
-        self.plugins = Plugins.load()
-        for name in ("triplets", "sft"):
-            self.plugins.register(import_module(f"agl_{name}"), name=name)
-
-        class Opens:
-            @hookimpl
-            def agl_open_engine(_self, url):  # noqa: N805 - `self` is the world here
-                return Engine(self.model) if url == "scripted:" else None
-
-        self.plugins.register(Opens(), name="scripted")
-
-    def fit(self, algorithm, rewards, *, turns=1, val=(), test=(), models=None, train=None, **options):
-        """Run it on the tasks of the table; every n-th sample of a task earns the n-th of its rewards."""
-        rounds = dict.fromkeys(rewards, 0)
-
-        async def ask(llm, messages, agent):
-            headers = {"authorization": f"Bearer {llm.api_key}", "AGL-Agent": agent}
-            body = {"model": llm.model, "messages": messages, **llm.sampling_parameters}
-            async with httpx.AsyncClient() as client:
-                reply = await client.post(f"{llm.endpoint}/chat/completions", json=body, headers=headers)
-            return reply.raise_for_status().json()["choices"][0]["message"]["content"]
-
-        @agl.rollout
-        async def agent(task, llm: agl.LLM, rollout: agl.Rollout):
-            name = task["name"]
-            messages = [{"role": "user", "content": name}]
-            for turn in range(turns):
-                said = await ask(llm, messages, "writer" if turn % 2 == 0 else "editor")
-                messages += [{"role": "assistant", "content": said}, {"role": "user", "content": "go on"}]
-            if rollout.mode != "train":
-                return 0.5
-            rounds[name] += 1
-            earned = rewards[name][(rounds[name] - 1) % len(rewards[name])]
-            if earned == "raises":
-                raise LookupError("no such page")
-            return earned
-
-        self.trainer = agl.Trainer(
-            algorithm=algorithm, models=models or {"policy": "scripted:"}, store=str(self.log), plugins=self.plugins,
-            preflight=False, deterministic=True, rollout_config=agl.RolloutConfig(max_attempts=1), **options,
-        )  # fmt: skip
-        tasks = [{"name": name} for name in rewards] if train is None else train
-        return self.trainer.fit(agent, tasks, val_dataset=list(val), test_dataset=list(test), run_id="run-1")
-
-    def read(self, sql):
-        """Rows of the log."""
-        with SqliteLog(self.log, projections=CORE, readonly=True) as log:
-            return log.rows(sql)
-
-    def metrics(self, step):
-        """Of a round."""
-        return dict(self.read(f"select name, value from metrics where step = {step}"))  # noqa: S608 - a number
-
-    def events(self, kind):
-        """Of a type."""
-        with SqliteLog(self.log, projections=CORE, readonly=True) as log:
-            return [record.event for record in log.read(types=[kind])]
-
-
-@pytest.fixture
-def scribe(monkeypatch):
-    """In the tuner's place."""
-    made = Scribe()
-    monkeypatch.setattr("agl_sft._algorithm._tuner", lambda _config, _run: made)
-    return made
-
-
-@pytest.fixture
-def world(tmp_path, scribe, monkeypatch):
-    """A fresh one, with no plugin but those it names."""
-    monkeypatch.setenv("AGL_LOAD_PLUGINS", "")
-    return World(tmp_path, scribe)
 
 
 TWO = {"x": [0.25, 1.0, 1.0, 0.5], "y": [0.0, 0.25, 0.125, 0.0]}
@@ -291,23 +177,15 @@ def test_a_policy_that_is_not_there_is_told_with_those_that_are(world):
         world.fit(Sft(policy="polcy"), TWO)
 
 
-def test_a_model_that_keeps_its_tokens_stops_the_run(world, monkeypatch):
+def test_a_model_that_keeps_its_tokens_stops_the_run(world):
     """It will not say them in the next round either."""
-    monkeypatch.setattr(Engine, "start", _without_ids)
+    world.says_tokens = False
 
     with pytest.raises(TokenIdsMissing):
         world.fit(Sft(), TWO)
 
     assert world.scribe.lessons == []
     assert world.read("select count(*) from rollouts") == [(8,)]
-
-
-async def _without_ids(engine):
-    endpoint = await ScriptedEngine.start(engine)
-    engine.model.token_ids = False
-    return Endpoint(
-        url=endpoint.url, model=endpoint.model, max_len=endpoint.max_len, folder=engine.folder, token_ids=False
-    )
 
 
 def test_no_task_is_refused(world):
