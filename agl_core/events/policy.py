@@ -15,6 +15,7 @@ __all__ = [
     "EndpointRemoved",
     "GatewayPaused",
     "GatewayResumed",
+    "PolicyPromoted",
     "PolicyUpdated",
 ]
 
@@ -28,6 +29,20 @@ class PolicyUpdated(Event):
     version: int
     checkpoint: str
     """Digest of the checkpoint's manifest."""
+
+
+@event("policy.promoted", schema=1)
+class PolicyPromoted(Event):
+    """These weights were declared the best so far; the last ones declared are what counts."""
+
+    run_id: str
+    policy: str
+    version: int
+    checkpoint: str
+    """Digest of the checkpoint's manifest."""
+    value: float
+    """What they were measured to be worth."""
+    why: str = ""
 
 
 @event("checkpoint.saved", schema=1)

@@ -63,6 +63,8 @@ class RunConfig:
     """The run fails when a larger share of the rollouts it asks for at once is masked, those called off apart."""
     judges: Mapping[str, Component] = field(default_factory=dict)
     """Name of a reward to who gives it, when a rollout has come to its end."""
+    reactions: Mapping[str, Component] = field(default_factory=dict)
+    """Name to what follows the run, and decides by what it hears."""
 
 
 @event("run.started", schema=1)

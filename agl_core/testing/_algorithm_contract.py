@@ -228,8 +228,10 @@ def _told_twice(story: Story) -> list[str]:
 _UNSETTLED = "select rollout_id, status from rollouts where status not in ('succeeded', 'failed', 'cancelled')"
 _UNREAD = """
 select distinct grp from rollouts
-where grp is null or grp not in (select key from events where type = 'outcomes.read' and key is not null)
+where grp is null
+or grp not like '%/launch/%' and grp not in (select key from events where type = 'outcomes.read' and key is not null)
 """
+"""Of a flight, those that did not land were called off."""
 _TWICE = """
 select json_extract(data, '$.call_id'), count(*) from events where type = 'call.recorded'
 group by 1 having count(*) > 1

@@ -159,6 +159,8 @@ def tampered(path: Path, movement: Movement) -> None:
 
 def _other(data: dict[str, object]) -> dict[str, object]:
     """The same record of another movement."""
+    if data.get("groups"):
+        return {**data, "groups": [1_000_000]}
     for name in ("digest", "checkpoint", "why"):
         if name in data and not (name == "why" and "resources" in data):
             return {**data, name: f"another {name}"}

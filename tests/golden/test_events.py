@@ -37,6 +37,7 @@ from agl_core.events import (
     OutcomesRead,
     PluginFailed,
     PluginLoaded,
+    PolicyPromoted,
     PolicyUpdated,
     ResourcesPromoted,
     ResourcesPublished,
@@ -82,6 +83,9 @@ OF_MODELS = {
     "foreign": {"llm": {"resource_type": "llm", "endpoint": "http://127.0.0.1:1/v1", "model": "m"}},
 }
 OF_FAILURES: dict[str, object] = {"failures": {"environment": "zero"}, "max_failed_fraction": 0.5}
+OF_JUDGES: dict[str, object] = {
+    "judges": {"style": Component(name="llm", version="1", config={"model": "https://host/v1#m"})}
+}
 OF_ATTEMPT = {"rollout_id": ROLLOUT, "attempt_id": ATTEMPT}
 AT = 1_700_000_000_000_000_000
 OF_SENDER = {
@@ -163,6 +167,7 @@ MEANINGS: dict[tuple[str, int], Event] = {
                 agent="solver",
                 parent_call_id="ca-0",
                 retry_of="ca-9",
+                requests=2,
                 http_status=200,
                 policy_version=3,
                 started_at=AT,
@@ -203,6 +208,10 @@ MEANINGS: dict[tuple[str, int], Event] = {
         (1, NoteTaken(text="Grüße", data={"n": [1, None, {"x": 0.5}]})),
         (1, PluginFailed(name="agl-x", hook="agl_recorded", why="KeyError: 'a'")),
         (1, PluginLoaded(name="agl-x", version="0.1.0")),
+        (
+            1,
+            PolicyPromoted(**OF_RUN, policy="policy", version=3, checkpoint="b2:ab", value=0.75, why="val/reward 0.75"),
+        ),
         (1, PolicyUpdated(**OF_RUN, policy="policy", version=3, checkpoint="b2:ab")),
         (1, ResourcesPromoted(resources_id="rs-1", version=2, why="best so far", by="ada", **OF_RUN)),
         (
@@ -297,7 +306,8 @@ MEANINGS: dict[tuple[str, int], Event] = {
                     **OF_MODELS,
                     **OF_SELECT,
                     **OF_FAILURES,
-                    judges={"style": Component(name="llm", version="1", config={"model": "https://host/v1#m"})},
+                    **OF_JUDGES,
+                    reactions={"stop_early": Component(name="stop_early", version="1", config={"patience": 2})},
                 ),
                 train=({"q": 1}, {"q": 2}),
                 val=({"q": 3},),
@@ -348,12 +358,16 @@ MEANINGS: dict[tuple[str, int], Event] = {
 }
 """What each schema that was ever written means today."""
 
-_BEFORE_RETRIES: dict[str, object] = {"retry_of": None}
+_BEFORE_REQUESTS: dict[str, object] = {"requests": 1}
+_BEFORE_RETRIES: dict[str, object] = {**_BEFORE_REQUESTS, "retry_of": None}
 _BEFORE_STREAMS: dict[str, object] = {**_BEFORE_RETRIES, "first_token": None, "tries": ()}
 _BEFORE_ROLES: dict[str, object] = {"config": RunConfig(**OF_CONFIG)}
 _BEFORE_SELECT: dict[str, object] = {"config": RunConfig(**OF_CONFIG, **OF_MODELS)}
 _BEFORE_FAILURES: dict[str, object] = {"config": RunConfig(**OF_CONFIG, **OF_MODELS, **OF_SELECT)}
 _BEFORE_JUDGES: dict[str, object] = {"config": RunConfig(**OF_CONFIG, **OF_MODELS, **OF_SELECT, **OF_FAILURES)}
+_BEFORE_REACTIONS: dict[str, object] = {
+    "config": RunConfig(**OF_CONFIG, **OF_MODELS, **OF_SELECT, **OF_FAILURES, **OF_JUDGES)
+}
 _BEFORE_AS_OF: dict[str, object] = {"options": None, "as_of": None, "failures": {}, "zeroed": {}, "unmatched": {}}
 _BEFORE_SENDERS: dict[str, object] = {"trace_state": None, "links": (), "resource": {}, "scope": {}}
 BEFORE: dict[str, dict[str, object]] = {
@@ -363,6 +377,7 @@ BEFORE: dict[str, dict[str, object]] = {
     "call.recorded.v1": _BEFORE_STREAMS,
     "call.recorded.v1.2": _BEFORE_STREAMS,
     "call.recorded.v1.3": _BEFORE_RETRIES,
+    "call.recorded.v1.4": _BEFORE_REQUESTS,
     "endpoint.registered.v1": {"role": "policy", "named": ""},
     "resources.promoted.v1": {"by": ""},
     "run.started.v1": _BEFORE_ROLES,
@@ -370,6 +385,7 @@ BEFORE: dict[str, dict[str, object]] = {
     "run.started.v1.3": _BEFORE_SELECT,
     "run.started.v1.4": _BEFORE_FAILURES,
     "run.started.v1.5": _BEFORE_JUDGES,
+    "run.started.v1.6": _BEFORE_REACTIONS,
 }
 """Golden to the fields that came after it was written, with the default they have in it."""
 
