@@ -25,24 +25,27 @@ def rows_of():
     """The rows of a round, as a run forms them: from what each rollout earned, and how many calls it made."""
     plugins = Plugins.load()
 
-    def adapt(rollouts, **config):
+    def adapt(rollouts, *, rows=None, ends=None, **config):
         options = dict(GrpoConfig(**config).crediting)
         credit = plugins.adapter(options.pop("name"))(**options)
-        traces = [_trace(f"ro-{n}", calls=calls, reward=reward) for n, (calls, reward) in enumerate(rollouts)]
-        return plugins.adapter("triplets")(credit=credit)(traces).rows
+        traces = [
+            _trace(f"ro-{n}", calls=calls, reward=reward, **(ends or {}).get(n, {}))
+            for n, (calls, reward) in enumerate(rollouts)
+        ]
+        return plugins.adapter("triplets")(credit=credit, **(rows or {}))(traces).rows
 
     return adapt
 
 
-def _trace(rollout_id, *, calls, reward):
+def _trace(rollout_id, *, calls, reward, status="succeeded", exit_status="completed"):
     target = Target(kind="rollout", id=rollout_id)
     given = RewardGiven(rollout_id=rollout_id, target=target, value=reward, judge="agent")
     return Trace(
         rollout_id=rollout_id,
         attempt_id=f"at-{rollout_id}",
         task_id="ta-1",
-        status="succeeded",
-        exit_status="completed",
+        status=status,
+        exit_status=exit_status,
         calls=tuple(_call(rollout_id, place) for place in range(calls)),
         rewards=(TraceReward(id=f"ev-{rollout_id}", given=given),),
     )
@@ -50,7 +53,7 @@ def _trace(rollout_id, *, calls, reward):
 
 def _call(rollout_id, place):
     said = Choice(message=Message(role="assistant", content="said"), token_ids=(7,), logprobs=(-1.0,))
-    call = ModelCall(model="policy", prompt_token_ids=(place, 1), choices=(said,), provenance="engine")
+    call = ModelCall(model="policy", prompt_token_ids=(place, *[1] * (place + 1)), choices=(said,), provenance="engine")
     return CallRecorded(
         call_id=f"{rollout_id}/{place}",
         rollout_id=rollout_id,
@@ -85,6 +88,27 @@ def test_a_baseline_is_over_rollouts_and_not_over_rows(rows_of):
 
     assert len(rows) == 21
     assert {row.rollout_id: row.credits for row in rows} == {"ro-0": (-0.5,), "ro-1": (0.5,)}
+
+
+def test_advantages_are_of_the_complete_group_whatever_is_dropped_of_it(rows_of):
+    """Rows that are too long leave; what their siblings earned beside them stays what it was."""
+    rollouts = [(1, 1.0), (5, 0.0), (1, 0.5)]
+    whole = {row.rollout_id: row.credits for row in rows_of(rollouts)}
+
+    short = rows_of(rollouts, rows={"max_length": 3})
+    silent = rows_of([(1, 1.0), (0, 0.0), (1, 0.5)])
+
+    assert [(row.rollout_id, row.credits) for row in short] == list(whole.items())  # a row of each, of seven
+    assert {row.rollout_id: row.credits for row in silent} == {name: whole[name] for name in ("ro-0", "ro-2")}
+
+
+def test_what_infrastructure_did_trains_nobody(rows_of):
+    """A lost worker's calls make no row, and its zero is in no mean: its siblings are compared with each other."""
+    lost = {1: {"status": "failed", "exit_status": "worker_lost"}}
+
+    rows = rows_of([(1, 1.0), (3, 0.0), (1, 0.5)], ends=lost, normalise_std=False)
+
+    assert {row.rollout_id: row.credits for row in rows} == {"ro-0": (0.25,), "ro-2": (-0.25,)}
 
 
 def test_advantages_of_a_group_add_up_to_nothing(rows_of):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from dataclasses import dataclass
 from itertools import islice
 
 import pytest
-from agl_grpo._groups import groups, hands, spread
+from agl_grpo._groups import groups, hands, round_of, spread
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -45,6 +46,47 @@ def test_what_the_policy_did_not_cause_is_in_no_baseline():
 def test_a_group_of_one_is_none():
     """It has nobody to be compared with."""
     assert groups([outcome("a", "ta-1", 1.0), outcome("b", "ta-2", 1.0)]) == []
+
+
+def test_where_the_batch_is_the_measure_one_alone_is_a_group():
+    """As REINFORCE++ has it."""
+    assert groups([outcome("a", "ta-1", 1.0)], at_least=1) == [{"a": 1.0}]
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is looked at."""
+
+    rollout_id: str
+    logprobs: tuple
+    credits: tuple
+
+
+GROUPS = [{"a": 1.0, "b": 0.0}, {"c": 0.5, "d": 0.5}]
+ROWS = [
+    Row("a", (-1.0, -1.0), (0.5,)),
+    Row("a", (-1.0,), (0.5,)),
+    Row("b", (-1.0,), (-0.5,)),
+    Row("c", (-1.0, -1.0), (0.0,)),
+]
+
+
+def test_all_that_count_divide_the_loss():
+    """With rows or without, and with what each sampled; one whose calls alone were scored has a row, and counts."""
+    called = Row("e", (-1.0,), (0.25,))
+
+    learnt = round_of(GROUPS, [*ROWS, called])
+
+    assert learnt.rollouts == {"a": 3, "b": 1, "c": 2, "d": 0, "e": 1}
+    assert (learnt.rows, learnt.left_out) == ([*ROWS, called], 0)
+
+
+def test_groups_that_say_nothing_can_be_left_out():
+    """From the rows, and from what divides them: the step is as long as if they had not been drawn."""
+    learnt = round_of(GROUPS, ROWS, leave_out_silent=True)
+
+    assert learnt.rollouts == {"a": 3, "b": 1}
+    assert (learnt.rows, learnt.left_out) == (ROWS[:3], 1)
 
 
 def test_the_spread_of_a_round():
