@@ -23,16 +23,16 @@ class Run(Learning):
     async def examine(
         self,
         *,
-        before: Checkpoint | ResourcesUpdate,
-        after: Checkpoint | ResourcesUpdate,
+        before: Checkpoint | Mapping[str, Checkpoint] | ResourcesUpdate,
+        after: Checkpoint | Mapping[str, Checkpoint] | ResourcesUpdate,
         policy: str = "policy",
         repeat: int = 1,
         sampling: Mapping[str, Any] | None = None,
     ) -> Examination | None:
         """Open the sealed test split, once, and run both sides on the same tasks; None when there is none.
 
-        A side is the weights of `policy`, or a bundle of resources. With `repeat`, a task's reward is the mean of its
-        samples that count.
+        A side is the weights of `policy`, those of several by their names, or a bundle of resources. With `repeat`, a
+        task's reward is the mean of its samples that count.
         """
         if not self._test:
             return None
@@ -41,8 +41,10 @@ class Run(Learning):
         sides, tasks = [], []
         for label, side in (("test-before", before), ("test-after", after)):
             bundle = side if isinstance(side, ResourcesUpdate) else None
-            if isinstance(side, Checkpoint):
-                await self.serve(side, policy=policy)
+            weights = {policy: side} if isinstance(side, Checkpoint) else {} if bundle else side
+            assert isinstance(weights, Mapping)
+            for name, checkpoint in weights.items():
+                await self.serve(checkpoint, policy=name)
             hand_out = partial(self.rollouts, self._test, resources=bundle, sampling=sampling)
             outcomes = await hand_out(mode="test", repeat=repeat, label=label)
             unscored = [outcome.rollout_id for outcome in outcomes if outcome.mask is None and outcome.reward is None]

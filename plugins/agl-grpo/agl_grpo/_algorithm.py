@@ -7,17 +7,16 @@ from dataclasses import replace
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from agl_core.errors import MissingExtra, NoTrainingData, TokenIdsMissing
+from agl_core.errors import NoTrainingData
+from agl_grpo._collecting import collecting
 from agl_grpo._config import GrpoConfig
-from agl_grpo._groups import groups, hands, rewarded, round_of, spread
-from agl_grpo._health import health
+from agl_grpo._ending import Ending
+from agl_grpo._groups import rewarded, spread
+from agl_grpo._policy import Policy
 
 if TYPE_CHECKING:
-    from agl_core.adapter import Adapted
     from agl_core.run import Run
     from agl_core.store import Outcome
-    from agl_grpo._batch import Row
-    from agl_grpo._learner import Learner
 
 __all__ = ["Grpo", "GrpoConfig"]
 
@@ -46,6 +45,9 @@ class Grpo:
 
     with the same N and |o_i|. Nothing is subtracted from such a credit: where the rule has no baseline, neither has the
     loss (`discounted` and `per_call` are REINFORCE with clipped ratios).
+
+    With several `policies`, each has this loss on its own calls, and learns beside the others from the same rollouts.
+    With `groups_in_flight`, a round is the groups that were complete first, and pi_old may be several versions.
     """
 
     name = "grpo"
@@ -56,66 +58,47 @@ class Grpo:
         self.config = replace(config or GrpoConfig(), **overrides)
 
     async def run(self, run: Run) -> None:
-        """Train until `steps` are done, then open the sealed split and compare the first policy with the last."""
+        """Train until `steps` are done, then open the sealed split and compare the first policies with the last.
+
+        It ends earlier, and in the same order, when it is asked to stop and when its budget has no room for more.
+        """
         if not run.train:
             raise NoTrainingData("GRPO has no task to sample")
         config = self.config
         sampling = {"temperature": config.temperature, "max_tokens": config.max_tokens}
-        first = theta = run.policy(config.policy)
-        learner = _learner(config, run)
-        run.adapter("triplets", **self._rows_of(run))  # a mistake in `credit` costs no rollout
+        rounds, ending = collecting(run, config, sampling), Ending(run, config)
+        trained = config.trained
+        policies = [Policy(run, own, is_alone=len(trained) == 1) for own in trained]
 
-        drawn = hands(run.train, config.tasks_per_step, run.rng("tasks"))
+        rollouts = 0
         for step in range(1, config.steps + 1):
-            outcomes = await run.rollouts(next(drawn), repeat=config.group_size, label="train", sampling=sampling)
-            batch = run.adapt(outcomes, "triplets", **self._rows_of(run))
-            _insist_on_ids(batch, config.policy)
-            grouped = groups(outcomes, at_least=config.smallest_group)
-            learnt = round_of(grouped, batch.rows, leave_out_silent=config.zero_variance == "leave_out")
-            rows = [row for row in learnt.rows if self._teaches(row)]
-            metrics = spread(grouped) | health(batch)
-            if config.zero_variance == "leave_out":
-                metrics["group/left_out"] = learnt.left_out
-
-            if rows:
-                keep = step % config.checkpoint_every == 0 or step == config.steps
-                updated = await run.update("update", learner.update, theta, rows, learnt.rollouts, step, keep=keep)
-                theta = updated.checkpoint
-                await run.serve(theta, policy=config.policy)
-                metrics |= updated.result
+            if why := await ending.why(rollouts):
+                run.result["stopped"] = f"before step {step} of {config.steps}: {why}"
+                await rounds.call_off(why)
+                break
+            collected = await rounds.collect()
+            metrics = spread(collected.rewarded(at_least=config.smallest_group)) | dict(collected.metrics)
+            for policy in policies:
+                metrics |= await policy.learn(collected, step)
+            rollouts += len(collected.outcomes)
 
             if run.val and config.eval_every and step % config.eval_every == 0:
                 outcomes = await run.rollouts(run.val, repeat=1, mode="val", label="val", sampling=sampling)
                 metrics |= _validation(outcomes)
+                rollouts += len(outcomes)
             run.log(step=step, **metrics)
+            run.log_time(step=step)
 
-        await run.examine(before=first, after=theta, policy=config.policy, sampling=sampling)
-
-    def _rows_of(self, run: Run) -> dict[str, Any]:
-        # Not counted here: another algorithm may have trained the weights before.
-        version = run.version(self.config.policy)
-        own = {"agent": self.config.agent, "credit": self.config.crediting, "current_version": version}
-        return own | self.config.rows
-
-    def _teaches(self, row: Row) -> bool:
-        # Without a divergence to weigh, the loss of calls that earned nothing is 0, and so is its gradient.
-        return any(row.credits) or self.config.kl > 0
+        for policy in policies:
+            await policy.keep()
+        if len(policies) == 1:
+            (one,) = policies
+            await run.examine(before=one.first, after=one.weights, policy=one.name, sampling=sampling)
+        else:
+            first, last = ({one.name: getattr(one, side) for one in policies} for side in ("first", "weights"))
+            await run.examine(before=first, after=last, sampling=sampling)
 
 
 def _validation(outcomes: Sequence[Outcome]) -> dict[str, float]:
     rewards = [reward for _, _, reward in rewarded(outcomes)]
     return {"val/reward": fmean(rewards), "val/n": len(rewards)} if rewards else {"val/n": 0}
-
-
-def _insist_on_ids(batch: Adapted[Row], policy: str) -> None:
-    """A model that never says what it sampled will not do so at the next step."""
-    if not batch.rows and {dropped.reason for dropped in batch.dropped} == {"no_token_ids"}:
-        raise TokenIdsMissing(policy)
-
-
-def _learner(config: GrpoConfig, run: Run) -> Learner:
-    try:
-        from agl_grpo._learner import Learner
-    except ModuleNotFoundError as missing:
-        raise MissingExtra(missing.name or "torch", install="pip install 'agl-grpo[torch]'") from None
-    return Learner(config, reference=run.policy(config.policy), seed=run.seed, deterministic=run.deterministic)

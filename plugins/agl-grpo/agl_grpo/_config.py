@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args
 
 from agl_core.errors import BadValue
@@ -19,7 +19,7 @@ ZeroVariance = Literal["count", "leave_out"]
 _WHOLE = {
     "steps": 1, "tasks_per_step": 1, "group_size": 2, "max_tokens": 1, "epochs": 1, "tokens_per_pass": 1,
     "checkpoint_every": 1, "eval_every": 0, "minibatch": 0, "lora_rank": 0, "aggregation_constant": 0,
-    "max_staleness": 0,
+    "max_staleness": 0, "groups_in_flight": 0, "empty_steps": 0,
 }  # fmt: skip
 """Counts, and the least that each may be."""
 _AT_LEAST_ZERO = (
@@ -29,6 +29,11 @@ _AT_LEAST_ZERO = (
 _ABOVE_ZERO = ("temperature", "learning_rate", "lora_alpha")
 _ONE_OF = {"advantage": Advantage, "aggregation": Aggregation, "kl_estimator": Estimator, "zero_variance": ZeroVariance}
 _MAY_BE_NULL = {"clip_high", "max_staleness"}
+_OF_ALL = {
+    "policy", "policies", "steps", "tasks_per_step", "group_size", "groups_in_flight", "temperature", "max_tokens",
+    "eval_every",
+}  # fmt: skip
+"""What several policies that are trained at once have in common."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +42,9 @@ class GrpoConfig:
 
     policy: str = "policy"
     """Name of the policy that is trained."""
+    policies: Mapping[str, Mapping[str, Any]] | None = None
+    """Names of several that are trained at once, each on its own calls, with what is other for it than said here, such
+    as {"planner": {"learning_rate": 1e-4}, "solver": {}}; `policy` has no meaning then."""
     agent: str | None = None
     """Train on the calls of this agent only; on those of all, when null."""
     steps: int = 40
@@ -45,6 +53,11 @@ class GrpoConfig:
     """Questions q in a round."""
     group_size: int = 8
     """G, attempts at each of them: what an attempt is compared with."""
+    groups_in_flight: int = 0
+    """Questions that are under way at any time, `tasks_per_step` or more: a step takes the groups that are complete
+    first, and the others go on with newer weights. 0 waits for all of a round before the next."""
+    empty_steps: int = 5
+    """So many steps in a row without a row to learn from stop the run (`NO_USABLE_ROWS`); 0 for any number."""
     temperature: float = 1.0
     """At which training and evaluation sample; the loss scales its logits alike."""
     max_tokens: int = 256
@@ -131,6 +144,9 @@ class GrpoConfig:
         self._insist("clip_high", high >= self.clip, why=f"it must be no less than clip, which is {self.clip}")
         grouped = self.crediting.get("rule") == "group_relative" and self.crediting["name"] == "rewards"
         self._insist("advantage", grouped or self.advantage == "grpo", why="only `group_relative` has a use for it")
+        enough = self.groups_in_flight == 0 or self.groups_in_flight >= self.tasks_per_step
+        self._insist("groups_in_flight", enough, why=f"a step takes {self.tasks_per_step}: as many or more, or 0")
+        assert self.trained
 
     def _numbers(self) -> Iterator[tuple[str, float]]:
         for name in (*_WHOLE, *_ABOVE_ZERO, *_AT_LEAST_ZERO):
@@ -144,6 +160,20 @@ class GrpoConfig:
     def _insist(self, name: str, holds: bool, *, why: str) -> None:  # noqa: FBT001 - what it insists on
         if not holds:
             raise BadValue(name, getattr(self, name), why=why)
+
+    @property
+    def trained(self) -> tuple[GrpoConfig, ...]:
+        """For each policy that is trained, what it is trained with."""
+        policies: Any = self.policies  # as a command line or a file had it
+        if policies is None:
+            return (self,)
+        self._insist("policies", isinstance(policies, Mapping) and bool(policies), why="it names one or more")
+        own = {field.name for field in fields(self)} - _OF_ALL
+        for name, others in policies.items():
+            given = set(others) if isinstance(others, Mapping) else {str(others)}
+            wrong = ", ".join(sorted(given - own))
+            self._insist("policies", not wrong, why=f"of {name!r} alone nothing can be said of {wrong}")
+        return tuple(replace(self, policies=None, policy=name, **others) for name, others in policies.items())
 
     @property
     def crediting(self) -> dict[str, Any]:

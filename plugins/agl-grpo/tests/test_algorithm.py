@@ -12,11 +12,12 @@ from statistics import fmean
 
 import pytest
 from agl_grpo import Grpo, GrpoConfig, agl_register_algorithms
+from agl_grpo._ending import is_covered
 from agl_grpo._groups import groups
 
 from agl_core.adapter import Adapted, Dropped
-from agl_core.errors import BadValue, MissingExtra, NoTrainingData, TokenIdsMissing, UnknownName
-from agl_core.run import Updated, describe
+from agl_core.errors import BadValue, MissingExtra, NoTrainingData, NoUsableRows, TokenIdsMissing, UnknownName
+from agl_core.run import Budget, Spending, Updated, describe
 from agl_core.store import Outcome
 
 SMALL = GrpoConfig(steps=4, tasks_per_step=2, group_size=2, eval_every=2, checkpoint_every=3, learning_rate=1e-3)
@@ -25,11 +26,12 @@ SMALL = GrpoConfig(steps=4, tasks_per_step=2, group_size=2, eval_every=2, checkp
 class ScriptedRun:
     """A test double of the durable run: agents answer from a script; updates are really made, on a real model."""
 
-    id, seed, deterministic = "run-1", 5, True
+    id, seed, deterministic, is_reading_back, test_size = "run-1", 5, True, False, 0
+    budget, stops_after = Budget(), ()
 
     def __init__(self, first, folder, make_row, *, train=("t0", "t1", "t2", "t3"), val=("v0",), agreeing=()):
         self.train, self.val = list(train), list(val)
-        self.movements, self.logged, self._version = [], [], 7
+        self.movements, self.logged, self.timed, self.result, self._version = [], [], [], {}, 7
         self._policy, self._folder, self._make_row, self._agreeing = first, folder, make_row, agreeing
 
     def rng(self, name):
@@ -76,6 +78,9 @@ class ScriptedRun:
 
     async def update(self, label, fn, checkpoint, *args, keep=True):
         """Really carried out, in a thread, as the durable run does."""
+        if label == "keep":
+            self.movements.append((label, checkpoint.folder.name))
+            return None
         rows, rollouts, step = args
         self.movements.append((label, len(rows), len(rollouts), step, keep))
         out = self._folder / str(step)
@@ -98,6 +103,14 @@ class ScriptedRun:
         assert all(math.isfinite(value) for value in metrics.values())
         self.logged.append((step, metrics))
 
+    def log_time(self, *, step):
+        """Noted."""
+        self.timed.append(step)
+
+    async def goes_on(self):
+        """Until somebody asks."""
+        return len(self.timed) not in self.stops_after
+
     async def examine(self, *, before, after, policy="policy", sampling=None):
         """Noted."""
         self.movements.append(("examine", before.digest, after.folder.name, sampling))
@@ -117,7 +130,9 @@ def test_a_round_is_rollouts_rows_an_update_and_new_weights(scripted, first):
 
     sampling = {"temperature": 1.0, "max_tokens": 256}
     credit = {"name": "rewards", "rule": "group_relative", "normalise_std": True}
-    options = [{"agent": None, "credit": credit, "current_version": version} for version in range(7, 11)]
+    options = [
+        {"agent": None, "model": "policy", "credit": credit, "current_version": version} for version in range(7, 11)
+    ]
     expected = [("triplets", options[0])]
     for step in (1, 2, 3, 4):
         expected += [("train", 2, 2, "train", sampling), ("triplets", options[step - 1])]
@@ -153,6 +168,114 @@ def test_a_round_that_agrees_is_logged_and_skipped(scripted):
     assert [metrics["group/zero_variance"] for _, metrics in run.logged] == [0, 1, 1, 1]
     assert "policy/entropy" not in run.logged[1][1]
     assert run.movements[-1][2] == "1"
+
+
+def test_the_last_weights_are_kept_where_the_last_step_was_not_foreseen(scripted):
+    """No update followed the first, whose files would go with the run: they are kept before it ends."""
+    run = scripted(agreeing={2, 3, 4})
+
+    asyncio.run(Grpo(SMALL).run(run))
+
+    assert [movement for movement in run.movements if movement[0] == "keep"] == [("keep", "1")]
+    assert run.movements[-2][0] == "keep"
+
+
+def test_a_run_that_is_asked_to_stop_ends_in_good_order(scripted, first):
+    """At the head of the next step: what was learnt is kept and examined, and the result says why there is no more."""
+    run = scripted()
+    run.stops_after = {2}
+
+    asyncio.run(Grpo(SMALL).run(run))
+
+    assert run.timed == [1, 2]
+    assert run.result == {"stopped": "before step 3 of 4: it was asked to stop"}
+    sampling = {"temperature": 1.0, "max_tokens": 256}
+    assert run.movements[-2:] == [("keep", "2"), ("examine", first.digest, "2", sampling)]
+
+
+def test_a_step_that_the_budget_does_not_cover_is_not_begun(scripted):
+    """Each rollout cost a call: twelve are left, and a step with its validation and the examination take thirteen."""
+    run = scripted(val=("v0", "v1", "v2"))
+    run.budget, run.test_size = Budget(calls=16), 3
+
+    async def spending():
+        return Spending(calls=4 * len(run.timed), tokens=100)
+
+    run.spending = spending
+    asyncio.run(Grpo(SMALL).run(run))
+
+    assert run.timed == [1]
+    assert "budget" in run.result["stopped"]
+    assert run.movements[-1][0] == "examine"
+
+
+@pytest.mark.parametrize(
+    ("budget", "covered"),
+    [({"calls": 30}, True), ({"calls": 29}, False), ({"tokens": 300, "usd": 3.0}, True), ({"usd": 2.99}, False)],
+)
+def test_a_budget_covers_what_rollouts_have_cost_so_far(budget, covered):
+    """Ten rollouts cost 10 calls, 100 tokens and a dollar: twenty more cost twice that."""
+    spent = Spending(calls=10, tokens=100, usd=1.0)
+
+    assert is_covered(Budget(**budget), spent, rollouts=10, more=20) is covered
+
+
+def test_every_validation_task_is_in_the_one_number_that_is_logged(scripted, monkeypatch):
+    """V16: however many there are, none is overwritten by a later one."""
+    run = scripted(val=tuple(f"v{n}" for n in range(5)))
+    rollouts = run.rollouts
+
+    async def earning(tasks, **options):
+        found = await rollouts(tasks, **options)
+        return [replace(one, reward=float(one.task[1:])) if options.get("mode") == "val" else one for one in found]
+
+    monkeypatch.setattr(run, "rollouts", earning)
+    asyncio.run(Grpo(SMALL, steps=2).run(run))
+
+    assert [(step, metrics["val/reward"], metrics["val/n"]) for step, metrics in run.logged if "val/n" in metrics] == [
+        (2, 2.0, 5)
+    ]
+
+
+def test_steps_without_a_row_are_warned_of_and_then_stop_the_run(scripted, monkeypatch, caplog):
+    """V17: one of them ends nothing; as many as were allowed, in a row, say what was lost and how to go on."""
+    run = scripted()
+    lost = [Dropped(call_id="ca-1", rollout_id="ro-1", reason="call_failed")]
+    monkeypatch.setattr(run, "adapt", lambda *_args, **_options: Adapted(rows=[], dropped=lost, kept=0))
+
+    with pytest.raises(NoUsableRows, match=r"3 steps in a row.*1 call_failed.*empty_steps"):
+        asyncio.run(Grpo(SMALL, empty_steps=3).run(run))
+
+    assert [metrics["train/rows"] for _, metrics in run.logged] == [0, 0]
+    assert [one.getMessage() for one in caplog.records if "no row" in one.getMessage()] == [
+        f"step {step}: 'policy' has no row to learn from (1 call_failed)" for step in (1, 2, 3)
+    ]
+
+
+def test_a_step_with_a_row_makes_up_for_those_before(scripted, monkeypatch):
+    """Only so many in a row stop a run."""
+    run = scripted()
+    adapt, calls = run.adapt, []
+
+    def now_and_then(*arguments, **options):
+        calls.append(1)
+        return Adapted(rows=[], dropped=[], kept=0) if len(calls) % 2 else adapt(*arguments, **options)
+
+    monkeypatch.setattr(run, "adapt", now_and_then)
+    asyncio.run(Grpo(SMALL, empty_steps=2).run(run))
+
+    assert len(run.logged) == 4
+
+
+def test_a_run_that_is_resumed_after_them_has_as_many_steps_again(scripted, monkeypatch):
+    """Those that are read back are not counted: something was mended since."""
+    run = scripted()
+    monkeypatch.setattr(run, "adapt", lambda *_args, **_options: Adapted(rows=[], dropped=[], kept=0))
+    run.is_reading_back = True
+
+    asyncio.run(Grpo(SMALL, empty_steps=2).run(run))
+
+    assert len(run.logged) == 4
 
 
 def test_with_a_divergence_to_weigh_a_round_that_agrees_is_learned_from(scripted):
