@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.util import find_spec
@@ -220,16 +221,23 @@ class World:
             return [record.event for record in log.read(types=[kind])]
 
 
-@pytest.fixture
-def scribe(monkeypatch):
-    """In the tuner's place."""
-    made = Scribe()
-    monkeypatch.setattr("agl_sft._algorithm._tuner", lambda _config, _run: made)
+@pytest.fixture(scope="session")
+def make_world(tmp_path_factory):
+    """A fresh one, with no plugin but those it names, and a scribe in the tuner's place."""
+
+    @contextmanager
+    def made():
+        scribe = Scribe()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("AGL_LOAD_PLUGINS", "")
+            patch.setattr("agl_sft._algorithm._tuner", lambda _config, _run: scribe)
+            yield World(tmp_path_factory.mktemp("world"), scribe)
+
     return made
 
 
 @pytest.fixture
-def world(tmp_path, scribe, monkeypatch):
-    """A fresh one, with no plugin but those it names."""
-    monkeypatch.setenv("AGL_LOAD_PLUGINS", "")
-    return World(tmp_path, scribe)
+def world(make_world):
+    """For a test of its own."""
+    with make_world() as world:
+        yield world

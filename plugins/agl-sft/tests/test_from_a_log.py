@@ -18,12 +18,21 @@ pytest.importorskip("agl_triplets")
 TABLE = {"x": [0.25, 1.0, 1.0, 0.5], "y": [0.0, 0.25, "raises", None]}
 
 
+@pytest.fixture(scope="module")
+def old(make_world):
+    """A run that learnt nothing: eight rollouts of two tasks, and one of validation."""
+    with make_world() as world:
+        nothing = Sft(rounds=1, choose="threshold", at_least=9.0)
+        world.fit(nothing, TABLE, val=[{"name": "v"}], failures={"no_reward": "mask"})
+    return world.log
+
+
 @pytest.fixture
-def source(world):
-    """The log of a run that learnt nothing: eight rollouts of two tasks, and one of validation."""
-    nothing = Sft(rounds=1, choose="threshold", at_least=9.0)
-    world.fit(nothing, TABLE, val=[{"name": "v"}], failures={"no_reward": "mask"})
-    assert not world.scribe.lessons
+def source(world, old):
+    """Its log."""
+    for file in old.parent.glob("log.db*"):
+        if file.is_file():
+            shutil.copyfile(file, world.log.parent / file.name)
     return world.log
 
 
@@ -85,6 +94,7 @@ def test_the_rows_are_those_that_the_run_itself_would_have_had(world, offline):
     assert [row.mask for row in theirs] == [row.mask for row in ours]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["duckdb", "parquet", "jsonl"])
 def test_an_export_will_do(world, offline, source, tmp_path, suffix):
     """Of any kind that opens as a log."""
@@ -146,7 +156,7 @@ def test_resumed_it_reads_the_log_as_it_stood(world, killed, tmp_path):
 
 def test_another_file_under_the_same_name_is_no_way_to_go_on(world, killed, source, tmp_path):
     """The digest tells; nothing is trained on what was not chosen."""
-    for file in tmp_path.glob("log.db*"):
+    for file in source.parent.glob("log.db*"):
         shutil.rmtree(file) if file.is_dir() else file.unlink()
     world.fit(Sft(rounds=1, choose="threshold", at_least=9.0), {"x": [1.0], "y": [1.0]})
 

@@ -87,8 +87,7 @@ def test_in_a_weighted_loss_each_token_weighs_what_its_rollout_earned(model, row
     assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
 
 
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("at_once", [1, 3, 6])
+@pytest.mark.parametrize(("weighted", "at_once"), [(False, 1), (False, 3), (True, 6)])
 def test_a_round_is_that_many_steps_of_adamw_on_it(model, rows, weighted, at_once):
     """All of it: accumulation, normalisation and the optimiser, however many rows go through the model at once."""
     ours, theirs = model, copy.deepcopy(model)

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from agl_core.errors import BadValue
 from agl_core.run import describe
 
-FULL = SftConfig(learning_rate=1e-2, device="cpu", batch_size=2, epochs=2)
+FULL = SftConfig(learning_rate=1e-2, device="cpu", batch_size=4)
 LORA = replace(FULL, lora_rank=2, lora_dropout=0.1)
 
 
@@ -53,7 +53,14 @@ def likely(checkpoint, rows):
     return total
 
 
-@pytest.mark.parametrize("config", [FULL, LORA, replace(FULL, choose="weighted")], ids=["full", "lora", "weighted"])
+@pytest.mark.parametrize(
+    "config",
+    [
+        pytest.param(FULL, id="full"),
+        pytest.param(LORA, id="lora", marks=pytest.mark.slow),
+        pytest.param(replace(FULL, choose="weighted"), id="weighted", marks=pytest.mark.slow),
+    ],
+)
 def test_the_same_round_gives_the_same_bytes(tune, config):
     """Twice from the same checkpoint, whoever else draws in between; and another round gives others."""
     once, _ = tune(config)
@@ -63,14 +70,16 @@ def test_the_same_round_gives_the_same_bytes(tune, config):
     assert tune(config, number=2)[0].digest != once.digest
 
 
-@pytest.mark.parametrize("config", [FULL, LORA], ids=["full", "lora"])
+@pytest.mark.parametrize(
+    "config", [pytest.param(FULL, id="full", marks=pytest.mark.slow), pytest.param(LORA, id="lora")]
+)
 def test_what_was_chosen_is_said_again(tune, first, rows, config):
     """More likely after each round, the second of which begins where the first ended."""
     second, metrics = tune(config)
     third, _ = tune(config, second, number=2)
 
     assert likely(first, rows) < likely(second, rows) < likely(third, rows)
-    assert metrics["train/steps"] == 4
+    assert metrics["train/steps"] == 1
     assert metrics["train/rows"] == 4
     assert metrics["train/tokens"] == 12
 
