@@ -16,7 +16,7 @@
     ├── ExportError     ExportEmpty ExportExists ExportFailed ExportRefused
     ├── ImportingError  ImportChanged ImportLineBad ImportRefused ImportStillOpen ImportWrongFormat
     └── EngineError     ModelNotFound PromptTooLong PolicyNotLoaded PortBusy EngineFailed TokenIdsMissing
-    │                   ModelUnanswered DrainTimedOut
+    │                   ModelUnanswered DrainTimedOut CheckpointForeign CheckpointUnwritten NotTunable
 
 A bug raises a plain `AssertionError` or `TypeError`; those are not ours to catch.
 """
@@ -105,6 +105,7 @@ from agl_core.errors._run import (
     TooManyFailed,
 )
 from agl_core.errors._store import AlreadySettled, BadValue, LeaseLost, OutsideAttempt, RunHeld, StoreError, UnknownId
+from agl_core.errors._weights import CheckpointForeign, CheckpointUnwritten, NotTunable
 
 __all__ = [
     "AgentFailed",
@@ -117,6 +118,8 @@ __all__ = [
     "BadValue",
     "CallsFailed",
     "CaptureNone",
+    "CheckpointForeign",
+    "CheckpointUnwritten",
     "CodecError",
     "ContentErased",
     "DiskFailed",
@@ -162,6 +165,7 @@ __all__ = [
     "NoUsableRows",
     "NotFast",
     "NotImportable",
+    "NotTunable",
     "NothingPromoted",
     "NothingToJudge",
     "OutsideAttempt",
