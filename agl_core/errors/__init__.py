@@ -10,6 +10,7 @@
     ├── RunError        ReplayDiverged AmbiguousLabel RunNotImportable RunNotResumable NoTrainingData NotFast
     │                   NotImportable NoRunnersLeft RewardMissing CaptureNone SelectsNothing StepFailed
     │                   RolloutFailed TooFewScored NoUsableRows TooManyFailed RunIsOver
+    │                   BudgetSpent BudgetTooSmall PriceUnknown
     ├── PreflightError  AgentFailed AgentHangs CallsFailed GroupTooSmall NoExploration PlaceholderMissing
     │                   RewardConstant SplitsOverlap UnattributedCall
     ├── JudgeError      ExpectedMissing JudgeFailed JudgeMalformed JudgeUnanswered NothingToJudge
@@ -88,11 +89,14 @@ from agl_core.errors._preflight import (
 from agl_core.errors._resources import FilesNotKept, NothingPromoted, RunIsOver
 from agl_core.errors._run import (
     AmbiguousLabel,
+    BudgetSpent,
+    BudgetTooSmall,
     CaptureNone,
     NoRunnersLeft,
     NotFast,
     NotImportable,
     NoTrainingData,
+    PriceUnknown,
     ReplayDiverged,
     RewardMissing,
     RolloutFailed,
@@ -116,6 +120,8 @@ __all__ = [
     "BadPayload",
     "BadQuery",
     "BadValue",
+    "BudgetSpent",
+    "BudgetTooSmall",
     "CallsFailed",
     "CaptureNone",
     "CheckpointForeign",
@@ -175,6 +181,7 @@ __all__ = [
     "PolicyNotLoaded",
     "PortBusy",
     "PreflightError",
+    "PriceUnknown",
     "PromptTooLong",
     "QueryCut",
     "ReplayDiverged",

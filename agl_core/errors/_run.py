@@ -8,11 +8,14 @@ from agl_core.errors._base import AglError
 
 __all__ = [
     "AmbiguousLabel",
+    "BudgetSpent",
+    "BudgetTooSmall",
     "CaptureNone",
     "NoRunnersLeft",
     "NoTrainingData",
     "NotFast",
     "NotImportable",
+    "PriceUnknown",
     "ReplayDiverged",
     "RewardMissing",
     "RolloutFailed",
@@ -231,6 +234,51 @@ class SelectsNothing(RunError):
             selected=selected,
             of=of,
             agents=there,
+        )
+
+
+class BudgetSpent(RunError):
+    """A run was about to ask a model more than its budget covers."""
+
+    code = "BUDGET_SPENT"
+
+    def __init__(self, spent: Mapping[str, float], *, limit: Mapping[str, float]) -> None:
+        went = ", ".join(f"{spent.get(name, 0):.6g} of {most:.6g} {name}" for name, most in limit.items())
+        super().__init__(
+            f"the budget is spent ({went}): nothing that is recorded is lost, and the run goes on from here when it is "
+            "resumed with a larger one, `budget=` or `--budget`",
+            spent=dict(spent),
+            limit=dict(limit),
+        )
+
+
+class BudgetTooSmall(RunError):
+    """Nothing useful would come of a budget, and nothing was spent."""
+
+    code = "BUDGET_TOO_SMALL"
+
+    def __init__(self, limit: Mapping[str, float], *, why: str) -> None:
+        given = ", ".join(f"{name}={most:.6g}" for name, most in limit.items())
+        super().__init__(
+            f"a budget of {given} is too small ({why}): give more, or plan less; `agl train ... --plan` says what it "
+            "would go for",
+            limit=dict(limit),
+            why=why,
+        )
+
+
+class PriceUnknown(RunError):
+    """A budget in money is asked for, and nobody knows what a model costs."""
+
+    code = "PRICE_UNKNOWN"
+
+    def __init__(self, model: str, *, others: Iterable[str] = ()) -> None:
+        models = (model, *others)
+        super().__init__(
+            f"a budget in usd needs the price of each model, and none is known of {', '.join(models)}: say it with "
+            f'prices={{"{model}": (0.15, 0.60)}} (`--price {model}=0.15/0.60`), USD for a million tokens of prompts, '
+            "and of answers; 0/0 is one that costs nothing",
+            models=models,
         )
 
 

@@ -101,6 +101,9 @@ class CallRecorded(Event):
     """Why each try before the last one failed: a call that was tried three times is one call."""
     retry_of: str | None = None
     """The call that failed before, when it was the client that tried again: then each try is a fact of its own."""
+    requests: int = 1
+    """Requests that left the gateway for it: what a budget counts, each try among them. 0 when none left, or when the
+    call went past the gateway; 1 of logs before this."""
 
 
 @event("capture.lost", schema=1)

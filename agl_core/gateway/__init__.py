@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from agl_core.gateway._gateway import Gateway
+from agl_core.gateway._ledger import Ledger
 from agl_core.gateway._ports import Admissions, Calls, Facts, Recording
 
-__all__ = ["Admissions", "Calls", "Facts", "Gateway", "Recording"]
+__all__ = ["Admissions", "Calls", "Facts", "Gateway", "Ledger", "Recording"]

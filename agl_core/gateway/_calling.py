@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -15,6 +15,7 @@ from agl_core.clock import Clock
 from agl_core.errors import AglError, TokenIdsMissing
 from agl_core.events import CallRecorded, Role
 from agl_core.gateway._lanes import Lanes, Target
+from agl_core.gateway._ledger import Ledger, Trip
 from agl_core.gateway._ports import Calls
 from agl_core.gateway._refusals import Refused, Reply
 from agl_core.gateway._relay import Out, Relay
@@ -66,8 +67,10 @@ class Calling:
         *,
         clock: Clock,
         overrides: Mapping[str, Mapping[str, Any]],
+        ledger: Ledger,
     ) -> None:
         self._calls, self._lanes, self._upstream, self._clock = calls, lanes, upstream, clock
+        self._ledger = ledger
         self._overrides = overrides
         self._told: set[str] = set()
         """Places that answer without token ids, of which somebody has been told."""
@@ -85,21 +88,28 @@ class Calling:
         rollout_id = asked.admission.rollout_id or asked.call_id  # whoever asks for no rollout stays with no place
         target, *_ = self._lanes.targets(model, rollout_id)
         way = Translation(asked.dialect, asked.body, target.endpoint, self._sampling(asked))
-        noted = self._calls.begin_call(asked.call_id, asked.admission, model=model, role=asked.role(target))
+        note = partial(self._calls.begin_call, asked.call_id, asked.admission, model=model, role=asked.role(target))
+        trip = Trip(self._ledger, who=asked.admission.attempt_id, note=lambda sent: _durable(note(requests=sent)))
+        await trip.hold()  # before it is noted: a call that no budget covers leaves no trace
         relay = Relay(asked.dialect, asked.body, out, clock=self._clock) if way.streams else None
+        keep = partial(self._keep, asked, way, trip)
         try:
-            async with self._lanes.passage(model, rollout_id) as targets:
-                target = targets[0]
-                await _durable(noted)
-                target, answer = await self._asked_of(targets, way, asked, relay)
-        except asyncio.CancelledError:
-            why = "client_disconnected" if is_gone() else "cancelled"
-            await self._keep(asked, way, Answer(status="broken", error=why), target=target, relay=relay)
-            raise
-        except AglError as error:  # the model went away while the call waited at the gate
-            await self._keep(asked, way, Answer(status="error", error=error.code.lower()), target=target, relay=None)
-            raise
-        await self._keep(asked, way, answer, target=target, relay=relay)
+            noted = note()
+            try:
+                async with self._lanes.passage(model, rollout_id) as targets:
+                    target = targets[0]
+                    await _durable(noted)
+                    target, answer = await self._asked_of(targets, way, asked, trip, relay)
+            except asyncio.CancelledError:
+                why = "client_disconnected" if is_gone() else "cancelled"
+                await keep(Answer(status="broken", error=why), target=target, relay=relay)
+                raise
+            except AglError as error:  # the model went away while the call waited at the gate
+                await keep(Answer(status="error", error=error.code.lower()), target=target, relay=None)
+                raise
+            await keep(answer, target=target, relay=relay)
+        finally:
+            trip.end()  # it is in the log by now
         if relay is not None and relay.has_begun:
             await relay.end(answer.refused)
             return None
@@ -117,25 +127,23 @@ class Calling:
             why = f"{endpoint.model} does not speak Anthropic's dialect, and only its own server could count its tokens"
             raise Refused(404, "NOT_SPOKEN", why)
         asking = {**body, "model": endpoint.named or endpoint.model}
-        answer = await self._upstream.ask(target, route, asking, headers=headers)
+        answer = await self._upstream.ask(target, route, asking, headers=headers, trip=Trip(Ledger()))
         if answer.refused is not None:
             raise answer.refused
         return Reply(answer.http_status or 200, answer.raw or msgspec.json.encode(answer.body), answer.headers)
 
     async def _asked_of(
-        self, targets: Sequence[Target], way: Translation, asked: Asked, relay: Relay | None
+        self, targets: Sequence[Target], way: Translation, asked: Asked, trip: Trip, relay: Relay | None
     ) -> tuple[Target, Answer]:
         """Of the first place that is there."""
-        tries: tuple[str, ...] = ()
         for place, target in enumerate(targets, start=1):
             body = way.body(target.endpoint)
             answer = await self._upstream.ask(
-                target, way.route, body, headers=asked.headers, relay=relay, read=way.read
+                target, way.route, body, headers=asked.headers, trip=trip, relay=relay, read=way.read
             )
-            tries += answer.tries
             if answer.error != "endpoint_down" or place == len(targets):
-                return target, replace(answer, tries=tries)
-            tries += ("endpoint_down",)
+                return target, answer
+            trip.tries.append("endpoint_down")
         raise AssertionError
 
     def _sampling(self, asked: Asked) -> Sampling:
@@ -147,7 +155,7 @@ class Calling:
         return partial(filled, overrides=overrides, defaults=admission.sampling, seed=drawn)
 
     async def _keep(
-        self, asked: Asked, way: Translation, answer: Answer, *, target: Target, relay: Relay | None
+        self, asked: Asked, way: Translation, trip: Trip, answer: Answer, *, target: Target, relay: Relay | None
     ) -> None:
         streamed = relay if relay is not None and relay.has_begun else None
         said = streamed.body() if streamed else answer.body or {}
@@ -169,9 +177,11 @@ class Calling:
             started_at=asked.started_at,
             latency=(self._clock.now() - asked.started_at) / 1e9,
             first_token=None if first is None else (first - asked.started_at) / 1e9,
-            tries=(*before.tries, before.error or "unknown", *answer.tries) if before else answer.tries,
+            tries=(*before.tries, before.error or "unknown", *trip.tries) if before else tuple(trip.tries),
             retry_of=before.call_id if before else None,
+            requests=trip.requests,
         )
+        self._ledger.pay(event.call)
         if event.status != "ok":
             self._retries.failed(asked.sent, event)
         self._look_for_ids(event, target)

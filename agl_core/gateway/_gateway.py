@@ -21,6 +21,7 @@ from agl_core.events import Role
 from agl_core.gateway._app import App
 from agl_core.gateway._calling import Calling
 from agl_core.gateway._lanes import Lanes, Target
+from agl_core.gateway._ledger import Ledger
 from agl_core.gateway._ports import Admissions, Facts, Recording
 from agl_core.gateway._providers import authorization
 from agl_core.gateway._upstream import Upstream
@@ -52,10 +53,12 @@ class Gateway:
         backoff: Sequence[float] = (0.05, 0.1, 0.2, 0.4),
         overrides: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
         log: Facts | None = None,
+        ledger: Ledger | None = None,
     ) -> None:
         """`log` keeps the spans and events that agents send here; without one, only their calls are taken.
 
-        `overrides`: mode (`train`, `val`, `test`) to sampling that its calls get, whatever the agent asks for.
+        `overrides`: mode (`train`, `val`, `test`) to sampling that its calls get, whatever the agent asks for. `ledger`
+        says how much may be asked; without one, any amount.
         """
         self._host, self._port = host, port
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -65,7 +68,15 @@ class Gateway:
         clock = clock or System()
         self._lanes = Lanes(self._wake)
         self._upstream = Upstream(timeout=timeout, backoff=backoff)
-        calling = Calling(recorder.for_coroutines(), self._lanes, self._upstream, clock=clock, overrides=overrides)
+        self._ledger = ledger or Ledger()
+        calling = Calling(
+            recorder.for_coroutines(),
+            self._lanes,
+            self._upstream,
+            clock=clock,
+            overrides=overrides,
+            ledger=self._ledger,
+        )
         self._app = App(calling, self._lanes, admissions, clock=clock, max_body=max_body, facts=log)
 
     async def start(self) -> str:
@@ -98,6 +109,7 @@ class Gateway:
             raise BadValue("endpoint.dialects", endpoint.dialects, why=f"it speaks one or more of {known}")
         if not 0 < weight < math.inf:
             raise BadValue("weight", weight, why="it is a number above 0")
+        self._ledger.serve(endpoint)
         headers = authorization(endpoint)
         target = Target(endpoint=endpoint, role=role, version=version, headers=headers, weight=weight)
         self._lanes.put(target, beside=beside)
@@ -179,5 +191,6 @@ class Gateway:
         host, port = listener.getsockname()[:2]
         started.set_result(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
         await self._stopping.wait()
+        self._ledger.close()  # whoever waits for it would be waited for
         await server.shutdown(sockets=[listener])
         await self._upstream.close()

@@ -29,8 +29,10 @@ class Admissions(Protocol):
 class Calls(Protocol):
     """Keeps model calls, for the coroutines of one loop."""
 
-    def begin_call(self, call_id: str, admission: Admission, /, *, model: str, role: Role) -> Awaitable[Any]:
-        """Note that a call is under way; durable when the future resolves."""
+    def begin_call(
+        self, call_id: str, admission: Admission, /, *, model: str, role: Role, requests: int = 1
+    ) -> Awaitable[Any]:
+        """Note that a call is under way, with so many requests; durable when the future resolves."""
         ...
 
     def end_call(self, event: CallRecorded, admission: Admission, /) -> Awaitable[Any]:

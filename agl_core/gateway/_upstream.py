@@ -13,6 +13,7 @@ import aiohttp
 import msgspec
 
 from agl_core.gateway._lanes import Target
+from agl_core.gateway._ledger import Trip
 from agl_core.gateway._providers import address
 from agl_core.gateway._refusals import Refused
 from agl_core.gateway._relay import Relay
@@ -44,8 +45,6 @@ class Answer:
     """The endpoint's own words for an error."""
     refused: Refused | None = None
     """Ours, when it had none."""
-    tries: tuple[str, ...] = ()
-    """Why each try before this one failed."""
 
 
 class Upstream:
@@ -77,37 +76,36 @@ class Upstream:
         body: dict[str, Any],
         *,
         headers: Mapping[str, str],
+        trip: Trip,
         relay: Relay | None = None,
         read: Callable[[bytes], dict[str, Any]] = json_object,
     ) -> Answer:
         """Send `body`; every failure is an answer too. A stream goes through `relay` as it comes, if there is one.
 
-        `read` makes an object of any other answer, or raises `ValueError`.
+        Each request is one of `trip`, which may hold it back. `read` makes an object of any other answer, or raises
+        `ValueError`.
         """
-        tries: list[str] = []
         try:
-            async with self._sent(target, route, body, {**target.headers, **headers}, tries) as reply:
+            async with self._sent(target, route, body, {**target.headers, **headers}, trip) as reply:
                 kept = {name: value for name in _PASSED if (value := reply.headers.get(name)) is not None}
                 if relay is not None and 200 <= reply.status < 300 and reply.content_type == _STREAM:
-                    answer = await self._relayed(reply, kept, relay)
-                else:
-                    answer = _read(reply.status, kept, await reply.read(), read)
+                    return await self._relayed(reply, kept, relay)
+                return _read(reply.status, kept, await reply.read(), read)
         except aiohttp.ClientConnectorError:
-            answer = _failed(
+            return _failed(
                 "error", 502, "endpoint_down", f"nothing answers at {target.endpoint.url}: is the engine up?"
             )
         except TimeoutError:
-            answer = _failed(
+            return _failed(
                 "broken", 504, "upstream_timeout", f"{target.endpoint.model} said nothing for {self._timeout:g} seconds"
             )
         except (aiohttp.ClientError, OSError) as error:
-            answer = _failed(
+            return _failed(
                 "broken",
                 502,
                 "upstream_broken",
                 f"{target.endpoint.model} hung up before its answer was whole ({error})",
             )
-        return replace(answer, tries=tuple(tries)) if tries else answer
 
     async def _relayed(self, reply: aiohttp.ClientResponse, headers: Mapping[str, str], relay: Relay) -> Answer:
         await relay.start(reply.status, headers, reply.headers.get("content-type", _STREAM))
@@ -123,7 +121,7 @@ class Upstream:
 
     @asynccontextmanager
     async def _sent(
-        self, target: Target, route: str, body: dict[str, Any], headers: Mapping[str, str], tries: list[str]
+        self, target: Target, route: str, body: dict[str, Any], headers: Mapping[str, str], trip: Trip
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         url = address(target.endpoint.url, route)
         content = msgspec.json.encode(body)
@@ -131,21 +129,24 @@ class Upstream:
             pause = backoff
             # A stream from 1 MiB on: aiohttp warns of sending more than that at once.
             data = io.BytesIO(content) if len(content) > 1 << 20 else content
+            await trip.leave()
             try:
                 reply = await self._session.post(url, data=data, headers=headers, allow_redirects=False)
             except aiohttp.ClientConnectorError as error:
+                trip.stayed()
                 # Refused means that not a byte was sent; anything else may have been heard.
                 if pause is None or not isinstance(error.os_error, ConnectionRefusedError):
                     raise
-                tries.append("endpoint_down")
+                trip.tries.append("endpoint_down")
             else:
                 again = _again(reply, backoff)
                 if again is None:
                     async with reply:
                         yield reply
                     return
-                tries.append(f"http_{reply.status}")
+                trip.tries.append(f"http_{reply.status}")
                 reply.release()
+                trip.end()
                 pause = again
             await asyncio.sleep(pause)
         raise AssertionError

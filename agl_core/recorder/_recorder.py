@@ -143,7 +143,9 @@ class Recorder:
         """The same, for those who await: what the coroutines of a loop write in one turn is one transaction."""
         return LoopRecorder(self, self._log)
 
-    def begins(self, call_id: str, of: Attributed, model: str, role: Role = "policy") -> Decide:
+    def begins(
+        self, call_id: str, of: Attributed, model: str, role: Role = "policy", *, requests: int = 0
+    ) -> Decide:
         """What `begin_call` decides, for who writes it himself."""
         data = {
             "run_id": of.run_id,
@@ -151,6 +153,7 @@ class Recorder:
             "attempt_id": of.attempt_id,
             "model": model,
             "role": role,
+            "requests": requests,
             "started": self._clock.now(),
         }
 
@@ -249,10 +252,10 @@ class LoopRecorder:
         self._recorder, self._log = recorder, log
 
     def begin_call(
-        self, call_id: str, of: Attributed, *, model: str, role: Role = "policy"
+        self, call_id: str, of: Attributed, *, model: str, role: Role = "policy", requests: int = 1
     ) -> asyncio.Future[Sequence[Record]]:
-        """As the recorder's; `role` is what the call will be of, if nobody lives to say what came of it."""
-        return self._log.soon(self._recorder.begins(call_id, of, model, role))
+        """As the recorder's; `role` and `requests` are the call's, if nobody lives to say what came of it."""
+        return self._log.soon(self._recorder.begins(call_id, of, model, role, requests=requests))
 
     def end_call(self, event: CallRecorded, of: Attributed) -> asyncio.Future[Sequence[Record]]:
         """As the recorder's."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agl_core.run._asks import Asks
 from agl_core.run._batch import adapted
-from agl_core.run._budget import Budget, Spending, spent
+from agl_core.run._budget import Account, Budget, Price, Prices, Spending, account, spent
 from agl_core.run._checkpoints import Checkpoints, describe
 from agl_core.run._estimates import Estimate, Examination
 from agl_core.run._failures import Failures, treated
@@ -17,6 +17,7 @@ from agl_core.run._wall_time import WallTime, wall_time
 from agl_core.run._weights import Serving
 
 __all__ = [
+    "Account",
     "Asks",
     "Budget",
     "Checkpoints",
@@ -28,12 +29,15 @@ __all__ = [
     "Landed",
     "Plan",
     "Planned",
+    "Price",
+    "Prices",
     "Run",
     "Selection",
     "Serving",
     "Spending",
     "Updated",
     "WallTime",
+    "account",
     "adapted",
     "describe",
     "spent",

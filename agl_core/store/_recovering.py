@@ -73,6 +73,7 @@ def recover_calls(view: View, gone: Collection[Owner]) -> list[Draft]:
             error=f"process {flight.owner.pid} died during the call",
             started_at=flight.data["started"],
             latency=0.0,
+            requests=flight.data.get("requests", 1),
         )
         drafts.append(
             Draft(

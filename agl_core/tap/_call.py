@@ -147,6 +147,7 @@ class Call:
             started_at=self._started_at,
             tries=self._try.failures,
             latency=time.perf_counter() - self._started,
+            requests=0,
         )
 
     def _keep(self, event: CallRecorded) -> None:

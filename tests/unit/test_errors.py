@@ -18,6 +18,7 @@ ARGUMENTS = {
     "float": 0.5,
     "object": "some-word",
     "Iterable[str]": ("one", "two"),
+    "Mapping[str, float]": {"some-word": 0.5},
     "Mapping[str, int]": {"some-word": 7},
     "Mapping[str, int] | None": {"some-word": 7},
 }

@@ -107,7 +107,7 @@ class KeptCalls:
         return self
 
     def begin_call(
-        self, call_id: str, admission: Admission, /, *, model: str, role: str = "policy"
+        self, call_id: str, admission: Admission, /, *, model: str, role: str = "policy", requests: int = 1
     ) -> asyncio.Future[None]:
         """As the recorder does."""
         self.begun.append(call_id)
