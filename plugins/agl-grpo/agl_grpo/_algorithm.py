@@ -72,7 +72,7 @@ class Grpo:
 
         rollouts = 0
         for step in range(1, config.steps + 1):
-            if why := await ending.why(rollouts):
+            if why := await ending.why(step, rollouts):
                 run.result["stopped"] = f"before step {step} of {config.steps}: {why}"
                 await rounds.call_off(why)
                 break

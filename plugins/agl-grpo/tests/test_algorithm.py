@@ -9,9 +9,10 @@ import random
 import sys
 from dataclasses import replace
 from statistics import fmean
+from types import SimpleNamespace
 
 import pytest
-from agl_grpo import Grpo, GrpoConfig, agl_register_algorithms
+from agl_grpo import Grpo, GrpoConfig, _ending, agl_register_algorithms
 from agl_grpo._ending import is_covered
 from agl_grpo._groups import groups
 
@@ -107,6 +108,10 @@ class ScriptedRun:
         """Noted."""
         self.timed.append(step)
 
+    async def step(self, label, fn, *args):
+        """Carried out."""
+        return fn(*args)
+
     async def goes_on(self):
         """Until somebody asks."""
         return len(self.timed) not in self.stops_after
@@ -193,19 +198,18 @@ def test_a_run_that_is_asked_to_stop_ends_in_good_order(scripted, first):
     assert run.movements[-2:] == [("keep", "2"), ("examine", first.digest, "2", sampling)]
 
 
-def test_a_step_that_the_budget_does_not_cover_is_not_begun(scripted):
-    """Each rollout cost a call: twelve are left, and a step with its validation and the examination take thirteen."""
+@pytest.mark.parametrize(("calls", "steps"), [(28, [1, 2, 3, 4]), (27, [1, 2, 3]), (20, [1, 2]), (16, [1])])
+def test_a_step_that_the_budget_does_not_cover_is_not_begun(scripted, monkeypatch, calls, steps):
+    """Each rollout costs a call: a step has four, every second one three more, and the examination six."""
     run = scripted(val=("v0", "v1", "v2"))
-    run.budget, run.test_size = Budget(calls=16), 3
+    run.budget, run.test_size, run.store = Budget(calls=calls), 3, SimpleNamespace(log=None)
+    costs = [0, 4, 11, 15, 22]
+    monkeypatch.setattr(_ending, "spent", lambda *_of: Spending(calls=costs[len(run.timed)]))
 
-    async def spending():
-        return Spending(calls=4 * len(run.timed), tokens=100)
-
-    run.spending = spending
     asyncio.run(Grpo(SMALL).run(run))
 
-    assert run.timed == [1]
-    assert "budget" in run.result["stopped"]
+    assert run.timed == steps
+    assert ("stopped" in run.result) is (len(steps) < 4)
     assert run.movements[-1][0] == "examine"
 
 
