@@ -109,6 +109,14 @@ def agl_register_judges() -> Mapping[str, Any]:
 
 
 @hookimpl
+def agl_register_reactions() -> Mapping[str, Any]:
+    """`promote_best` and `stop_early`."""
+    from agl_core.algorithm import PromoteBest, StopEarly
+
+    return {kind.name: kind for kind in (PromoteBest, StopEarly)}
+
+
+@hookimpl
 def agl_register_dialects() -> Sequence[SpanDialect]:
     """Those of the core, which are asked last."""
     from agl_core.spans import DIALECTS

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from agl_core.adapter import Adapter
     from agl_core.agents import LitAgent
-    from agl_core.algorithm import Algorithm
+    from agl_core.algorithm import Algorithm, Reaction
     from agl_core.codec import Codec
     from agl_core.engine import Engine
     from agl_core.events import Event, Upcast
@@ -62,6 +62,15 @@ def agl_register_algorithms() -> Mapping[str, type[Algorithm]]:
 @hookspec
 def agl_register_judges() -> Mapping[str, type[Judge | AskingJudge]]:
     """Name to judge class: a frozen dataclass whose fields are the options of `agl judge`. Import heavy things late."""
+    raise AssertionError
+
+
+@hookspec
+def agl_register_reactions() -> Mapping[str, type[Reaction[Any]]]:
+    """Name to reaction class: a frozen dataclass, whose fields are what `agl train --react NAME:FIELD=VALUE` takes.
+
+    Called where a run has reactions. What one raises in a run becomes `plugin.failed`, and the run goes on without it.
+    """
     raise AssertionError
 
 

@@ -17,6 +17,7 @@ _HOOKS = {
     "command": "agl_register_commands",
     "dialect": "agl_register_dialects",
     "judge": "agl_register_judges",
+    "reaction": "agl_register_reactions",
     "exporter": "agl_register_exporters",
 }
 _RULES: Mapping[str, str] = {

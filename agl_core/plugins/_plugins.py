@@ -168,6 +168,14 @@ class Plugins:
         """The judge class of that name."""
         return self._the("judge", name, self.judges())
 
+    def reactions(self) -> dict[str, Any]:
+        """Name to reaction class."""
+        return self._gathered.named("agl_register_reactions")
+
+    def reaction(self, name: str) -> Any:
+        """The reaction class of that name."""
+        return self._the("reaction", name, self.reactions())
+
     def dialects(self) -> tuple[SpanDialect, ...]:
         """Those of plugins, A to Z, then the core's: what `agl_core.spans.meaning` asks."""
         return self._gathered.dialects()

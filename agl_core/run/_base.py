@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Self
 
 from agl_core.adapter import Adapter
@@ -48,6 +48,7 @@ class Base:
         max_failed_fraction: float = 1.0,
         budget: Budget | None = None,
         asks: Asks | None = None,
+        catch_up: Callable[[], Awaitable[None]] | None = None,
         actor: str = "agl-core",
     ) -> None:
         self.id, self.seed, self.deterministic = id, seed, deterministic
@@ -67,7 +68,7 @@ class Base:
         """For what `Run` does not offer; what is done there is not replayed."""
         self.resources = resources
         """The bundle that rollouts get when none is named."""
-        self._plugins, self._asks = plugins, asks
+        self._plugins, self._asks, self._catch_up = plugins, asks, catch_up
         self._weights = Weights(serving, Checkpoints(store.log.artefacts, id))
         self._journal = Journal(store.log, id, "main", actor)
         self._random: dict[str, random.Random] = {}
@@ -83,6 +84,11 @@ class Base:
     def is_reading_back(self) -> bool:
         """Whether the last movement was read back, and not made: the run was resumed, and is not yet where it was."""
         return self._journal.is_reading_back
+
+    async def caught_up(self) -> None:
+        """Return when the run's reactions have heard all that is in the log."""
+        if self._catch_up is not None:
+            await self._catch_up()
 
     def close(self) -> None:
         """The run is finished: only what was kept for good stays on disk."""

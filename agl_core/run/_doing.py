@@ -62,10 +62,14 @@ class Effects(Base):
             return Spending(**found)
 
     async def goes_on(self, label: str = "goes_on") -> bool:
-        """Whether nobody has asked the run to stop: for the head of a round. Then an algorithm ends in good order."""
+        """Whether nobody has asked the run to stop: for the head of a round. Then an algorithm ends in good order.
+
+        The run's reactions have heard all that is in the log by then, so that a stop is a matter of facts, not of time.
+        """
         with self._journal.movement("goes_on", label) as movement:
             found = self._read_back(movement, "")
             if found is None:
+                await self.caught_up()
                 asked = self.store.log.read(stream=f"run/{self.id}", types=[RunStopAsked.type], limit=1)
                 found = next(iter(asked), None) is None
                 await self._write_down(movement, label, "", found, time.monotonic())

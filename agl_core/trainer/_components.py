@@ -15,7 +15,7 @@ from agl_core.errors import BadValue, RunNotImportable, UnknownName
 from agl_core.events import Component
 from agl_core.plugins import Plugins
 
-__all__ = ["agent_component", "algorithm_component", "build_component", "find_agent", "import_path"]
+__all__ = ["agent_component", "algorithm_component", "build_component", "find_agent", "found_again", "import_path"]
 
 
 def build_component(spec: Any, *, kind: str, find: Callable[[str], Any] | None = None, **defaults: Any) -> Any:
@@ -98,8 +98,7 @@ def find_agent(spec: Any) -> LitAgent[Any]:
 
 def agent_component(agent: LitAgent[Any]) -> Component:
     """How a resume will find the agent."""
-    target: Any = agent if isinstance(agent, FunctionalLitAgent) else type(agent)
-    return _component(f"{target.__module__}:{target.__qualname__}", target, {})
+    return found_again(agent if isinstance(agent, FunctionalLitAgent) else type(agent), {})
 
 
 def algorithm_component(algorithm: Any, plugins: Plugins) -> Component:
@@ -110,18 +109,21 @@ def algorithm_component(algorithm: Any, plugins: Plugins) -> Component:
         if type(algorithm) is cls:
             return Component(name=name, version=_version(cls), config=fields)
     target = algorithm if inspect.isfunction(getattr(algorithm, "__wrapped__", None)) else type(algorithm)
-    return _component(f"{target.__module__}:{target.__qualname__}", target, fields)
+    return found_again(target, fields)
 
 
-def _component(path: str, target: Any, config: dict[str, Any]) -> Component:
+def found_again(target: Any, config: dict[str, Any], *, version: str | None = None) -> Component:
+    """How a resume will find a class or a function, which says of itself by what name it can be imported."""
+    path = f"{target.__module__}:{target.__qualname__}"
+    version = _version(target) if version is None else version
     try:
         if path.startswith("__main__:"):
             raise RunNotImportable(path, why="it is defined in the program that was started")
         if import_path(path) is not target:
             raise RunNotImportable(path, why="that name means something else")
     except RunNotImportable as error:
-        return Component(name=path, config=config, importable=False, why=str(error.facts["why"]))
-    return Component(name=path, version=_version(target), config=config)
+        return Component(name=path, version=version, config=config, importable=False, why=str(error.facts["why"]))
+    return Component(name=path, version=version, config=config)
 
 
 def _version(target: Any) -> str | None:

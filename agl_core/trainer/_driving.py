@@ -50,6 +50,7 @@ async def drive(run: Run, algorithm: Any, told: Told, *, died: Future[None]) -> 
             await asyncio.wait([work])
             end.result()
         work.result()
+        await run.caught_up()
     except asyncio.CancelledError:
         work.cancel()
         why = f"it was interrupted; `agl resume {run.id} --log {log.path}` goes on"

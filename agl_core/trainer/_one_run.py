@@ -31,6 +31,7 @@ from agl_core.trainer._driving import RunSummary, drive
 from agl_core.trainer._given import foreign
 from agl_core.trainer._judging import JudgeHook
 from agl_core.trainer._log import find, note
+from agl_core.trainer._reacting import Reacting
 from agl_core.trainer._runners import Runners
 from agl_core.trainer._serving import Models
 from agl_core.trainer._told import Tasks, Told
@@ -77,6 +78,8 @@ async def one_run(
             await note(log, run_id, RunResumed(run_id=run_id, after=log.head()))
         await _note_plugins(log, run_id, told.plugins)
         closing.enter_context(told.plugins.tracing(recorder, _goes_on(log) if told.goes_on_untraced else None))
+        reacting = Reacting(log, run_id, told.reactions)
+        reacting.begin(closing)
         run = Run(
             id=run_id,
             store=store,
@@ -92,6 +95,7 @@ async def one_run(
             selection=told.selection,
             failures=told.failures,
             max_failed_fraction=told.most_failed,
+            catch_up=reacting.catch_up,
             asks=RunAsks(
                 store,
                 base,

@@ -11,7 +11,7 @@ from agl_core.errors import BadValue, RunNotImportable
 from agl_core.events import Component
 from agl_core.judges import Seat, asks, identity, options
 from agl_core.plugins import Plugins
-from agl_core.trainer._components import build_component, import_path
+from agl_core.trainer._components import build_component, found_again
 
 __all__ = ["recorded_seats", "seated", "seats_of"]
 
@@ -82,12 +82,4 @@ def _component(plugins: Plugins, judge: Any) -> Component:
     config, version = options(judge), str(judge.version)
     if plugins.judges().get(judge.name) is kind:
         return Component(name=judge.name, version=version, config=config)
-    path = f"{kind.__module__}:{kind.__qualname__}"
-    try:
-        if kind.__module__ == "__main__":
-            raise RunNotImportable(path, why="it is defined in the program that was started")
-        if import_path(path) is not kind:
-            raise RunNotImportable(path, why="that name means something else")
-    except RunNotImportable as error:
-        return Component(name=path, version=version, config=config, importable=False, why=str(error.facts["why"]))
-    return Component(name=path, version=version, config=config)
+    return found_again(kind, config, version=version)

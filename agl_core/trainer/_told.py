@@ -19,6 +19,7 @@ from agl_core.run import Failures, Selection
 from agl_core.runner import Hook, Runner
 from agl_core.trainer._components import agent_component, algorithm_component
 from agl_core.trainer._looking import Looking
+from agl_core.trainer._reactions import Reactions, recorded, recorded_reactions
 from agl_core.trainer._seats import recorded_seats, seated
 from agl_core.trainer._serving import is_foreign
 
@@ -42,6 +43,7 @@ class Told:
     selection: Selection
     failures: Failures
     judges: Sequence[Seat]
+    reactions: Reactions
     max_failed_fraction: float | None
     seed: int
     deterministic: bool
@@ -93,6 +95,7 @@ class Told:
                 select=self.selection.wanted,
                 failures=dict(self.failures.said),
                 judges=seated(self.plugins, self.judges),
+                reactions=recorded(self.plugins, self.reactions),
                 max_failed_fraction=self.most_failed,
             ),
             train=train,
@@ -109,5 +112,6 @@ class Told:
             selection=Selection.of(config.select),
             failures=Failures.of(config.failures),
             judges=self.judges or recorded_seats(self.plugins, config.judges),
+            reactions=self.reactions or recorded_reactions(self.plugins, config.reactions),
             max_failed_fraction=config.max_failed_fraction if most is None else most,
         )

@@ -28,6 +28,7 @@ from agl_core.trainer._given import fraction, given_tasks, known_roles, known_tr
 from agl_core.trainer._looking import Looking
 from agl_core.trainer._one_run import one_run
 from agl_core.trainer._plugin_hooks import PluginHooks
+from agl_core.trainer._reactions import reactions_of
 from agl_core.trainer._seats import seats_of
 from agl_core.trainer._told import Told
 
@@ -46,6 +47,7 @@ class Trainer:
     a URL, a log or a store (default `.agl/log.db`); `max_rollouts` is per runner; `port` is the gateway's.
     `judges` score each rollout when it has ended: `"exact_match"`, `{"name": "llm", "model": URL, "as": "style"}`, an
     instance, or several; what they give is `primary`, or what `as` says.
+    `reactions` follow the run and decide by its facts: `"promote_best"`, `{"name": "stop_early", "patience": 5}`.
     `preflight` looks at the first rollout before the others begin, and stops a run that would learn nothing; "warn"
     lets it go on. Left out, it is AGL_PREFLIGHT (0, 1 or warn), else on, where the algorithm says what it needs.
     `failures` says what becomes of rollouts by how they end, `{"environment": "zero", "timeout": "mask"}`: see
@@ -74,6 +76,7 @@ class Trainer:
         select: Mapping[str, str | Sequence[str]] | None = None,
         failures: Mapping[str, str] | Failures | None = None,
         judges: Any = None,
+        reactions: Any = None,
         max_failed_fraction: float | None = None,
         seed: int = 0,
         deterministic: bool = False,
@@ -100,6 +103,7 @@ class Trainer:
             selection=Selection.of(select),
             failures=Failures.of(failures),
             judges=seats_of(plugins, judges),
+            reactions=reactions_of(plugins, reactions),
             max_failed_fraction=fraction("max_failed_fraction", max_failed_fraction),
             seed=seed,
             deterministic=deterministic,

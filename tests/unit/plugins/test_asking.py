@@ -33,6 +33,7 @@ GATHER = [
     ("agl_register_events", lambda plugins: plugins.codec()),
     ("agl_register_dialects", lambda plugins: plugins.dialects()),
     ("agl_register_exporters", lambda plugins: plugins.exporters()),
+    ("agl_register_reactions", lambda plugins: plugins.reactions()),
 ]
 
 
