@@ -165,12 +165,18 @@ class Beam:
         await self._purse.look()
         if not await self._run.goes_on():
             return "somebody asked to stop"
-        ahead = self.round(batch, val)
-        if not self._purse.covers(ahead, self.examination(val)):
-            cost = self._purse.after(ahead, self.examination(val))
+
+        def not_covered() -> str | None:
+            work = self.round(batch, val) + self.examination()
+            if self._purse.covers(work):
+                return None
+            cost = self._purse.after(work)
             told = f"{cost.calls} calls, {cost.tokens} tokens, {cost.usd:.4f} usd"
             return f"the budget does not cover round {step} and the examination: all would come to {told}"
-        return None
+
+        # Recorded: a run that is resumed with a larger budget keeps to what it began to examine.
+        told: str | None = await self._run.step("round.covered", not_covered)
+        return told
 
     def round(self, batch: Sequence[Task], val: Sequence[Task]) -> Work:
         """What a round takes at most, as far as it can be told: every branch bears, nothing is asked for anew."""
@@ -181,7 +187,7 @@ class Beam:
         rest = max(0, len(val) - len(batch))
         return Work(rollouts=config.repeat * (criticised + seen + branches * len(batch) + rest), asks=2 * branches)
 
-    def examination(self, val: Sequence[Task]) -> Work:
+    def examination(self) -> Work:
         """What the end takes."""
         return Work(rollouts=2 * self._config.repeat * self._run.test_size)
 
