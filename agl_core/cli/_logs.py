@@ -22,12 +22,13 @@ __all__ = ["DEFAULT", "busy_is_said", "find", "find_either", "open_log", "store_
 
 DEFAULT = ".agl/log.db"
 _SHOWN = 5
-_PREFIX = {"run": "run", "rollout": "ro", "call": "ca", "batch": "ba"}
+_PREFIX = {"run": "run", "rollout": "ro", "call": "ca", "batch": "ba", "resource": "rs"}
 _BY_ID = {
     "run": "select run_id from runs where run_id {} order by 1 desc limit 6",
     "rollout": "select rollout_id from rollouts where rollout_id {} order by 1 desc limit 6",
     "call": "select call_id from calls where call_id {} order by 1 desc limit 6",
     "batch": "select batch_id from batches where batch_id {} order by 1 desc limit 6",
+    "resource": "select distinct resources_id from resources where resources_id {} order by 1 desc limit 6",
 }
 
 

@@ -27,6 +27,10 @@ COMMANDS = {
     "judge": Later("agl_core.cli._judge:judge", "Judge rollouts that have ended: by id, by run, or all of the log."),
     "runs": Later("agl_core.cli._runs:runs", "Runs: what was tried, and how it went."),
     "rollouts": Later("agl_core.cli._rollouts:rollouts", "Rollouts: tasks that were handed out, and what agents did."),
+    "resources": Later(
+        "agl_core.cli._resources:resources",
+        "Resources: versions of prompts and models, which is the best, and the way back.",
+    ),
     "explain": Later(
         "agl_core.cli._explain:explain",
         "Explain what a rollout, a call or a batch earned, and what became of a reward.",

@@ -183,11 +183,11 @@ def _show_weights(run: Mapping[str, Any]) -> None:
         return
     click.echo(f"\nweights: {len(run['policies'])} versions served, {len(sizes)} checkpoints kept")
     print_table(
-        ("policy", "version", "checkpoint", "size"),
+        ("policy", "version", "checkpoint", "size", "folder"),
         [
             (
                 policy["policy"], policy["version"], policy["checkpoint"],
-                size(sizes[policy["checkpoint"]]) if policy["checkpoint"] in sizes else None,
+                size(sizes[policy["checkpoint"]]) if policy["checkpoint"] in sizes else None, policy["folder"],
             )
             for policy in run["policies"][-5:]
         ],

@@ -82,7 +82,10 @@ def told(log: SqliteLog, run_id: str) -> dict[str, Any]:
         "result": json.loads(result) if result else None,
         "metrics": _metrics(log, run_id),
         "batches": _batches(log, run_id),
-        "policies": _named(log, "policies", ("policy", "version", "checkpoint", "position"), run_id),
+        "policies": [
+            {**policy, "folder": _folder(log, policy["checkpoint"])}
+            for policy in _named(log, "policies", ("policy", "version", "checkpoint", "position"), run_id)
+        ],
         "checkpoints": _named(log, "checkpoints", ("checkpoint_id", "digest", "bytes", "position"), run_id),
         "rollouts": dict(
             log.rows("select status, count(*) from rollouts where run_id = ? and hidden = 0 group by 1", (run_id,))
@@ -147,6 +150,13 @@ def _batch(record: Record) -> dict[str, Any]:
 def _named(log: SqliteLog, table: str, columns: Sequence[str], run_id: str) -> list[dict[str, Any]]:
     sql = f"select {', '.join(columns)} from {table} where run_id = ? order by position"  # noqa: S608 - names of ours
     return [dict(zip(columns, row, strict=True)) for row in log.rows(sql, (run_id,))]
+
+
+def _folder(log: SqliteLog, digest: str) -> str | None:
+    from agl_core.cli._resources_weights import folder_of
+
+    found = folder_of(log, digest)
+    return str(found) if found else None
 
 
 def _calls(log: SqliteLog, run_id: str) -> Mapping[str, int]:

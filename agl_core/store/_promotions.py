@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from agl_core.errors import UnknownId
@@ -52,14 +52,16 @@ def promotions(log: SqliteLog, *, run_id: str | None = None, resources_id: str |
     ]  # fmt: skip
 
 
-def before(found: Sequence[Promotion]) -> Promotion | None:
-    """The promotion to go back to: the one before the last, those that were gone back on left out."""
-    stack: list[Promotion] = []
-    for promotion in found:
-        names = [one.name for one in stack]
-        if promotion.name in names:  # somebody went back to it: what came after it counts no more
-            del stack[names.index(promotion.name) :]
-        stack.append(promotion)
+def before(names: Iterable[str]) -> str | None:
+    """The one to go back to, of `id@version` in the order they were declared best: that under the last.
+
+    What was gone back on counts no more: going back twice is two back, not there and back.
+    """
+    stack: list[str] = []
+    for name in names:
+        if name in stack:
+            del stack[stack.index(name) :]
+        stack.append(name)
     return stack[-2] if len(stack) > 1 else None
 
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import msgspec
 
-from agl_core.errors import NothingPromoted, UnknownId
+from agl_core.errors import BadValue, NothingPromoted, UnknownId
 from agl_core.log import SqliteLog
 from agl_core.projections import Trace, traces
 from agl_core.resources import ResourcesUpdate
@@ -164,6 +164,22 @@ class Queries(Lists):
         if not found:
             raise NothingPromoted(run_id or resources_id or "this log")
         return self.resources(found[-1].resources_id, found[-1].version)
+
+    def promoted_before(self, *, run_id: str | None = None, resources_id: str | None = None) -> ResourcesUpdate:
+        """The version to go back to: promoted before the one that counts; at last, the one that all began with.
+
+        Raises `NothingPromoted`, and `BadValue` where there is none before it.
+        """
+        found = self.promotions(run_id=run_id, resources_id=resources_id)
+        if not found:
+            raise NothingPromoted(run_id or resources_id or "this log")
+        first = self.lineage(self.resources(found[0].resources_id, found[0].version))[-1]
+        earlier = promoting.before([f"{first.resources_id}@{first.version}", *(one.name for one in found)])
+        if earlier is None:
+            why = "nothing was promoted before it, and it came from no other: name the version that is to be"
+            raise BadValue("version", found[-1].name, why=why)
+        id_, _, number = earlier.rpartition("@")
+        return self.resources(id_, int(number))
 
     def lineage(self, of: ResourcesUpdate) -> list[ResourcesUpdate]:
         """The version, the one it was derived from, and so on to the one that came from none."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from agl_core.errors import NothingPromoted, UnknownId
+from agl_core.errors import BadValue, NothingPromoted, UnknownId
 from agl_core.events import ResourcesPromoted
 from agl_core.resources import PromptTemplate, ResourcesUpdate
-from agl_core.store._promotions import Promotion, before
+from agl_core.store._promotions import before
 
 pytestmark = pytest.mark.anyio
 
@@ -74,20 +74,23 @@ async def test_a_version_is_traced_to_what_it_came_from(store):
     assert [one.why for one in store.ask.lineage(versions[1])] == ["b!", "a!"]
 
 
-def promoted(*versions: int) -> list[Promotion]:
-    """Of one bundle, in that order."""
-    return [
-        Promotion(resources_id="rs", version=one, why="", run_id=None, by="", actor="", position=at, time=0)
-        for at, one in enumerate(versions)
-    ]
+async def test_going_back_ends_where_all_began(store):
+    """At the version that came from none, whoever promoted it."""
+    first, second = await chain(store, "a", "b", run_id="run-1")
+    await store.promote(second)
+
+    assert store.ask.promoted_before(run_id="run-1") == first
+    await store.promote(first)
+    with pytest.raises(BadValue, match=f"{first.resources_id}@1"):
+        store.ask.promoted_before(run_id="run-1")
+    with pytest.raises(NothingPromoted, match="run-2"):
+        store.ask.promoted_before(run_id="run-2")
 
 
 @pytest.mark.parametrize(
     ("declared", "back"),
-    [((), None), ((1,), None), ((1, 2), 1), ((1, 2, 1), None), ((1, 2, 3, 2), 1), ((1, 2, 3, 2, 4), 2), ((2, 2), None)],
+    [("", None), ("a", None), ("ab", "a"), ("aba", None), ("abcb", "a"), ("abcbd", "b"), ("bb", None)],
 )
 async def test_going_back_goes_on_going_back(declared, back):
     """What was gone back on counts no more: twice back is two back, not there and back."""
-    found = before(promoted(*declared))
-
-    assert (found.version if found else None) == back
+    assert before(declared) == back
