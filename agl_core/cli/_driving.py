@@ -140,10 +140,11 @@ def made(
     timeout: float | None,
     max_attempts: int,
     failures: Sequence[str],
+    reactions: Sequence[str] = (),
     **more: Any,
 ) -> Trainer:
     """The trainer that the options of a command mean."""
-    from agl_core.cli._judge_options import named_judges
+    from agl_core.cli._named_components import named_judges, named_reactions
     from agl_core.events import RolloutConfig
     from agl_core.trainer import Trainer
 
@@ -153,6 +154,7 @@ def made(
         roles=named_roles(roles),
         sampling=sampling_by_mode(sampling),
         judges=named_judges(judges),
+        reactions=named_reactions(reactions),
         rollout_config=RolloutConfig(timeout_seconds=timeout, max_attempts=max_attempts),
         failures=named_failures(failures),
         **more,

@@ -43,7 +43,7 @@ class Judge(Guested):
     def sections(self, ctx: click.Context, args: Sequence[str]) -> Mapping[str, Sequence[click.Option]]:
         """Those of the judge."""
         from agl_core.cli._configs import config_options
-        from agl_core.cli._judge_options import judge_class
+        from agl_core.cli._named_components import judge_class
         from agl_core.plugins import Plugins
 
         name = self._named(args)
@@ -131,7 +131,7 @@ def _seat(
     options: Mapping[str, Any],
 ) -> Seat:
     from agl_core.cli._configs import configured, read_config
-    from agl_core.cli._judge_options import judge_class
+    from agl_core.cli._named_components import judge_class
     from agl_core.trainer import seats_of
 
     kind = judge_class(plugins, name)

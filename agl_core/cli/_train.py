@@ -73,6 +73,10 @@ def _algorithm(name: str) -> Any:
     help="One hyper-parameter, over the file; more than once if needed.",
 )
 @click.option(
+    "--react", "reactions", multiple=True, metavar="NAME[:OPTIONS]",
+    help="Follow the run, and decide by what it logs: promote_best, or stop_early:patience=5,min_delta=0.01.",
+)  # fmt: skip
+@click.option(
     "--preflight/--no-preflight",
     default=None,
     help="Look at the first rollout before the others begin, and stop a run that would learn nothing; default: where"

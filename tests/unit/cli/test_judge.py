@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 import agl_core as agl
 from agl_core.cli import agl as command
-from agl_core.cli._judge_options import named_judges
+from agl_core.cli._named_components import named_judges
 from agl_core.events import CallRecorded, Choice, Message, ModelCall, RewardGiven, RewardWithdrawn, RewardWithheld
 from agl_core.testing import Asked, ScriptedModel
 
