@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from typing import TypeGuard
+from typing import ClassVar, TypeGuard
 
 from agl_core.engine import Checkpoint, Endpoint, Engine, Hosted
 from agl_core.errors import BadValue, DrainTimedOut
@@ -23,13 +23,14 @@ from agl_core.runner import GATEWAY
 
 __all__ = ["Models", "is_foreign", "lane_names"]
 
-_DRAIN_SECONDS = 120.0
-"""For calls on old weights to end, before new ones are loaded."""
 _log = logging.getLogger(__name__)
 
 
 class Models:
     """What a run serves: the policies it may train, and foreign models it only asks."""
+
+    drain_seconds: ClassVar[float] = 120.0
+    """For calls on old weights to end, before new ones are loaded."""
 
     def __init__(
         self,
@@ -39,10 +40,9 @@ class Models:
         *,
         roles: Mapping[str, Role],
         usual: Role = "policy",
-        drain_seconds: float = _DRAIN_SECONDS,
     ) -> None:
-        """`usual` is the role of those that `roles` does not name; calls have `drain_seconds` to end before a load."""
-        self._usual, self._drain_seconds = usual, drain_seconds
+        """`usual` is the role of those that `roles` does not name."""
+        self._usual = usual
         self._gateway, self._log, self._plugins, self._roles = gateway, log, plugins, roles
         self._admit: Callable[[], Awaitable[None]] | None = None
         self._engines: dict[str, Engine] = {}
@@ -100,9 +100,9 @@ class Models:
         spoken: int | None = None  # the version before, unless all goes well
         await self._note(GatewayPaused(model=policy))
         try:
-            left = await self._gateway.pause(policy, self._drain_seconds)
+            left = await self._gateway.pause(policy, self.drain_seconds)
             if left:
-                raise DrainTimedOut(policy, calls=left, seconds=self._drain_seconds)
+                raise DrainTimedOut(policy, calls=left, seconds=self.drain_seconds)
             await self._engines[policy].load(checkpoint, version=version)
             spoken = version
         finally:
