@@ -10,6 +10,7 @@ from agl_apo._candidate import Candidate, base_of
 from agl_apo._config import ApoConfig
 from agl_apo._costs import Purse
 from agl_apo._draws import batches
+from agl_apo._nursery import Nursery
 from agl_apo._scores import Scoreboard, evaluating, tasks_of
 from agl_apo._together import together
 from agl_apo._verdict import conclude
@@ -71,8 +72,9 @@ class Apo:
             raise BadValue("val_dataset", (), why="candidates are compared on it: pass `val_dataset=`, or `--val FILE`")
         base = await base_of(run, names=config.prompts, prompt=config.prompt)
         board = Scoreboard(run, repeat=config.repeat, timeout=config.rollout_batch_timeout)
-        beam = Beam(run, config, base, board, Purse(run, board))
-        beam.check_models()
+        purse = Purse(run, board)
+        nursery, beam = Nursery(run, config, base, board, purse), Beam(run, config, base, board, purse)
+        nursery.check_models()
 
         if config.run_initial_validation:
             await board.evaluate(base, val)
@@ -89,14 +91,14 @@ class Apo:
                 break
 
             parents = beam.parents()
-            born = await beam.expand(step, [(parent, next(train_batches)) for parent in parents])
+            born = await nursery.expand(step, [(parent, next(train_batches)) for parent in parents])
             await together(board.evaluate(candidate, batch) for candidate in (*beam.held, *born))
             leader = await beam.select(step, born, batch)
             await board.evaluate(leader, val)
             ahead = board.pairs(best, leader, val)
             if leader is not best and ahead.share >= config.min_scored and ahead.gain > 0:
                 best = leader
-            await beam.log(step, best, born, val)
+            await beam.log(step, best, born, nursery.rejected, val)
 
-        run.result |= {"rounds": beam.rounds, "candidates": beam.born, "rejected": dict(beam.rejected), "ended": ended}
+        run.result |= {"rounds": beam.rounds, "candidates": nursery.born, "rejected": dict(nursery.rejected), "ended": ended}
         self._best = await conclude(run, board, base, best, val, repeat=config.repeat)

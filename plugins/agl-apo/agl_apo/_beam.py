@@ -1,48 +1,21 @@
-"""The beam: who is criticised, what comes of it, who goes on, and whether another round can be paid for."""
+"""The beam: who is criticised, who goes on, and whether another round can be paid for."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from agl_apo._candidate import Candidate, Refused, content_of, published
 from agl_apo._costs import Work
-from agl_apo._critique import critique
-from agl_apo._edit import edit, note_rejected
-from agl_apo._together import together
-from agl_core.errors import ModelNotFound
-from agl_core.resources import LLM
 
 if TYPE_CHECKING:
+    from agl_apo._candidate import Candidate
     from agl_apo._config import ApoConfig
     from agl_apo._costs import Purse
     from agl_apo._scores import Scoreboard, Task
-    from agl_core.resources import PromptTemplate
     from agl_core.run import Run
 
-__all__ = ["Beam", "Branch"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Branch:
-    """One critique and one edit of one prompt."""
-
-    parent: Candidate
-    prompt: str
-    tasks: Sequence[Task]
-    hand: Run
-    """With counters of its own: branches grow side by side."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Grown:
-    """What came of a branch."""
-
-    critique: str
-    template: PromptTemplate
+__all__ = ["Beam", "noted"]
 
 
 class Beam:
@@ -52,20 +25,7 @@ class Beam:
         self._run, self._config, self._base, self._board, self._purse = run, config, base, board, purse
         self.held: list[Candidate] = [base]
         """The best first."""
-        self.rejected: Counter[str] = Counter()
-        """By reason, branches that came to nothing."""
-        self.born = 0
-        """Candidates beside the base."""
         self.rounds = 0
-        self._known = {base.content}
-        self._branches = 0
-
-    def check_models(self) -> None:
-        """Raise `ModelNotFound` for a critic that nobody serves, before anything is paid for."""
-        served = [name for name, one in self._base.bundle.resources.items() if isinstance(one, LLM)]
-        for model in (self._config.gradient_model, self._config.apply_edit_model):
-            if ":" not in model and model not in served:
-                raise ModelNotFound(model, known=served)
 
     def parents(self) -> list[Candidate]:
         """Whom the round criticises, a place for each branch: all that are held, in turns; a full beam is shuffled."""
@@ -74,66 +34,6 @@ class Beam:
         if len(held) == width:
             self._run.rng("parents").shuffle(chosen)
         return [parent for parent in chosen for _ in range(self._config.branch_factor)]
-
-    async def expand(self, step: int, pairs: Sequence[tuple[Candidate, Sequence[Task]]]) -> list[Candidate]:
-        """Criticise each parent on its tasks and edit it so: the new candidates, published with what made them."""
-        names = list(self._base.prompts)
-        branches = [
-            Branch(
-                parent=parent,
-                prompt=names[(self._branches + n) % len(names)],
-                tasks=tasks,
-                hand=self._run.scope(f"round-{step}.branch-{n + 1}"),
-            )
-            for n, (parent, tasks) in enumerate(pairs)
-        ]
-        self._branches += len(branches)
-        wanted: dict[str, tuple[Candidate, list[Task]]] = {}
-        for branch in branches:
-            wanted.setdefault(branch.parent.name, (branch.parent, []))[1].extend(branch.tasks)
-        await together(self._board.evaluate(parent, tasks, mode="train") for parent, tasks in wanted.values())
-        grown = await together(self._grow(branch) for branch in branches)
-        # In the order of the branches, not of their answers: the same run names the same candidates.
-        found = [await self._settle(branch, made) for branch, made in zip(branches, grown, strict=True)]
-        return [candidate for candidate in found if candidate is not None]
-
-    async def _grow(self, branch: Branch) -> Grown | tuple[Refused, str]:
-        """The edited prompt; else why there is none, and the critique, if it came to that."""
-        config, name = self._config, branch.prompt
-        scores = [self._board.score(branch.parent, task, mode="train") for task in branch.tasks]
-        shared: dict[str, Any] = {
-            "temperature": config.diversity_temperature, "tries": config.tries, "purse": self._purse,
-        }  # fmt: skip
-        gradient = await critique(
-            branch.hand, branch.parent, name, [score for score in scores if score is not None],
-            model=config.gradient_model, longest=config.longest_transcript, **shared,
-        )  # fmt: skip
-        if isinstance(gradient, Refused):
-            return gradient, ""
-        made = await edit(
-            branch.hand, branch.parent, name, gradient,
-            base=self._base.prompts[name], model=config.apply_edit_model, longest=config.longest_prompt, **shared,
-        )  # fmt: skip
-        return (made, gradient) if isinstance(made, Refused) else Grown(critique=gradient, template=made)
-
-    async def _settle(self, branch: Branch, made: Grown | tuple[Refused, str]) -> Candidate | None:
-        """Publish what is new, and record why the rest is not."""
-        parent, name = branch.parent, branch.prompt
-        if isinstance(made, Grown):
-            content = content_of(parent.edited(name, made.template))
-            if content not in self._known:
-                self._known.add(content)
-                self.born += 1
-                changes = {name: made.template}
-                return await published(self._run, f"v{self.born}", parent, changes, why=made.critique)
-            refusal = Refused(reason="duplicate", detail="there was a candidate with the same prompts")
-            await note_rejected(branch.hand, parent, name, refusal, why=made.critique, text=made.template.template)
-        else:
-            refusal, gradient = made
-            if not gradient:  # an edit that was refused was recorded as it came
-                await note_rejected(branch.hand, parent, name, refusal)
-        self.rejected[refusal.reason] += 1
-        return None
 
     async def select(self, step: int, born: Sequence[Candidate], batch: Sequence[Task]) -> Candidate:
         """Hold those that gain most on the base, task by task of the batch; the first of them. Recorded with why."""
@@ -157,7 +57,7 @@ class Beam:
             }
             for one, pairs in compared
         ]  # fmt: skip
-        await self._run.step("candidates.compared", _noted, standings)
+        await self._run.step("candidates.compared", noted, standings)
         return self.held[0]
 
     async def stops(self, step: int, batch: Sequence[Task], val: Sequence[Task]) -> str | None:
@@ -191,7 +91,9 @@ class Beam:
         """What the end takes."""
         return Work(rollouts=2 * self._config.repeat * self._run.test_size)
 
-    async def log(self, step: int, best: Candidate, born: Sequence[Candidate], val: Sequence[Task]) -> None:
+    async def log(
+        self, step: int, best: Candidate, born: Sequence[Candidate], rejected: Mapping[str, int], val: Sequence[Task]
+    ) -> None:
         """Numbers of the round, for people."""
         spent = await self._purse.look()
         rewards = self._board.rewards(best, val)
@@ -201,7 +103,7 @@ class Beam:
                 "val/reward": fmean(rewards.values()) if rewards else 0.0,
                 "val/gain": self._board.pairs(self._base, best, val).gain,
                 "candidates": len(born),
-                **{f"rejected/{reason}": count for reason, count in sorted(self.rejected.items())},
+                **{f"rejected/{reason}": count for reason, count in sorted(rejected.items())},
                 "spent/calls": spent.calls,
                 "spent/tokens": spent.tokens,
                 "spent/usd": spent.usd,
@@ -209,5 +111,6 @@ class Beam:
         )
 
 
-def _noted(fact: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def noted(fact: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A fact, as a step that does nothing but be recorded."""
     return fact

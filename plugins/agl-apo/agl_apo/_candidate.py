@@ -38,10 +38,6 @@ class Candidate:
         """Hash of its prompts: two candidates with the same are one."""
         return content_of(self.prompts)
 
-    def edited(self, name: str, template: PromptTemplate) -> dict[str, PromptTemplate]:
-        """Its prompts, with another one in that place."""
-        return {**self.prompts, name: template}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:

@@ -1,0 +1,150 @@
+"""Where candidates come from: a parent is criticised on some tasks, edited, and what is new is published."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from agl_apo._candidate import Candidate, Refused, content_of, published
+from agl_apo._critique import critique
+from agl_apo._edit import edit, note_rejected
+from agl_apo._together import together
+from agl_core.errors import ModelNotFound
+from agl_core.resources import LLM
+
+if TYPE_CHECKING:
+    from agl_apo._costs import Purse
+    from agl_apo._scores import Scoreboard, Task
+    from agl_core.resources import PromptTemplate
+    from agl_core.run import Run
+
+__all__ = ["Critics", "Nursery"]
+
+
+class Critics(Protocol):
+    """Who criticises and edits, and how: what every search may be told of it."""
+
+    @property
+    def gradient_model(self) -> str: ...
+
+    @property
+    def apply_edit_model(self) -> str: ...
+
+    @property
+    def diversity_temperature(self) -> float: ...
+
+    @property
+    def tries(self) -> int: ...
+
+    @property
+    def longest_prompt(self) -> int: ...
+
+    @property
+    def longest_transcript(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Branch:
+    """One critique and one edit of one prompt."""
+
+    parent: Candidate
+    prompt: str
+    tasks: Sequence[Task]
+    hand: Run
+    """With counters of its own: branches grow side by side."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grown:
+    """What came of a branch."""
+
+    critique: str
+    template: PromptTemplate
+
+
+class Nursery:
+    """Grows candidates, and knows all that there were."""
+
+    def __init__(self, run: Run, config: Critics, base: Candidate, board: Scoreboard, purse: Purse) -> None:
+        self._run, self._config, self._base, self._board, self._purse = run, config, base, board, purse
+        self.rejected: Counter[str] = Counter()
+        """By reason, branches that came to nothing."""
+        self.born = 0
+        """Candidates beside the base."""
+        self._known = {base.content}
+        self._branches = 0
+
+    def check_models(self) -> None:
+        """Raise `ModelNotFound` for a critic that nobody serves, before anything is paid for."""
+        served = [name for name, one in self._base.bundle.resources.items() if isinstance(one, LLM)]
+        for model in (self._config.gradient_model, self._config.apply_edit_model):
+            if ":" not in model and model not in served:
+                raise ModelNotFound(model, known=served)
+
+    async def expand(self, step: int, pairs: Sequence[tuple[Candidate, Sequence[Task]]]) -> list[Candidate]:
+        """Criticise each parent on its tasks and edit it so: the new candidates, published with what made them."""
+        names = list(self._base.prompts)
+        branches = [
+            Branch(
+                parent=parent,
+                prompt=names[(self._branches + n) % len(names)],
+                tasks=tasks,
+                hand=self._run.scope(f"round-{step}.branch-{n + 1}"),
+            )
+            for n, (parent, tasks) in enumerate(pairs)
+        ]
+        self._branches += len(branches)
+        wanted: dict[str, tuple[Candidate, list[Task]]] = {}
+        for branch in branches:
+            wanted.setdefault(branch.parent.name, (branch.parent, []))[1].extend(branch.tasks)
+        await together(self._board.evaluate(parent, tasks, mode="train") for parent, tasks in wanted.values())
+        grown = await together(self._grow(branch) for branch in branches)
+        # In the order of the branches, not of their answers: the same run names the same candidates.
+        found = [await self._settle(branch, made) for branch, made in zip(branches, grown, strict=True)]
+        return [candidate for candidate in found if candidate is not None]
+
+    async def publish(self, parent: Candidate, changes: Mapping[str, PromptTemplate], *, why: str) -> Candidate | None:
+        """The parent with these prompts in their places; None where there was a candidate like that."""
+        content = content_of({**parent.prompts, **changes})
+        if content in self._known:
+            return None
+        self._known.add(content)
+        self.born += 1
+        return await published(self._run, f"v{self.born}", parent, changes, why=why)
+
+    async def _grow(self, branch: Branch) -> Grown | tuple[Refused, str]:
+        """The edited prompt; else why there is none, and the critique, if it came to that."""
+        config, name = self._config, branch.prompt
+        scores = [self._board.score(branch.parent, task, mode="train") for task in branch.tasks]
+        shared: dict[str, Any] = {
+            "temperature": config.diversity_temperature, "tries": config.tries, "purse": self._purse,
+        }  # fmt: skip
+        gradient = await critique(
+            branch.hand, branch.parent, name, [score for score in scores if score is not None],
+            model=config.gradient_model, longest=config.longest_transcript, **shared,
+        )  # fmt: skip
+        if isinstance(gradient, Refused):
+            return gradient, ""
+        made = await edit(
+            branch.hand, branch.parent, name, gradient,
+            base=self._base.prompts[name], model=config.apply_edit_model, longest=config.longest_prompt, **shared,
+        )  # fmt: skip
+        return (made, gradient) if isinstance(made, Refused) else Grown(critique=gradient, template=made)
+
+    async def _settle(self, branch: Branch, made: Grown | tuple[Refused, str]) -> Candidate | None:
+        """Publish what is new, and record why the rest is not."""
+        parent, name = branch.parent, branch.prompt
+        if isinstance(made, Grown):
+            candidate = await self.publish(parent, {name: made.template}, why=made.critique)
+            if candidate is not None:
+                return candidate
+            refusal = Refused(reason="duplicate", detail="there was a candidate with the same prompts")
+            await note_rejected(branch.hand, parent, name, refusal, why=made.critique, text=made.template.template)
+        else:
+            refusal, gradient = made
+            if not gradient:  # an edit that was refused was recorded as it came
+                await note_rejected(branch.hand, parent, name, refusal)
+        self.rejected[refusal.reason] += 1
+        return None
