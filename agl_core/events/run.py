@@ -63,6 +63,10 @@ class RunConfig:
     """The run fails when a larger share of the rollouts it asks for at once is masked, those called off apart."""
     judges: Mapping[str, Component] = field(default_factory=dict)
     """Name of a reward to who gives it, when a rollout has come to its end."""
+    budget: Mapping[str, float] = field(default_factory=dict)
+    """What all its model calls may come to, in `calls`, `tokens` and `usd`; any amount of what is not named."""
+    prices: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """Name of a model to USD for a million tokens of prompts, and of answers."""
     reactions: Mapping[str, Component] = field(default_factory=dict)
     """Name to what follows the run, and decides by what it hears."""
 
@@ -93,6 +97,10 @@ class RunResumed(Event):
     run_id: str
     after: int
     """Position the log had then."""
+    budget: Mapping[str, float] = field(default_factory=dict)
+    """That holds from then on; of logs before this, that with which the run began."""
+    prices: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """That hold from then on, and for all that was spent before."""
 
 
 @event("run.stop_asked", schema=1)

@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from dataclasses import asdict
 
 from agl_core.engine import Endpoint
-from agl_core.errors import BudgetSpent
+from agl_core.errors import BudgetSpent, PriceUnknown
 from agl_core.events import ModelCall
 from agl_core.run import Account, Budget, Price, Prices, Spending
 
@@ -25,6 +25,7 @@ class Ledger:
         self.budget = budget or Budget()
         self.dry: Future[None] = Future()
         """Resolves when a request waits, and none is under way that could leave it something."""
+        self.dry.set_running_or_notify_cancel()  # who waits for it may give up, and it stays
         self._prices, self._account = prices or Prices(), account or Account()
         self._is_limited, self._is_closed = bool(self.budget), False
         self._served: dict[str, Price | None] = {}
@@ -43,13 +44,18 @@ class Ledger:
         """Whose requests are not covered."""
         return frozenset(trip.who for trip in tuple(self._waiting))
 
-    @property
-    def unpriced(self) -> tuple[str, ...]:
-        """Models that cost nobody knows what; those whose weights lie on this machine cost nothing."""
-        return tuple(self._unpriced)
+    def refuse_unpriced(self) -> None:
+        """Raise for models that cost nobody knows what, where money is limited."""
+        if self.budget.usd is not None and self._unpriced:
+            model, *others = self._unpriced
+            raise PriceUnknown(model, others=others)
+
+    def refusal(self) -> BudgetSpent:
+        """That it is spent."""
+        return BudgetSpent(asdict(self.spending), limit=self.budget.to_json())
 
     def serve(self, endpoint: Endpoint) -> None:
-        """A model may be asked from now on."""
+        """A model may be asked from now on. One whose weights lie on this machine costs nothing, unless it is said."""
         model = endpoint.model
         price = self._served[model] = self._prices.of(model, endpoint.named)
         if price is None and endpoint.folder is None:
@@ -95,7 +101,7 @@ class Ledger:
 
     async def _wait(self, trip: Trip) -> None:
         if self._is_closed:
-            raise BudgetSpent(asdict(self.spending), limit=self.budget.to_json())
+            raise self.refusal()
         self._waiting[trip] = waiting = asyncio.get_running_loop().create_future()
         self._look()
         try:

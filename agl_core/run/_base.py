@@ -14,7 +14,7 @@ from agl_core.record import Record
 from agl_core.resources import ResourcesUpdate
 from agl_core.run._adapters import adapter as named
 from agl_core.run._asks import Asks
-from agl_core.run._budget import Budget
+from agl_core.run._budget import Budget, Prices
 from agl_core.run._checkpoints import Checkpoints
 from agl_core.run._failures import Failures
 from agl_core.run._journal import Journal
@@ -47,6 +47,7 @@ class Base:
         failures: Failures | None = None,
         max_failed_fraction: float = 1.0,
         budget: Budget | None = None,
+        prices: Prices | None = None,
         asks: Asks | None = None,
         catch_up: Callable[[], Awaitable[None]] | None = None,
         actor: str = "agl-core",
@@ -63,6 +64,7 @@ class Base:
         self.max_failed_fraction = max_failed_fraction
         self.budget = budget or Budget()
         """What the model calls of the run may come to, all of them together."""
+        self.prices = prices or Prices()
         self._test = tuple(test)
         self.store = store
         """For what `Run` does not offer; what is done there is not replayed."""

@@ -55,7 +55,7 @@ class Budget:
             return cls()
         if isinstance(given, Budget):
             return given
-        if not given or given.keys() - set(_LIMITS):
+        if given.keys() - set(_LIMITS):
             raise BadValue("budget", given, why=f'it limits {", ".join(_LIMITS)}, such as {{"calls": 500}}')
         return cls(**given)
 

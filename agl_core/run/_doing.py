@@ -57,7 +57,7 @@ class Effects(Base):
         with self._journal.movement("spending", label) as movement:
             found = self._read_back(movement, "")
             if found is None:
-                found = plain(spent(self.store.log, self.id))
+                found = plain(spent(self.store.log, self.id, self.prices))
                 await self._write_down(movement, label, "", found, time.monotonic())
             return Spending(**found)
 

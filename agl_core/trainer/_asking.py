@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -32,8 +32,14 @@ class RunAsks:
         models: Models,
         served: Mapping[str, str],
         closing: AsyncExitStack,
+        *,
+        priced: Callable[[], None],
     ) -> None:
-        """`served` is what the gateway calls each model of the run; `models` starts the others, `closing` ends them."""
+        """`served` is what the gateway calls each model of the run; `models` starts the others, `closing` ends them.
+
+        `priced` raises when one of them costs nobody knows what.
+        """
+        self._priced = priced
         self._store, self._gateway, self._models, self._closing = store, gateway, models, closing
         self._served = dict(served)
         self._starting = asyncio.Lock()
@@ -63,6 +69,7 @@ class RunAsks:
                     raise ModelNotFound(model, known=self._served)
                 ((url, name),) = lane_names([model], prefix="tool", taken=self._served.values()).items()
                 await self._models.start({name: url}, self._closing)
+                self._priced()
                 self._served[model] = name
         return self._served[model]
 

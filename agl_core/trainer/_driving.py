@@ -10,10 +10,12 @@ from typing import Any
 from agl_core.algorithm import Legacy, is_durable
 from agl_core.errors import AglError
 from agl_core.events import PluginFailed, RunFailed, RunFinished
+from agl_core.gateway import Ledger
 from agl_core.record import Draft
 from agl_core.recorder import machinery
 from agl_core.run import Run
 from agl_core.trainer._adapters import usual_adapter
+from agl_core.trainer._dry import brought_home
 from agl_core.trainer._log import note
 from agl_core.trainer._told import Told
 
@@ -32,8 +34,8 @@ class RunSummary:
     seconds: float = 0.0
 
 
-async def drive(run: Run, algorithm: Any, told: Told, *, died: Future[None]) -> RunSummary:
-    """Have the algorithm do its work while the runners are alive; raises what ended it otherwise."""
+async def drive(run: Run, algorithm: Any, told: Told, *, died: Future[None], ledger: Ledger) -> RunSummary:
+    """Have the algorithm do its work while runners live and the budget lasts; raises what ended it otherwise."""
     log = run.store.log
 
     def failed(event: PluginFailed) -> None:
@@ -42,13 +44,17 @@ async def drive(run: Run, algorithm: Any, told: Told, *, died: Future[None]) -> 
     told.plugins.notify("agl_run_started", failed, run=run)
     with machinery():
         work = asyncio.ensure_future(_driven(algorithm, told).run(run))
-    end = asyncio.wrap_future(died)
+    end, dry = asyncio.wrap_future(died), asyncio.wrap_future(ledger.dry)
     try:
-        await asyncio.wait([work, end], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([work, end, dry], return_when=asyncio.FIRST_COMPLETED)
+        if dry.done() and not end.done():
+            await brought_home(log, run.id, ledger, unless=work)
         if not work.done():
             work.cancel()
             await asyncio.wait([work])
-            end.result()
+            if end.done():
+                end.result()
+            raise ledger.refusal()
         work.result()
         await run.caught_up()
     except asyncio.CancelledError:
@@ -62,6 +68,7 @@ async def drive(run: Run, algorithm: Any, told: Told, *, died: Future[None]) -> 
         raise
     finally:
         end.cancel()
+        dry.cancel()
         told.plugins.notify("agl_run_finished", failed, run=run)
     await note(log, run.id, RunFinished(run_id=run.id, result=run.result), key=f"{run.id}/finished")
     run.close()

@@ -16,18 +16,19 @@ from agl_core.algorithm import is_durable
 from agl_core.errors import BadValue
 from agl_core.events import PluginFailed, PluginLoaded, RunResumed, RunStarted
 from agl_core.executors import Executor
-from agl_core.gateway import Gateway
+from agl_core.gateway import Gateway, Ledger
 from agl_core.log import SqliteLog
 from agl_core.plugins import Plugins
 from agl_core.record import Draft
 from agl_core.recorder import Recorder
 from agl_core.resources import ProxyLLM, ResourcesUpdate
-from agl_core.run import Run
+from agl_core.run import Run, account
 from agl_core.runner import QueueHooks
 from agl_core.store import Store
 from agl_core.trainer._asking import RunAsks
 from agl_core.trainer._components import build_component
 from agl_core.trainer._driving import RunSummary, drive
+from agl_core.trainer._dry import unless_dry
 from agl_core.trainer._given import foreign
 from agl_core.trainer._judging import JudgeHook
 from agl_core.trainer._log import find, note
@@ -52,11 +53,12 @@ async def one_run(
         log = store.log
         started = find(log, resume) if resume is not None else None
         if started is not None:
-            run_id, tasks, told = started.run_id, [started.train, started.val, started.test], told.resumed(started)
+            run_id, tasks, told = started.run_id, [started.train, started.val, started.test], told.resumed(started, log)
         await store.hold_run(run_id)
         closing.push_async_callback(store.release_run, run_id)
         recorder = told.tracer or Recorder(log)
-        gateway = Gateway(recorder, store.ask, log=log, port=told.port, overrides=told.sampling)
+        ledger = Ledger(told.budget, prices=told.prices, account=account(log, run_id, told.prices))
+        gateway = Gateway(recorder, store.ask, log=log, port=told.port, overrides=told.sampling, ledger=ledger)
         base = await gateway.start()
         closing.push_async_callback(gateway.stop)
         models = Models(gateway, log, told.plugins, roles=told.roles)
@@ -66,8 +68,10 @@ async def one_run(
         if told.judges:
             judging = JudgeHook(told.judges, told.failures, is_serial=told.deterministic)
             await judging.start(store, gateway, told.plugins, resources, closing)
-            await judging.follow(run_id, closing)
+            ledger.refuse_unpriced()
+            await unless_dry(ledger, judging.follow(run_id, closing))
             store.hooks = QueueHooks([judging, *told.hooks])
+        ledger.refuse_unpriced()
         if started is None:
             bundle = await store.publish(resources, run_id=run_id, why="initial") if resources else None
             resources_id = bundle.resources_id if bundle else None
@@ -75,7 +79,8 @@ async def one_run(
             await note(log, run_id, event, key=run_id)
         else:
             bundle = _first(store, started)
-            await note(log, run_id, RunResumed(run_id=run_id, after=log.head()))
+            budget, prices = told.budget.to_json(), told.prices.to_json()
+            await note(log, run_id, RunResumed(run_id=run_id, after=log.head(), budget=budget, prices=prices))
         await _note_plugins(log, run_id, told.plugins)
         closing.enter_context(told.plugins.tracing(recorder, _goes_on(log) if told.goes_on_untraced else None))
         reacting = Reacting(log, run_id, told.reactions)
@@ -95,6 +100,8 @@ async def one_run(
             selection=told.selection,
             failures=told.failures,
             max_failed_fraction=told.most_failed,
+            budget=told.budget,
+            prices=told.prices,
             catch_up=reacting.catch_up,
             asks=RunAsks(
                 store,
@@ -102,6 +109,7 @@ async def one_run(
                 Models(gateway, log, told.plugins, roles={}, usual="tool"),
                 {name: llm.model for name, llm in resources.items() if isinstance(llm, ProxyLLM)},
                 closing,
+                priced=ledger.refuse_unpriced,
             ),
         )
         runners = Runners(
@@ -119,7 +127,7 @@ async def one_run(
         models.before_work(functools.partial(runners.start, closing))
         if not is_durable(algorithm):
             await models.admit()
-        summary = await drive(run, algorithm, told, died=runners.died)
+        summary = await drive(run, algorithm, told, died=runners.died, ledger=ledger)
         return replace(summary, seconds=time.monotonic() - began)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -24,6 +24,8 @@ def resume(
     on_records: Callable[[Sequence[Record]], None] | None = None,
     n_runners: int | None = None,
     max_failed_fraction: float | None = None,
+    budget: Mapping[str, float] | None = None,
+    prices: Mapping[str, tuple[float, float]] | None = None,
 ) -> RunSummary:
     """Find the run's code again, and run it: what is recorded returns at once, and only what is missing is done."""
     plugins = Plugins.load()
@@ -43,6 +45,8 @@ def resume(
         deterministic=started.deterministic,
         rollout_config=msgspec.convert(started.config.rollout, RolloutConfig),
         max_failed_fraction=max_failed_fraction,
+        budget=budget,
+        prices=prices,
         on_records=on_records,
         plugins=plugins,
     )

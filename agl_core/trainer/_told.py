@@ -11,13 +11,15 @@ from agl_core.algorithm import is_durable
 from agl_core.errors import BadValue
 from agl_core.events import Role, RolloutConfig, RunConfig, RunStarted
 from agl_core.judges import Seat
+from agl_core.log import SqliteLog
 from agl_core.plugins import Plugins
 from agl_core.record import Record
 from agl_core.recorder import Recorder
 from agl_core.resources import NamedResources, dump
-from agl_core.run import Failures, Selection
+from agl_core.run import Budget, Failures, Prices, Selection
 from agl_core.runner import Hook, Runner
 from agl_core.trainer._components import agent_component, algorithm_component
+from agl_core.trainer._log import last_limits
 from agl_core.trainer._looking import Looking
 from agl_core.trainer._reactions import Reactions, recorded, recorded_reactions
 from agl_core.trainer._seats import recorded_seats, seated
@@ -45,6 +47,8 @@ class Told:
     judges: Sequence[Seat]
     reactions: Reactions
     max_failed_fraction: float | None
+    budget: Budget
+    prices: Prices
     seed: int
     deterministic: bool
     rollout_config: RolloutConfig
@@ -97,15 +101,18 @@ class Told:
                 judges=seated(self.plugins, self.judges),
                 reactions=recorded(self.plugins, self.reactions),
                 max_failed_fraction=self.most_failed,
+                budget=self.budget.to_json(),
+                prices=self.prices.to_json(),
             ),
             train=train,
             val=val,
             test=test,
         )
 
-    def resumed(self, started: RunStarted) -> Told:
-        """The same, with all that rows and rewards depend on as the run began."""
+    def resumed(self, started: RunStarted, log: SqliteLog) -> Told:
+        """The same, with all that rows and rewards depend on as the run began, and its budget as it was last said."""
         config, most = started.config, self.max_failed_fraction
+        budget, prices = last_limits(log, started)
         return replace(
             self,
             seed=started.seed,
@@ -114,4 +121,6 @@ class Told:
             judges=self.judges or recorded_seats(self.plugins, config.judges),
             reactions=self.reactions or recorded_reactions(self.plugins, config.reactions),
             max_failed_fraction=config.max_failed_fraction if most is None else most,
+            budget=self.budget or Budget.of(budget),
+            prices=Prices({**prices, **self.prices.to_json()}),
         )

@@ -19,7 +19,7 @@ from agl_core.ids import new_id
 from agl_core.plugins import Plugins
 from agl_core.record import Record
 from agl_core.resources import NamedResources
-from agl_core.run import Failures, Selection
+from agl_core.run import Budget, Failures, Prices, Selection
 from agl_core.runner import Hook
 from agl_core.trainer._adapters import adapter_component
 from agl_core.trainer._components import build_component, find_agent
@@ -52,6 +52,9 @@ class Trainer:
     lets it go on. Left out, it is AGL_PREFLIGHT (0, 1 or warn), else on, where the algorithm says what it needs.
     `failures` says what becomes of rollouts by how they end, `{"environment": "zero", "timeout": "mask"}`: see
     `Failures`. The run stops when more than `max_failed_fraction` of the rollouts it asks for at once are masked.
+    `budget` is what all its model calls may come to, `{"calls": 500}`, `{"tokens": 1_000_000}` or `{"usd": 2.5}`; what
+    is not covered waits, and the run ends with `BudgetSpent`, to be resumed with a larger one. `prices` maps a model to
+    USD for a million tokens of prompts, and of answers.
     All of it, looked over, is in `told`; a run that is resumed changes nothing there.
     """
 
@@ -78,6 +81,8 @@ class Trainer:
         judges: Any = None,
         reactions: Any = None,
         max_failed_fraction: float | None = None,
+        budget: Mapping[str, float] | Budget | None = None,
+        prices: Mapping[str, tuple[float, float]] | None = None,
         seed: int = 0,
         deterministic: bool = False,
         rollout_config: RolloutConfig | None = None,
@@ -105,6 +110,8 @@ class Trainer:
             judges=seats_of(plugins, judges),
             reactions=reactions_of(plugins, reactions),
             max_failed_fraction=fraction("max_failed_fraction", max_failed_fraction),
+            budget=Budget.of(budget),
+            prices=Prices(prices),
             seed=seed,
             deterministic=deterministic,
             rollout_config=rollout_config or RolloutConfig(max_attempts=3),

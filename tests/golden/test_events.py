@@ -86,6 +86,8 @@ OF_FAILURES: dict[str, object] = {"failures": {"environment": "zero"}, "max_fail
 OF_JUDGES: dict[str, object] = {
     "judges": {"style": Component(name="llm", version="1", config={"model": "https://host/v1#m"})}
 }
+OF_REACTIONS = {"reactions": {"stop_early": Component(name="stop_early", version="1", config={"patience": 2})}}
+OF_BUDGET: dict[str, object] = {"budget": {"calls": 500, "usd": 2.5}, "prices": {"critic": (0.15, 0.6)}}
 OF_ATTEMPT = {"rollout_id": ROLLOUT, "attempt_id": ATTEMPT}
 AT = 1_700_000_000_000_000_000
 OF_SENDER = {
@@ -288,7 +290,7 @@ MEANINGS: dict[tuple[str, int], Event] = {
         ),
         (1, RunFailed(**OF_RUN, code="STEP_FAILED", why="no")),
         (1, RunFinished(**OF_RUN, result={"reward": 1.0})),
-        (1, RunResumed(**OF_RUN, after=12)),
+        (1, RunResumed(**OF_RUN, after=12, **OF_BUDGET)),
         (1, RunStopAsked(**OF_RUN, why="no gain in five rounds", by="stop-early 0.1.0")),
         (
             1,
@@ -307,7 +309,8 @@ MEANINGS: dict[tuple[str, int], Event] = {
                     **OF_SELECT,
                     **OF_FAILURES,
                     **OF_JUDGES,
-                    reactions={"stop_early": Component(name="stop_early", version="1", config={"patience": 2})},
+                    **OF_REACTIONS,
+                    **OF_BUDGET,
                 ),
                 train=({"q": 1}, {"q": 2}),
                 val=({"q": 3},),
@@ -368,6 +371,9 @@ _BEFORE_JUDGES: dict[str, object] = {"config": RunConfig(**OF_CONFIG, **OF_MODEL
 _BEFORE_REACTIONS: dict[str, object] = {
     "config": RunConfig(**OF_CONFIG, **OF_MODELS, **OF_SELECT, **OF_FAILURES, **OF_JUDGES)
 }
+_BEFORE_BUDGET: dict[str, object] = {
+    "config": RunConfig(**OF_CONFIG, **OF_MODELS, **OF_SELECT, **OF_FAILURES, **OF_JUDGES, **OF_REACTIONS)
+}
 _BEFORE_AS_OF: dict[str, object] = {"options": None, "as_of": None, "failures": {}, "zeroed": {}, "unmatched": {}}
 _BEFORE_SENDERS: dict[str, object] = {"trace_state": None, "links": (), "resource": {}, "scope": {}}
 BEFORE: dict[str, dict[str, object]] = {
@@ -380,12 +386,14 @@ BEFORE: dict[str, dict[str, object]] = {
     "call.recorded.v1.4": _BEFORE_REQUESTS,
     "endpoint.registered.v1": {"role": "policy", "named": ""},
     "resources.promoted.v1": {"by": ""},
+    "run.resumed.v1": {"budget": {}, "prices": {}},
     "run.started.v1": _BEFORE_ROLES,
     "run.started.v1.2": _BEFORE_ROLES,
     "run.started.v1.3": _BEFORE_SELECT,
     "run.started.v1.4": _BEFORE_FAILURES,
     "run.started.v1.5": _BEFORE_JUDGES,
     "run.started.v1.6": _BEFORE_REACTIONS,
+    "run.started.v1.7": _BEFORE_BUDGET,
 }
 """Golden to the fields that came after it was written, with the default they have in it."""
 
