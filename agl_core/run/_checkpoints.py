@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import json
 import os
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from agl_core.engine import Checkpoint
-from agl_core.errors import ModelNotFound
+from agl_core.errors import CheckpointForeign, CheckpointUnwritten, ModelNotFound, StepFailed
 from agl_core.ids import canonical, content_id, new_id
 
 __all__ = ["Checkpoints", "describe"]
 
 MANIFEST = "manifest.json"
 _CHUNK = 1 << 22
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
+"""What a step meets on a disk, and did not do itself."""
 
 
 def describe(folder: Path, *, base: Path | None = None, metadata: Mapping[str, Any] | None = None) -> Checkpoint:
@@ -40,15 +45,27 @@ class Checkpoints:
     """The folder beside a log: `checkpoints/<hash>` for good, `scratch/<run>/` until something newer is there."""
 
     def __init__(self, root: Path, run_id: str) -> None:
+        self._trusted: set[Path] = set()
         self._kept, self._scratch = root / "checkpoints", root / "scratch" / run_id
         for folder in (root, self._kept, self._scratch.parent, self._scratch):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
-    def workspace(self) -> Path:
-        """An empty folder to write the next checkpoint into."""
+    @contextmanager
+    def filling(self) -> Iterator[Path]:
+        """An empty folder to write the next checkpoint into; it is gone again when that fails.
+
+        Raises `CheckpointUnwritten` where the disk has no room, or will not.
+        """
         folder = self._scratch / new_id("ck")
-        folder.mkdir(mode=0o700)
-        return folder
+        try:
+            folder.mkdir(mode=0o700)
+            yield folder
+        except Exception as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            disk = error.__cause__ if isinstance(error, StepFailed) else error
+            if isinstance(disk, OSError) and (disk is error or disk.errno in _DISK):
+                raise CheckpointUnwritten(str(self._scratch), why=disk.strerror or str(disk)) from error
+            raise
 
     def folder(self, digest: str) -> Path:
         """Where the checkpoint of that digest lies, or lay."""
@@ -67,14 +84,24 @@ class Checkpoints:
             for path in workspace.rglob("*"):
                 _sync(path)
             _sync(workspace)
-        if target.exists():
+        if target.exists() and _changed(target) is None:
             shutil.rmtree(workspace)  # the same bytes were there before
         else:
+            shutil.rmtree(target, ignore_errors=True)
             workspace.rename(target)
+        self._trusted.add(target)
         if keep:
             _sync(root)
         size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
         return Checkpoint(digest=found, folder=target, base=base), files, size
+
+    def insist(self, folder: Path) -> None:
+        """Raise `CheckpointForeign` unless it holds what its name says; asked once of what another process wrote."""
+        if folder in self._trusted or folder.parent not in {self._kept, self._scratch}:
+            return
+        if (file := _changed(folder)) is not None:
+            raise CheckpointForeign(str(folder), file=file)
+        self._trusted.add(folder)
 
     def prune(self, needed: Collection[Path]) -> None:
         """Drop what is not kept for good and not among `needed`; workspaces that are being filled stay."""
@@ -85,6 +112,18 @@ class Checkpoints:
     def clear(self) -> None:
         """Drop everything that is not kept for good."""
         shutil.rmtree(self._scratch, ignore_errors=True)
+
+
+def _changed(folder: Path) -> str | None:
+    """The first file of a checkpoint that is not what it was, was not there, or is there no more."""
+    try:
+        manifest = (folder / MANIFEST).read_bytes()
+    except OSError:
+        return MANIFEST
+    if content_id(manifest) != f"b2:{folder.name}":
+        return MANIFEST
+    was, is_ = json.loads(manifest), hashes(folder)
+    return next((file for file in sorted({*was, *is_}) if was.get(file) != is_.get(file)), None)
 
 
 def _hash(path: Path) -> str:

@@ -38,9 +38,17 @@ class Learning(Handing):
     """Rows in, weights out."""
 
     def policy(self, name: str = "policy") -> Checkpoint:
-        """The weights that policy speaks with now."""
+        """The weights that policy speaks with now. Raises `ModelNotFound` where none lie on this machine."""
         if name not in self._weights.wanted:
-            raise ModelNotFound(name, known=self._weights.wanted)
+            tunable = ", ".join(sorted(self._weights.wanted)) or "none"
+            why = (
+                f"it has no folder here, and cannot be tuned (tunable: {tunable}). Models that others host can be asked"
+            )
+            raise ModelNotFound(
+                name,
+                known=self._weights.wanted,
+                why=f"{why}; serve it from a folder: --model {name}=transformers:/path",
+            )
         return self._weights.wanted[name]
 
     def version(self, name: str = "policy") -> int:
@@ -95,10 +103,11 @@ class Learning(Handing):
             weights = self._weights
 
             async def make(*, keep: bool = False) -> tuple[Checkpoint, dict[str, str], int, Any]:
-                source, out = await weights.at_hand(checkpoint), weights.checkpoints.workspace()
-                result = plain(await carried_out(label, fn, source, out, *args))
-                base = _base(source) if (out / "adapter_config.json").exists() else None
-                return *(await weights.take(out, keep=keep, base=base)), result
+                source = await weights.at_hand(checkpoint)
+                with weights.checkpoints.filling() as out:
+                    result = plain(await carried_out(label, fn, source, out, *args))
+                    base = _base(source) if (out / "adapter_config.json").exists() else None
+                    return *(await weights.take(out, keep=keep, base=base)), result
 
             async def again() -> Checkpoint:
                 return (await make())[0]

@@ -86,9 +86,13 @@ class Weights:
         return await asyncio.to_thread(self.checkpoints.take, workspace, keep=keep, base=base)
 
     async def at_hand(self, checkpoint: Checkpoint) -> Checkpoint:
-        """The checkpoint with its files on disk: made again, from the last one that was kept, if need be."""
+        """The checkpoint with its files on disk: made again, from the last one that was kept, if need be.
+
+        Raises `CheckpointForeign` where they are there, and are others.
+        """
         checkpoint = self._remade.get(checkpoint.digest, checkpoint)
         if checkpoint.folder.is_dir():
+            await asyncio.to_thread(self.checkpoints.insist, checkpoint.folder)
             return checkpoint
         if checkpoint.digest not in self._recipes:
             raise ModelNotFound(

@@ -25,6 +25,7 @@ from agl_grpo._config import GrpoConfig
 from agl_grpo._drift import Tokenizer
 from agl_grpo._forward import sampled_logits
 from agl_grpo._student import STATE, Student, load, load_frozen, save
+from agl_grpo._tunable import device_of, insist_on_tunable
 
 __all__ = ["Learner"]
 
@@ -39,9 +40,10 @@ class Learner:
     def __init__(
         self, config: GrpoConfig, *, reference: Checkpoint, seed: int = 0, deterministic: bool = False
     ) -> None:
+        """Raises `NotTunable` and `BadValue` for a model and a device that would fail the first update."""
         self._config, self._reference, self._seed, self._deterministic = config, reference, seed, deterministic
-        automatic = "cuda" if torch.cuda.is_available() else "cpu"
-        self._device = torch.device(automatic if config.device == "auto" else config.device)
+        self._device = device_of(config)
+        insist_on_tunable(reference, config)
         self._tokenizer = Tokenizer(reference)
         self._frozen: Any = None
         self._memory: tuple[str, Student] | None = None

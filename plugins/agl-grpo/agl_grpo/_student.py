@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -75,18 +78,19 @@ def load_frozen(checkpoint: Checkpoint, *, device: torch.device) -> Any:
 def save(student: Student, out: Path, *, source: Path, state: dict[str, Any]) -> None:
     """Everything the next process needs. Equal tensors and state give equal bytes."""
     out.mkdir(parents=True, exist_ok=True)
-    if student.base is None:
-        _save_whole(student.model, out, source)
-    else:
-        _save_adapters(student.model, out, student.base)
-    moments = {
-        f"{moment}.{name}": student.optimizer.state[weight][moment].contiguous()
-        for name, weight in student.trained.items()
-        for moment in _MOMENTS
-        if weight in student.optimizer.state
-    }
-    save_file(moments, out / _OPTIMIZER)
-    _write_json(out / STATE, {**state, "optimizer_steps": student.optimizer_steps})
+    with _disk_errors():
+        if student.base is None:
+            _save_whole(student.model, out, source)
+        else:
+            _save_adapters(student.model, out, student.base)
+        moments = {
+            f"{moment}.{name}": student.optimizer.state[weight][moment].contiguous()
+            for name, weight in student.trained.items()
+            for moment in _MOMENTS
+            if weight in student.optimizer.state
+        }
+        save_file(moments, out / _OPTIMIZER)
+        _write_json(out / STATE, {**state, "optimizer_steps": student.optimizer_steps})
 
 
 def _restore(student: Student, folder: Path) -> None:
@@ -158,6 +162,18 @@ def _save_adapters(model: Any, out: Path, base: Path) -> None:
 
 def _write_json(file: Path, facts: dict[str, Any]) -> None:
     file.write_text(json.dumps(facts, sort_keys=True, indent=2, default=sorted) + "\n")
+
+
+@contextmanager
+def _disk_errors() -> Iterator[None]:
+    try:
+        yield
+    except SafetensorError as error:
+        # It tells of a full disk in words; the run that asked for the checkpoint looks for the number.
+        number = re.search(r"os error (\d+)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
 
 
 @contextmanager

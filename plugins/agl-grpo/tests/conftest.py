@@ -12,7 +12,7 @@ import pytest
 from agl_core.run import describe
 
 _WITHOUT = {
-    "torch": {"algorithm", "invariance", "learner", "loss", "policies", "against_trl", "against_verl"},
+    "torch": {"algorithm", "invariance", "learner", "loss", "policies", "tunable", "against_trl", "against_verl"},
     "trl": {"against_trl"},
     "verl": {"against_verl"},
     "agl_rewards": {"against_verl"},
