@@ -18,8 +18,8 @@ __all__ = ["write"]
 
 _SUFFIX = ".jinja"
 _WORDS = {
-    *("Adapted", "Any", "Callable", "ClassVar", "Dropped", "Exported", "Iterable", "Mapping", "Message", "Path", "Row"),
-    *("Sequence", "Skipped", "Trace", "Verdict"),
+    *("Adapted", "Any", "Callable", "ClassVar", "Collection", "Draft", "Dropped", "Event", "Exported", "Iterable"),
+    *("Iterator", "Mapping", "Message", "Path", "Record", "Row", "Sequence", "Skipped", "Trace", "Verdict"),
 }
 """What the templates' own classes are not to be called."""
 _PROMISES = "Its promises are the tests of `{}`."
@@ -58,6 +58,11 @@ _KINDS: Mapping[str, tuple[str, str, str]] = {
         "agl_register_judges",
         "The judge `{name}` scores rollouts: `agl judge {name}`, or `agl train ... --judge {name}`.",
         f"{_PROMISES.format('JudgeContract')} Say in `_judge.py` what counts, and raise where it cannot be told.",
+    ),
+    "reaction": (
+        "agl_register_reactions",
+        "The reaction `{name}` follows a run, and decides by what it logs: `agl train ... --react {name}`.",
+        f"{_PROMISES.format('ReactionContract')} Say in `_reaction.py` what it hears, keeps in mind, and decides.",
     ),
     "tracer": (
         "agl_install_tracer",

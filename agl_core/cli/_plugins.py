@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["plugins"]
 
-KINDS = ("adapter", "algorithm", "command", "dialect", "engine", "exporter", "judge", "tracer")
+KINDS = ("adapter", "algorithm", "command", "dialect", "engine", "exporter", "judge", "reaction", "tracer")
 
 
 @click.group(invoke_without_command=True)

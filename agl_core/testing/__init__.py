@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from agl_core.testing._exporter_contract import ExporterContract
     from agl_core.testing._judge_contract import JudgeContract
     from agl_core.testing._log_contract import LogContract, LogReadingContract
+    from agl_core.testing._reaction_contract import ReactionContract, story
     from agl_core.testing._scripted_engine import ScriptedEngine
     from agl_core.testing._scripted_faults import Broken, Failing, Malformed, Stalled, Unfinished, in_turn
     from agl_core.testing._scripted_model import ScriptedModel
@@ -45,6 +46,7 @@ __all__ = [
     "LogReadingContract",
     "Malformed",
     "Ran",
+    "ReactionContract",
     "Refusal",
     "ScriptedEngine",
     "ScriptedModel",
@@ -53,6 +55,7 @@ __all__ = [
     "Unfinished",
     "in_turn",
     "selected",
+    "story",
     "strategies",
 ]
 
@@ -74,6 +77,7 @@ _HOMES = {
     "LogReadingContract": "_log_contract",
     "Malformed": "_scripted_faults",
     "Ran": "_selected",
+    "ReactionContract": "_reaction_contract",
     "Refusal": "_scripted_values",
     "ScriptedEngine": "_scripted_engine",
     "ScriptedModel": "_scripted_model",
@@ -82,6 +86,7 @@ _HOMES = {
     "Unfinished": "_scripted_faults",
     "in_turn": "_scripted_faults",
     "selected": "_selected",
+    "story": "_reaction_contract",
 }
 
 
