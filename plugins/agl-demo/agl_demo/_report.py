@@ -18,9 +18,11 @@ __all__ = ["as_object", "show"]
 def as_object(summary: RunSummary, model: str) -> dict[str, Any]:
     """The run in one JSON object."""
     import agl_core as agl
+    from agl_core.run import wall_time
 
     with agl.open_log(summary.log, readonly=True) as log:
         counts = counted(log, summary.run_id)
+        spent = wall_time(log, summary.run_id)
     return {
         "run_id": summary.run_id,
         "log": summary.log,
@@ -31,6 +33,7 @@ def as_object(summary: RunSummary, model: str) -> dict[str, Any]:
         "difference": summary.result["difference"],
         **counts,
         "seconds": round(summary.seconds, 1),
+        "time": {name: round(share, 4) for name, share in spent.shares.items()},
     }
 
 
@@ -51,7 +54,9 @@ def show(summary: RunSummary, model: str) -> None:
     console.print(table)
     console.print(
         f"{found['rollouts']} rollouts, {found['calls']} model calls, {found['steps']} GRPO steps "
-        f"in {duration(found['seconds'])}\nlog  {found['log']}\n"
+        f"in {duration(found['seconds'])}\n"
+        f"time {', '.join(f'{share:.0%} {name}' for name, share in found['time'].items())}\n"
+        f"log  {found['log']}\n"
     )
     console.print("next")
     for command in (
