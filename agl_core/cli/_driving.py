@@ -13,7 +13,7 @@ import click
 from agl_core.cli._failing import warn
 from agl_core.cli._tables import facts, print_json
 from agl_core.cli._words import duration, number
-from agl_core.errors import AglError, BadValue, RolloutFailed
+from agl_core.errors import AglError, BadValue, BudgetSpent, RolloutFailed
 
 if TYPE_CHECKING:
     from agl_core.cli.progress import Progress
@@ -116,12 +116,15 @@ def drive(
     **options: Any,
 ) -> RunSummary:
     """Run to the end, showing progress; print the summary and return it."""
+    from agl_core.cli._budgets import tell_plan
     from agl_core.cli._logs import store_url
     from agl_core.cli._selecting import kept_of, named_selection, refuse_nothing
     from agl_core.cli.progress import Progress
 
     store, progress = store_url(log_path), Progress(quiet=quiet)
     trainer = made(algorithm, store=store, select=named_selection(select), on_records=progress.heard, **options)
+    if trainer.told.budget and (plan := trainer.plan(train, val_dataset=val, test_dataset=test)) is not None:
+        tell_plan(plan, trainer.told.budget, per_rollout=trainer.told.calls_per_rollout)
     with driving(progress, store):
         summary = trainer.fit(agent, train, val_dataset=val, test_dataset=test)
     kept = kept_of(summary.log, select, run_id=summary.run_id) if select else []
@@ -140,10 +143,13 @@ def made(
     timeout: float | None,
     max_attempts: int,
     failures: Sequence[str],
+    budget: Sequence[str] = (),
+    prices: Sequence[str] = (),
     reactions: Sequence[str] = (),
     **more: Any,
 ) -> Trainer:
     """The trainer that the options of a command mean."""
+    from agl_core.cli._budgets import named_budget, named_prices
     from agl_core.cli._named_components import named_judges, named_reactions
     from agl_core.events import RolloutConfig
     from agl_core.trainer import Trainer
@@ -157,6 +163,8 @@ def made(
         reactions=named_reactions(reactions),
         rollout_config=RolloutConfig(timeout_seconds=timeout, max_attempts=max_attempts),
         failures=named_failures(failures),
+        budget=named_budget(budget),
+        prices=named_prices(prices),
         **more,
     )
 
@@ -169,7 +177,8 @@ def driving(progress: Progress, log: str) -> Iterator[None]:
             yield
     except AglError as error:
         if progress.run_id and not isinstance(error, RolloutFailed):  # it is recorded, and would stop the run again
-            error.add_note(f"go on with: agl resume {progress.run_id} --log {log}")
+            more = f" --budget {next(iter(error.limit))}=MORE" if isinstance(error, BudgetSpent) else ""
+            error.add_note(f"go on with: agl resume {progress.run_id} --log {log}{more}")
         raise
     except KeyboardInterrupt:
         if progress.run_id:

@@ -10,7 +10,7 @@ import click
 
 from agl_core.cli._failing import JSON
 
-__all__ = ["as_json", "dry_run", "log_level", "log_path", "quiet", "run_options"]
+__all__ = ["as_json", "dry_run", "limits", "log_level", "log_path", "quiet", "run_options"]
 
 LEVELS = ("debug", "info", "warning", "error")
 Decorated = TypeVar("Decorated", bound=Callable[..., Any] | click.Command)
@@ -70,8 +70,23 @@ def dry_run(command: Decorated) -> Decorated:
     return is_dry(from_log(command))
 
 
+def limits(command: Decorated) -> Decorated:
+    """`--budget`, `--price`: what all model calls of a run may come to."""
+    price = click.option(
+        "--price", "prices", multiple=True, metavar="NAME=PROMPT/ANSWER",
+        help="USD for a million tokens of a model's prompts, and of its answers: critic=0.15/0.60.",
+    )  # fmt: skip
+    budget = click.option(
+        "--budget", multiple=True, metavar="WHAT=MOST",
+        help="What all model calls may come to: calls=500, tokens=1000000 or usd=2.5; then the run ends, and can be"
+        " resumed with more.",
+    )  # fmt: skip
+    return budget(price(command))
+
+
 def run_options(command: Decorated) -> Decorated:
     """What every run is told: its models, how many runners, its seed, its limits, what becomes of what fails."""
+    command = limits(command)
     for option in reversed(_RUN):
         command = option(command)
     return command

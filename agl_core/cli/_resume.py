@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import click
 
-from agl_core.cli._options import as_json, log_level, log_path, quiet
+from agl_core.cli._options import as_json, limits, log_level, log_path, quiet
 
 __all__ = ["resume"]
 
@@ -18,6 +20,7 @@ __all__ = ["resume"]
     metavar="SHARE",
     help="Stop when more of the rollouts that are asked for at once are masked; default: as before.",
 )
+@limits
 @log_path
 @quiet
 @as_json
@@ -27,6 +30,8 @@ def resume(
     run_id: str,
     n_runners: int | None,
     max_failed_fraction: float | None,
+    budget: Sequence[str],
+    prices: Sequence[str],
     log_path: str | None,
     quiet: bool,
     as_json: bool,
@@ -34,8 +39,9 @@ def resume(
     """Go on with a run where its log ends.
 
     What is recorded is not done again: finished rollouts are kept, and training goes on from the last checkpoint.
-    RUN may be the start of an id.
+    Without --budget, that with which it went on last holds. RUN may be the start of an id.
     """
+    from agl_core.cli._budgets import named_budget, named_prices
     from agl_core.cli._driving import driving, summarise
     from agl_core.cli._logs import find, open_log, there
     from agl_core.cli.progress import Progress
@@ -51,5 +57,7 @@ def resume(
             on_records=progress.heard,
             n_runners=n_runners,
             max_failed_fraction=max_failed_fraction,
+            budget=named_budget(budget),
+            prices=named_prices(prices),
         )
     summarise(summary, as_json=as_json)

@@ -82,6 +82,7 @@ def _algorithm(name: str) -> Any:
     help="Look at the first rollout before the others begin, and stop a run that would learn nothing; default: where"
     " the algorithm says what it needs, unless AGL_PREFLIGHT is 0.",
 )
+@click.option("--plan", is_flag=True, help="Say what the algorithm would do with the tasks and the budget, and stop.")
 @run_options
 @dry_run
 @log_path
@@ -101,6 +102,7 @@ def train(
     shares: str | None,
     config_file: Path | None,
     sets: Sequence[str],
+    plan: bool,
     dry_run: bool,
     from_log: Path | None,
     log_path: str | None,
@@ -133,10 +135,26 @@ def train(
     if getattr(made, "needs_tasks", True):
         agent, train_file = _needed(agent, train_file)
     splits = read_splits(train_file, val_file, test_file, shares=shares)
+    if plan:
+        _plan(made, algorithm, splits, as_json=as_json, **options)
+        return
     drive(
         find_code(agent) if agent else None, made, train=splits[0], val=splits[1], test=splits[2],
         log_path=log_path, quiet=quiet, as_json=as_json, **options,
     )  # fmt: skip
+
+
+def _plan(algorithm: Any, name: str, splits: Sequence[Any], *, as_json: bool, **options: Any) -> None:
+    """Say what it would do."""
+    from agl_core.cli._budgets import show_plan
+    from agl_core.cli._driving import made
+    from agl_core.cli._selecting import named_selection
+
+    trainer = made(algorithm, select=named_selection(options.pop("select")), **options)
+    planned = trainer.plan(splits[0], val_dataset=splits[1], test_dataset=splits[2])
+    show_plan(
+        planned, trainer.told.budget, algorithm=name, per_rollout=trainer.told.calls_per_rollout, as_json=as_json
+    )
 
 
 def _needed(agent: str | None, tasks: str | None) -> tuple[str, str]:

@@ -7,13 +7,24 @@ from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
 from agl_core.datasets import Source, is_share, repeats, tasks_for
-from agl_core.errors import BadValue
+from agl_core.errors import BadValue, BudgetTooSmall
 from agl_core.events import Mode, Role, RunStarted
 from agl_core.ids import canonical
 from agl_core.recorder import Recorder
 from agl_core.resources import NamedResources, load
+from agl_core.run import Budget, Plan
 
-__all__ = ["foreign", "fraction", "given_tasks", "known_roles", "known_tracer", "refuse_unheard", "sampling_by_mode"]
+__all__ = [
+    "foreign",
+    "fraction",
+    "given_tasks",
+    "known_roles",
+    "known_tracer",
+    "refuse_too_small",
+    "refuse_unheard",
+    "sampling_by_mode",
+    "sizes",
+]
 
 _logger = logging.getLogger(__name__)
 _SHOWN = 80
@@ -28,6 +39,21 @@ def given_tasks(train: Source | None, val: Source | None, test: Source | None) -
             shown = next(iter(repeated))[:_SHOWN]
             _logger.warning("%s: %d task(s) come more than once (one is %s)", mode, len(repeated), shown)
     return found
+
+
+def sizes(train: Source | None, val: Source | None, test: Source | None) -> dict[str, int]:
+    """How many tasks each split has."""
+    return {
+        "train": len(tasks_for("train", train)),
+        "val": len(tasks_for("val", val)),
+        "test": len(tasks_for("test", test)),
+    }
+
+
+def refuse_too_small(budget: Budget, plan: Plan | None) -> None:
+    """Raise for a budget of which, as the algorithm says, nothing useful comes."""
+    if budget and plan is not None and plan.too_small:
+        raise BudgetTooSmall(budget.to_json(), why=plan.too_small)
 
 
 def known_roles(given: Mapping[str, Role]) -> dict[str, Role]:

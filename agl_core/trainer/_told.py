@@ -10,7 +10,7 @@ from agl_core.agents import LitAgent
 from agl_core.algorithm import is_durable
 from agl_core.errors import BadValue
 from agl_core.events import Role, RolloutConfig, RunConfig, RunStarted
-from agl_core.judges import Seat
+from agl_core.judges import Seat, asks
 from agl_core.log import SqliteLog
 from agl_core.plugins import Plugins
 from agl_core.record import Record
@@ -74,6 +74,11 @@ class Told:
     def most_failed(self) -> float:
         """The share of what is asked for at once that may be masked."""
         return 1.0 if self.max_failed_fraction is None else self.max_failed_fraction
+
+    @property
+    def calls_per_rollout(self) -> int:
+        """As long as nobody has seen one: its agent's, and one of each judge that asks a model."""
+        return 1 + sum(asks(seat.judge) for seat in self.judges)
 
     def started(
         self, run_id: str, agent: LitAgent[Any], algorithm: Any, tasks: Tasks, *, resources_id: str | None

@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from typing import Any, Literal
 
 from agl_core.agents import LitAgent
-from agl_core.algorithm import Baseline, FastAlgorithm, is_durable
+from agl_core.algorithm import Baseline, FastAlgorithm, is_durable, plan_of
 from agl_core.datasets import Source
 from agl_core.errors import BadValue, NotFast, NoTrainingData
 from agl_core.events import Role, RolloutConfig
@@ -19,12 +19,21 @@ from agl_core.ids import new_id
 from agl_core.plugins import Plugins
 from agl_core.record import Record
 from agl_core.resources import NamedResources
-from agl_core.run import Budget, Failures, Prices, Selection
+from agl_core.run import Budget, Failures, Plan, Prices, Selection
 from agl_core.runner import Hook
 from agl_core.trainer._adapters import adapter_component
 from agl_core.trainer._components import build_component, find_agent
 from agl_core.trainer._driving import RunSummary
-from agl_core.trainer._given import fraction, given_tasks, known_roles, known_tracer, refuse_unheard, sampling_by_mode
+from agl_core.trainer._given import (
+    fraction,
+    given_tasks,
+    known_roles,
+    known_tracer,
+    refuse_too_small,
+    refuse_unheard,
+    sampling_by_mode,
+    sizes,
+)
 from agl_core.trainer._looking import Looking
 from agl_core.trainer._one_run import one_run
 from agl_core.trainer._plugin_hooks import PluginHooks
@@ -156,11 +165,22 @@ class Trainer:
         if resume is None and needs_tasks and not tasks[0] and not (isinstance(algorithm, FastAlgorithm) and tasks[1]):
             raise NoTrainingData("there are no training tasks")
         if resume is None:
+            refuse_too_small(told.budget, plan_of(algorithm, sizes(*tasks), told.budget))
             told.looking.ahead(algorithm, dict(zip(("train", "val", "test"), tasks, strict=True)), told.sampling)
         found = find_agent(LitAgent if agent is None and not needs_tasks and not any(tasks) else agent)
         found.set_trainer(self)
         run_id = run_id or new_id("run")
         return _blocking(functools.partial(one_run, told, found, algorithm, tasks, run_id=run_id, resume=resume))
+
+    def plan(
+        self,
+        train_dataset: Source | None = None,
+        *,
+        val_dataset: Source | None = None,
+        test_dataset: Source | None = None,
+    ) -> Plan | None:
+        """What `fit` would do with these tasks and the budget, where the algorithm says so ahead; nothing runs."""
+        return plan_of(self.algorithm or Baseline(), sizes(train_dataset, val_dataset, test_dataset), self.told.budget)
 
     def dev(
         self,
