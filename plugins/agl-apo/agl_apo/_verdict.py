@@ -30,9 +30,13 @@ class Comparison:
     """Of the pairs, with its bootstrapped interval."""
     regressed: tuple[str, ...]
     """Tasks on which the base earned more."""
+    is_whole: bool = True
+    """Whether enough of the tasks are in pairs: what failed on half of them has shown nothing by the other half."""
 
     @classmethod
-    def of(cls, tasks: Sequence[str], before: Sequence[float], after: Sequence[float], *, seed: int) -> Comparison:
+    def of(
+        cls, tasks: Sequence[str], before: Sequence[float], after: Sequence[float], *, seed: int, is_whole: bool = True
+    ) -> Comparison:
         """Rewards of the same tasks in the same order."""
         differences = [second - first for first, second in zip(before, after, strict=True)]
         n = len(differences)
@@ -41,12 +45,13 @@ class Comparison:
             best=sum(after) / n if n else None,
             difference=Estimate.bootstrap(differences, seed=seed),
             regressed=tuple(task for task, change in zip(tasks, differences, strict=True) if change < 0),
+            is_whole=is_whole,
         )
 
     @property
     def is_better(self) -> bool:
         """Whether the interval is above zero, and of enough pairs to say so."""
-        return self.difference.n >= FEWEST and self.difference.ci95[0] > 0
+        return self.is_whole and self.difference.n >= FEWEST and self.difference.ci95[0] > 0
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in `run.finished`."""
@@ -57,22 +62,30 @@ class Comparison:
 
 
 async def conclude(
-    run: Run, board: Scoreboard, base: Candidate, best: Candidate, val: Sequence[Task], *, repeat: int = 1
+    run: Run,
+    board: Scoreboard,
+    base: Candidate,
+    best: Candidate,
+    val: Sequence[Task],
+    *,
+    repeat: int = 1,
+    share: float = 0.8,
 ) -> Candidate:
     """Open the sealed split if there is something to examine, promote the better one of the two, and write down why.
 
     The best is promoted when it is better on the test split; where there is none, on the validation split, which it was
-    chosen by. Otherwise the base stays.
+    chosen by. Otherwise the base stays; also where less than that share of the tasks was scored on both sides.
     """
     pairs = board.pairs(base, best, val)
-    chosen = Comparison.of(pairs.tasks, pairs.before, pairs.after, seed=run.seed)
+    chosen = Comparison.of(pairs.tasks, pairs.before, pairs.after, seed=run.seed, is_whole=pairs.share >= share)
     run.result |= {"val": chosen.to_json(), "regressed": {"val": list(chosen.regressed)}}
     examined = None
     if best is not base:
         found = await run.examine(before=base.bundle, after=best.bundle, repeat=repeat)
         if found is not None:
             before, after = [a for a, _ in found.pairs.values()], [b for _, b in found.pairs.values()]
-            examined = Comparison.of(list(found.pairs), before, after, seed=run.seed)
+            is_whole = len(before) >= share * run.test_size
+            examined = Comparison.of(list(found.pairs), before, after, seed=run.seed, is_whole=is_whole)
             run.result["difference"] = examined.difference.to_json()  # one interval, and that the bootstrapped one
             run.result["regressed"]["test"] = list(examined.regressed)
     is_better = best is not base and (examined or chosen).is_better
@@ -83,7 +96,6 @@ async def conclude(
         "prompts": {name: prompt.template for name, prompt in winner.prompts.items()},
     }
     await run.promote(winner.bundle, why=run.result["verdict"])
-    run.resources = winner.bundle
     return winner
 
 
@@ -97,4 +109,6 @@ def _told(base: Candidate, best: Candidate, chosen: Comparison, examined: Compar
         return f"gain: {best.name} is better than the base prompt, {told}"
     if seen.difference.n < FEWEST:
         return f"no significant gain: {seen.difference.n} tasks are too few to tell, and the base prompt stays"
+    if not seen.is_whole:
+        return f"no significant gain: {told}, and too few of all tasks were scored, so that the base prompt stays"
     return f"no significant gain: {best.name} is {told}, and the base prompt stays"

@@ -1,7 +1,9 @@
 """The search as a whole: real runs with a scripted critic."""
 
 import asyncio
+import json
 import threading
+import urllib.request
 from collections import Counter
 
 import pytest
@@ -9,7 +11,6 @@ from agl_apo import Apo, ApoConfig
 
 import agl_core as agl
 from agl_core.errors import BadValue, ModelNotFound, TooFewScored
-from agl_core.run import Budget
 from agl_core.testing import ScriptedModel
 
 
@@ -101,6 +102,28 @@ def test_what_did_not_end_is_no_zero_and_does_not_win(world, small):
     assert candidate["lost"] == {"timeout": 2}
     assert candidate["outcome"] == "too_few_scored"
     assert candidate["mean"] == 1.0
+
+
+def test_a_winner_that_fails_under_seal_is_none(world, small):
+    """Where it came to an end it shines, as on all that it was chosen by; half of the tasks are not enough."""
+
+    @agl.rollout
+    def giving_up(task, prompt_template: agl.PromptTemplate, rollout: agl.Rollout) -> float:
+        if "steps" not in prompt_template.template:
+            return 0.5
+        if rollout.mode == "test" and task["n"] % 2:
+            raise RuntimeError("it does not know how to go on")
+        return 1.0
+
+    result = world.fit(Apo(**small | {"beam_rounds": 1}), giving_up, test=16, n_runners=8).result
+
+    assert (result["val"]["best"], result["reward_after"], result["masked"]) == (
+        1,
+        {"mean": 1, "n": 8, "ci95": [1, 1]},
+        8,
+    )
+    assert result["winner"] == "v0"
+    assert "too few of all tasks were scored" in result["verdict"]
 
 
 def test_where_nothing_is_better_the_base_prompt_stays(world, small):
@@ -209,39 +232,31 @@ def test_several_prompts_take_turns(world, small):
     assert last["user"]["engine"] == "jinja"
 
 
-class Capped(Apo):
-    """With a budget that no trainer gave."""
-
-    calls = 0
-
-    async def run(self, run):
-        """The same, on less."""
-        run.budget = Budget(calls=self.calls)
-        await super().run(run)
-
-
-@pytest.mark.parametrize(("calls", "rounds"), [(40, 0), (50, 1), (500, 3)])
+@pytest.mark.parametrize(
+    ("calls", "rounds"),
+    [pytest.param(40, 0, marks=pytest.mark.slow), (50, 1), pytest.param(500, 3, marks=pytest.mark.slow)],
+)
 def test_a_round_that_the_budget_does_not_cover_is_not_begun(world, small, calls, rounds):
     """What the examination will take is set aside first: whatever was found is examined, within the budget."""
 
     @agl.rollout
-    async def asking(task, prompt_template: agl.PromptTemplate, policy: agl.LLM) -> float:
-        import httpx
-
+    def asking(task, prompt_template: agl.PromptTemplate, policy: agl.LLM) -> float:
         body = {"model": policy.model, "messages": [{"role": "user", "content": prompt_template.template}]}
-        async with httpx.AsyncClient() as client:
-            headers = {"authorization": f"Bearer {policy.api_key}"}
-            reply = await client.post(f"{policy.endpoint}/chat/completions", json=body, headers=headers, timeout=30)
-        said = reply.json()["choices"][0]["message"]["content"]
+        headers = {"authorization": f"Bearer {policy.api_key}", "content-type": "application/json"}
+        url = f"{policy.endpoint}/chat/completions"
+        asked = urllib.request.Request(url, json.dumps(body).encode(), headers)  # noqa: S310 - loopback
+        with urllib.request.urlopen(asked) as reply:  # noqa: S310 - the same
+            said = json.load(reply)["choices"][0]["message"]["content"]
         return sum(word in said for word in ("steps", "units", "check")) / 3
 
     def critic(asked):
         from_agent = "<prompt>" not in asked.messages[0]["content"]
         return asked.last if from_agent else world.criticise(asked)
 
-    Capped.calls = calls
     with ScriptedModel(critic) as model:
-        result = world.fit(Capped(**small), asking, critic=critic, models={"policy": f"{model.url}#policy"}).result
+        result = world.fit(
+            Apo(**small), asking, budget={"calls": calls}, critic=critic, models={"policy": f"{model.url}#policy"}
+        ).result
 
     assert result["rounds"] == rounds
     assert ("budget" in result["ended"]) == (rounds < 3)

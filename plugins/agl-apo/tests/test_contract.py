@@ -96,7 +96,7 @@ class Brief(Searching):
 class TestApo(Brief, AlgorithmContract):
     """At a few of its movements."""
 
-    deaths = 5
+    deaths = 4
     cancels = 1
 
 
