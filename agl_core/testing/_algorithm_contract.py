@@ -137,6 +137,9 @@ class AlgorithmContract(AlgorithmFixtures):
             try:
                 lives.live(path, budget={"calls": most})
             except AglError as error:
+                if error.code == "BUDGET_TOO_SMALL":  # by its plan, so that nothing has begun
+                    assert asked() == before, "requests at the provider, before anything has begun"
+                    continue
                 assert error.code == "BUDGET_SPENT"  # noqa: PT017 - it may have come to a good end within it
             assert asked() - before <= most, "requests at the provider, within a budget"
             if _ended(path) is None:

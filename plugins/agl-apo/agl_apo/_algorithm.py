@@ -11,14 +11,17 @@ from agl_apo._config import ApoConfig
 from agl_apo._costs import Purse
 from agl_apo._draws import batches
 from agl_apo._nursery import Nursery
+from agl_apo._plan import apo_plan
 from agl_apo._scores import Scoreboard, evaluating, tasks_of
 from agl_apo._together import together
 from agl_apo._verdict import conclude
 from agl_core.errors import BadValue, NoTrainingData
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from agl_core.resources import PromptTemplate
-    from agl_core.run import Run
+    from agl_core.run import Budget, Plan, Run
 
 __all__ = ["Apo", "ApoConfig"]
 
@@ -62,6 +65,10 @@ class Apo:
             raise BadValue("best prompt", None, why="there is none before a run has ended: call `Trainer.fit` first")
         return self._best.prompts[name or next(iter(self._best.prompts))]
 
+    def plan(self, tasks: Mapping[str, int], budget: Budget) -> Plan:
+        """What the search takes at least and at most."""
+        return apo_plan(self.config, tasks, budget)
+
     async def run(self, run: Run) -> None:
         """Search until the rounds are over, the budget is spent or somebody asks to stop; then examine the best."""
         config, run = self.config, evaluating(run, self.name)
@@ -91,7 +98,8 @@ class Apo:
                 break
 
             parents = beam.parents()
-            born = await nursery.expand(step, [(parent, next(train_batches)) for parent in parents])
+            grown = await nursery.expand(step, [(parent, next(train_batches)) for parent in parents])
+            born = [candidate for candidate in grown if candidate is not None]
             await together(board.evaluate(candidate, batch) for candidate in (*beam.held, *born))
             leader = await beam.select(step, born, batch)
             await board.evaluate(leader, val)
@@ -100,5 +108,5 @@ class Apo:
                 best = leader
             await beam.log(step, best, born, nursery.rejected, val)
 
-        run.result |= {"rounds": beam.rounds, "candidates": nursery.born, "rejected": dict(nursery.rejected), "ended": ended}
-        self._best = await conclude(run, board, base, best, val, repeat=config.repeat)
+        run.result |= {"rounds": beam.rounds, "ended": ended} | nursery.told
+        self._best = await conclude(run, board, base, best, val, repeat=config.repeat, share=config.min_scored)

@@ -83,8 +83,16 @@ class Nursery:
             if ":" not in model and model not in served:
                 raise ModelNotFound(model, known=served)
 
-    async def expand(self, step: int, pairs: Sequence[tuple[Candidate, Sequence[Task]]]) -> list[Candidate]:
-        """Criticise each parent on its tasks and edit it so: the new candidates, published with what made them."""
+    @property
+    def told(self) -> dict[str, Any]:
+        """As it stands in `run.finished`."""
+        return {"candidates": self.born, "rejected": dict(self.rejected)}
+
+    async def expand(self, step: int, pairs: Sequence[tuple[Candidate, Sequence[Task]]]) -> list[Candidate | None]:
+        """Criticise each parent on its tasks and edit it so.
+
+        For each pair a new candidate, published with what made it; None where nothing came of it.
+        """
         names = list(self._base.prompts)
         branches = [
             Branch(
@@ -102,8 +110,7 @@ class Nursery:
         await together(self._board.evaluate(parent, tasks, mode="train") for parent, tasks in wanted.values())
         grown = await together(self._grow(branch) for branch in branches)
         # In the order of the branches, not of their answers: the same run names the same candidates.
-        found = [await self._settle(branch, made) for branch, made in zip(branches, grown, strict=True)]
-        return [candidate for candidate in found if candidate is not None]
+        return [await self._settle(branch, made) for branch, made in zip(branches, grown, strict=True)]
 
     async def publish(self, parent: Candidate, changes: Mapping[str, PromptTemplate], *, why: str) -> Candidate | None:
         """The parent with these prompts in their places; None where there was a candidate like that."""

@@ -131,9 +131,9 @@ class Scoreboard:
         scores = (self.score(candidate, task, mode=mode) for task in tasks)
         return sum((score.lost for score in scores if score is not None), Counter())
 
-    def pairs(self, before: Candidate, after: Candidate, tasks: Sequence[Task]) -> Pairs:
-        """Both on the validation tasks that both were scored on, in the order of `tasks`."""
-        first, second = self.rewards(before, tasks), self.rewards(after, tasks)
+    def pairs(self, before: Candidate, after: Candidate, tasks: Sequence[Task], *, mode: str = "val") -> Pairs:
+        """Both on the tasks that both were scored on, in the order of `tasks`."""
+        first, second = self.rewards(before, tasks, mode=mode), self.rewards(after, tasks, mode=mode)
         both = [task for task in first if task in second]
         return Pairs(
             tasks=tuple(both),
