@@ -149,7 +149,26 @@ PROMISES = {
         "tests/system/test_exporters_consumers.py::test_dpo_compares_answers",
         "tests/system/test_exporters_consumers.py::test_datasets_opens_the_folder",
     ],
-    # Agent Lightning's table of weaknesses: what concerns rows and rewards (its parts 5.2 and 5.5).
+    # Learning.
+    "the numbers of a loss are those of others' code, where that is right": [
+        "plugins/agl-grpo/tests/test_against_verl.py::test_advantages_are_verls",
+        "plugins/agl-grpo/tests/test_against_verl.py::test_the_loss_is_verls",
+        "plugins/agl-grpo/tests/test_against_verl.py::test_truncated_importance_sampling_is_verls",
+        "plugins/agl-grpo/tests/test_against_trl.py::test_the_loss_is_trls",
+    ],
+    "what a rollout said stays what ratios are taken to, over epochs and minibatches": [
+        "plugins/agl-grpo/tests/test_policies.py::test_the_old_policy_stays_the_old_one",
+        "plugins/agl-grpo/tests/test_policies.py::test_several_epochs_are_the_formula_said_several_times",
+    ],
+    "what cannot be tuned is refused before anything is sampled": [
+        "plugins/agl-grpo/tests/test_tunable.py::test_a_model_that_does_not_speak_is_refused",
+        "tests/unit/run/test_weights_on_disk.py::test_a_model_that_others_host_is_not_tuned",
+    ],
+    "a full disk leaves nothing half-written, and a checkpoint that somebody changed is not trusted": [
+        "tests/system/test_full_disk_grpo.py::test_a_full_disk_stops_the_run_and_loses_nothing",
+        "tests/unit/run/test_weights_on_disk.py::test_a_checkpoint_that_somebody_changed_is_not_trusted",
+    ],
+    # Agent Lightning's table of weaknesses: what concerns rows, rewards and losses (its parts 5.2 and 5.5).
     "C9: what only begins like a reward is none, and breaks no reader": [
         "tests/unit/emit/test_rewards.py::test_what_begins_like_a_reward_breaks_no_reader",
         "adapters/agl-triplets/tests/test_matching.py::test_what_begins_like_a_reward_is_none",
@@ -166,6 +185,10 @@ PROMISES = {
         "adapters/agl-triplets/tests/test_credits.py::test_a_credit_is_of_its_call",
         "adapters/agl-triplets/tests/test_credits.py::test_rewards_stay_as_exact_as_they_were_given",
         "adapters/agl-rewards/tests/test_rewards.py::test_a_rollout_without_calls_is_in_the_mean",
+        "adapters/agl-rewards/tests/test_advantages.py::test_a_long_rollout_is_one_rollout",
+        "plugins/agl-grpo/tests/test_credit.py::test_a_baseline_is_over_rollouts_and_not_over_rows",
+        "plugins/agl-grpo/tests/test_invariance.py::test_a_reward_is_not_rounded_to_half_precision",
+        "plugins/agl-grpo/tests/test_against_verl.py::test_a_long_answer_moves_verls_deviation_and_not_ours",
     ],
     "C14: what is too long is dropped whole, with its reason, and never cut": [
         "adapters/agl-triplets/tests/test_lengths.py::test_a_row_that_is_too_long_is_dropped_whole",
@@ -177,8 +200,23 @@ PROMISES = {
     "V12: eight equal prompts are eight calls, and four answers four samples": [
         "adapters/agl-triplets/tests/test_forest.py::test_eight_equal_prompts_are_eight_calls_and_four_answers_four_samples",
     ],
+    "V13: advantages are of the complete group, before any row is dropped": [
+        "plugins/agl-grpo/tests/test_credit.py::test_advantages_are_of_the_complete_group_whatever_is_dropped_of_it",
+        "adapters/agl-triplets/tests/test_staleness.py::test_an_old_rollout_stays_in_its_group",
+    ],
+    "V14: what divides a loss is of the rollouts that share a step, whatever they are cut into": [
+        "plugins/agl-grpo/tests/test_invariance.py::test_rows_and_passes_change_nothing",
+        "plugins/agl-grpo/tests/test_invariance.py::test_minibatches_add_up_to_the_round",
+        "plugins/agl-grpo/tests/test_invariance.py::test_a_round_is_cut_evenly",
+        "plugins/agl-grpo/tests/test_against_verl.py::test_a_cut_into_rows_moves_verls_mean_and_not_ours",
+    ],
     "V15: a failure that the policy did not cause is no loss of its": [
         "tests/system/test_failures.py::test_what_infrastructure_did_punishes_nobody",
+        "plugins/agl-grpo/tests/test_credit.py::test_what_infrastructure_did_trains_nobody",
+    ],
+    "V17: a step without a usable row is said aloud, and training goes on": [
+        "tests/system/test_failures_grpo.py::test_steps_without_a_row_do_not_end_training",
+        "plugins/agl-grpo/tests/test_algorithm.py::test_a_round_that_agrees_is_logged_and_skipped",
     ],
     "V18: what was captured stays as it was, and a break has its own cause": [
         "adapters/agl-triplets/tests/test_properties.py::test_what_goes_in_stays_as_it_was",
