@@ -218,9 +218,32 @@ PROMISES = {
         "tests/system/test_failures_grpo.py::test_steps_without_a_row_do_not_end_training",
         "plugins/agl-grpo/tests/test_algorithm.py::test_a_round_that_agrees_is_logged_and_skipped",
     ],
+    "V16: several validation tasks are one number, and none overwrites another": [
+        "plugins/agl-grpo/tests/test_algorithm.py::test_every_validation_task_is_in_the_one_number_that_is_logged",
+    ],
+    "V17: a step without a usable row ends no training, and many in a row say why": [
+        "plugins/agl-grpo/tests/test_algorithm.py::test_steps_without_a_row_are_warned_of_and_then_stop_the_run",
+        "plugins/agl-grpo/tests/test_algorithm.py::test_a_run_that_is_resumed_after_them_has_as_many_steps_again",
+        "tests/system/test_failures_grpo.py::test_steps_without_a_row_do_not_end_training",
+    ],
     "V18: what was captured stays as it was, and a break has its own cause": [
         "adapters/agl-triplets/tests/test_properties.py::test_what_goes_in_stays_as_it_was",
         "adapters/agl-triplets/tests/test_merge.py::test_a_break_says_what_changed_and_where",
+    ],
+    "V19: a drain has a time limit, and validation goes on beside training rollouts without mixing with them": [
+        "tests/unit/trainer/test_serving.py::test_calls_that_do_not_end_stop_the_load_and_go_on_with_the_old_weights",
+        "tests/unit/trainer/test_serving.py::test_a_call_ends_on_the_weights_it_began_on_and_the_next_one_has_the_new",
+        "plugins/agl-grpo/tests/test_flight.py::test_validation_speaks_with_one_version_and_is_in_no_batch",
+    ],
+    # Whole groups, in any order.
+    "groups that are complete first are trained on first, and a resumed run is told of the same ones": [
+        "tests/unit/run/test_flight.py::test_a_group_lands_whole",
+        "tests/unit/run/test_flight.py::test_a_resumed_run_is_told_of_the_groups_that_landed_then",
+        "plugins/agl-grpo/tests/test_flight.py::test_a_call_has_the_version_that_spoke_and_a_row_says_how_old_it_was",
+    ],
+    "several policies learn each from its own calls": [
+        "plugins/agl-grpo/tests/test_several.py::test_two_policies_learn_each_from_its_own_calls",
+        "plugins/agl-grpo/tests/test_several.py::test_one_selected_agent_of_many_is_trained",
     ],
 }
 
