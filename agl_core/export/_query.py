@@ -189,7 +189,7 @@ def _scanned(db: DuckDBPyConnection, sql: str) -> dict[str, set[str]]:
         db.execute("reset disabled_optimizers")
     found: dict[str, set[str]] = {}
     for scan in _scans(plan):
-        name = str(scan.get("Table", "")).rpartition(".")[2]
+        name = str(scan.get("Table", "")).rpartition(".")[2].strip('"')  # DuckDB quotes some of its words
         columns = scan.get("Projections", [])
         if name in VIEWS:
             found.setdefault(name, set()).update([columns] if isinstance(columns, str) else columns)

@@ -1,10 +1,11 @@
-"""What a query may name: one view a table of the log, in people's words, with times as timestamps."""
+"""What a query may name: a view for each table of the log and for promotions, with times as timestamps."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from agl_core.run import SPENDING
 from agl_core.store import REWARD
 
 __all__ = ["VIEWS", "Column", "View"]
@@ -193,6 +194,23 @@ _ALL = (
         source="calls c",
     ),
     _view(
+        "spending",
+        "What a run asked of a model, in which role, and what it came to. `requests` are those that left the gateway, its"
+        " own tries among them, which is what a budget counts; `usd` is by the run's last prices, null without one.",
+        """
+        run_id VARCHAR
+        model VARCHAR
+        role VARCHAR
+        calls BIGINT
+        failed BIGINT
+        requests BIGINT
+        prompt_tokens BIGINT
+        completion_tokens BIGINT
+        usd DOUBLE
+        """,
+        source=f"{SPENDING} s",
+    ),
+    _view(
         "spans",
         "Pieces of an agent's work, as they nest; `attributes` as they came.",
         """
@@ -231,7 +249,7 @@ _ALL = (
     ),
     _view(
         "resources",
-        "Versions of what agents are given; `data` maps name to resource.",
+        "Versions of what agents are given; `data` maps name to resource, `parent` is `id@version`.",
         """
         resources_id VARCHAR
         version BIGINT
@@ -242,6 +260,20 @@ _ALL = (
         data JSON
         created_at TIMESTAMP
         """,
+    ),
+    _view(
+        "promotions",
+        "Versions that were declared the best, by a run or by somebody; the last of a run, or of all, counts.",
+        """
+        position BIGINT
+        resources_id VARCHAR json_extract(data, '$.resources_id')
+        version BIGINT json_extract(data, '$.version')
+        run_id VARCHAR json_extract(data, '$.run_id')
+        why VARCHAR json_extract(data, '$.why')
+        who VARCHAR coalesce(nullif(json_extract(data, '$.by'), ''), actor)
+        promoted_at TIMESTAMP recorded_at
+        """,
+        source="events where type = 'resources.promoted' order by position",
     ),
     _view(
         "workers",

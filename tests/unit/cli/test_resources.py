@@ -321,6 +321,23 @@ def test_what_cannot_be_the_best_is_refused(searched, words, code):
     assert searched.promotions == [(2, searched.run)]
 
 
+def test_a_query_finds_what_was_promoted(searched):
+    """By whom, too; and a version's lineage by its parents."""
+    searched.told("rollback", searched.run)
+    sql = """
+    with recursive line as (
+      select r.* from resources r join promotions p using (resources_id, version) where who = 'agl-core'
+      union all
+      select r.* from resources r join line on r.resources_id || '@' || r.version = line.parent
+    )
+    select version, (select count(*) from promotions where who <> 'agl-core') as by_hand from line order by version
+    """
+
+    found = CliRunner().invoke(command, ["log", "query", sql, "--json", "--log", str(searched.log)])
+
+    assert json.loads(found.stdout) == [{"version": 1, "by_hand": 1}, {"version": 2, "by_hand": 1}]
+
+
 # --- out of the log
 
 

@@ -10,7 +10,16 @@ import pytest
 
 from agl_core.clock import Still
 from agl_core.errors import BadQuery, LogNotFound, QueryCut
-from agl_core.events import CORE_EVENTS, MetricsLogged, NoteTaken, RewardGiven, RolloutEnqueued, SpanRecorded, Target
+from agl_core.events import (
+    CORE_EVENTS,
+    MetricsLogged,
+    NoteTaken,
+    ResourcesPublished,
+    RewardGiven,
+    RolloutEnqueued,
+    SpanRecorded,
+    Target,
+)
 from agl_core.export import VIEWS, query
 from agl_core.export._deadline import Deadline
 from agl_core.ids import task_id
@@ -94,7 +103,7 @@ def test_every_table_of_the_core_has_a_view(log):
     """All but the queue and the tallies, which say no more than the rollouts do."""
     tables = {table for projection in CORE for table in projection.tables}
 
-    assert set(VIEWS) == tables - {"queue", "tallies"} | {"events"}
+    assert set(VIEWS) == tables - {"queue", "tallies"} | {"events", "promotions"}
 
 
 def test_a_rollouts_reward_is_the_stores(log):
@@ -128,6 +137,16 @@ def test_a_rollouts_reward_is_the_stores(log):
 def test_only_what_a_query_looks_at_is_read_and_nothing_changes_by_that(log, sql, found):
     """By name, by place, by pattern, as a whole, in a filter or through a join."""
     assert rows(log, sql) == found
+
+
+def test_a_view_whose_name_is_a_word_of_sql_may_be_joined(log):
+    """DuckDB quotes it in its plan; its rows are read all the same."""
+    published = ResourcesPublished(resources_id="rs-1", version=1, resources={})
+    log.append([Draft(stream="resources/rs-1", event=published)])
+
+    assert rows(log, "select type, version from resources join events using (position, version)") == [
+        ("resources.published", 1)
+    ]
 
 
 def test_columns_that_nobody_looks_at_stay_where_they_are(log):
