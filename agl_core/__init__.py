@@ -52,6 +52,7 @@ __all__ = [
     "__version__",
     "agent",
     "algo",
+    "best_resources",
     "build_component",
     "emit_annotation",
     "emit_exception",
@@ -80,7 +81,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from agl_core._opening import open_log, open_store
+    from agl_core._opening import best_resources, open_log, open_store
     from agl_core._setup import setup_logging
     from agl_core.adapter import Adapted, Adapter, Trace
     from agl_core.agents import (
@@ -148,7 +149,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
-    "_opening": ("open_log", "open_store"),
+    "_opening": ("best_resources", "open_log", "open_store"),
     "_setup": ("setup_logging",),
     "adapter": ("Adapted", "Adapter", "Trace"),
     "agents": (

@@ -6,9 +6,10 @@ from typing import cast
 
 from agl_core.export import Log
 from agl_core.plugins import Plugins
-from agl_core.store import Store
+from agl_core.resources import ResourcesUpdate
+from agl_core.store import Queries, Store
 
-__all__ = ["open_log", "open_store"]
+__all__ = ["best_resources", "open_log", "open_store"]
 
 
 def open_log(url: str, *, readonly: bool = False) -> Log:
@@ -23,3 +24,13 @@ def open_log(url: str, *, readonly: bool = False) -> Log:
 def open_store(url: str) -> Store:
     """A store over the log at `url`."""
     return Store(open_log(url))
+
+
+def best_resources(url: str, *, run_id: str | None = None) -> ResourcesUpdate:
+    """What was promoted last, of a run or of all, in the log at `url`, an export of it, or one that others write to.
+
+    For programs that use what was found: `best_resources("log.db").resources["prompt"].format(...)`. Asked again, it
+    sees what was promoted, or gone back on, since. Raises `NothingPromoted` when nothing was.
+    """
+    with open_log(url, readonly=True) as log:
+        return Queries(log).promoted(run_id=run_id)

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 import agl_core as agl
 from agl_core.cli import agl as command
+from agl_core.errors import NothingPromoted
 from agl_core.events import ResourcesPromoted
 from agl_core.resources import load
 from agl_core.testing import ScriptedModel
@@ -205,6 +206,20 @@ def test_an_export_of_the_log_answers_as_the_log_does(left, tmp_path):
     CliRunner().invoke(command, ["log", "export", str(tmp_path / "run.jsonl"), "--log", str(left.log)])
 
     assert Searched(tmp_path / "run.jsonl", left.run, left.bundle).told("best") == left.told("best")
+
+
+def test_a_program_takes_the_best_from_the_log(searched):
+    """And what somebody goes back to, the next time it asks."""
+    first = agl.best_resources(str(searched.log))
+    searched.told("rollback", searched.run)
+    second = agl.best_resources(str(searched.log), run_id=searched.run)
+
+    assert [one.resources["prompt"] for one in (first, second)] == [
+        agl.PromptTemplate(POLITE),
+        agl.PromptTemplate(BASE),
+    ]
+    with pytest.raises(NothingPromoted, match="run-nobody"):
+        agl.best_resources(str(searched.log), run_id="run-nobody")
 
 
 # --- what changed
