@@ -94,4 +94,4 @@ class Pareto:
             await pool.log(step, len(born), len(joined), nursery.rejected)
 
         run.result |= {"rounds": pool.rounds, "ended": ended, "front": pool.front} | nursery.told
-        self._best = await conclude(run, board, base, pool.best, val, repeat=config.repeat)
+        self._best = await conclude(run, board, base, pool.best, val, repeat=config.repeat, share=config.min_scored)

@@ -54,6 +54,7 @@ class World:
             name: text if isinstance(text, agl.PromptTemplate) else agl.PromptTemplate(template=text)
             for name, text in prompts.items()
         }
+        life = {name: options.pop(name) for name in ("resume", "run_id") if name in options}
         with ScriptedModel(critic) as model:
             self.model = model
             models = {"critic": f"{model.url}#policy", **options.pop("models", {})}
@@ -62,8 +63,9 @@ class World:
                 n_runners=options.pop("n_runners", 4), **options,
             )  # fmt: skip
             return self.trainer.fit(
-                agent, split("train", train), val_dataset=split("val", val), test_dataset=split("test", test)
-            )
+                agent, split("train", train), val_dataset=split("val", val), test_dataset=split("test", test),
+                **life,
+            )  # fmt: skip
 
     def facts(self, kind):
         """Events of that kind, in their order."""
