@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-WITH_FRAMEWORKS: set[str] = set()
+WITH_FRAMEWORKS = {"docs/how-to/fine-tune.md"}
 """Pages that need plugins; tests/system follows them."""
 WITH_MORE = {
     "docs/how-to/datasets.md",

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from agl_core.engine import Checkpoint
 from agl_sft._config import SftConfig
+from agl_sft._quiet import quiet
 
 __all__ = ["Student", "load", "save"]
 
@@ -41,7 +42,8 @@ class Student:
 def load(checkpoint: Checkpoint, config: SftConfig, *, seed: int) -> Student:
     """The model as the checkpoint has it; with adapters, its own ones, or such as change nothing yet."""
     if config.lora_rank or (checkpoint.folder / _ADAPTER_CONFIG).exists():
-        model, base = _with_adapters(checkpoint, config, seed)
+        with quiet():
+            model, base = _with_adapters(checkpoint, config, seed)
         return Student(_owned(model), base)
     return Student(_owned(_whole(checkpoint.folder)), None)
 

@@ -6,7 +6,6 @@ import copy
 import math
 import random
 import tempfile
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -25,6 +24,7 @@ from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling, SFTTrainer
 
 from agl_sft._config import SftConfig
+from agl_sft._quiet import quiet
 
 __all__ = ["Example", "fit", "trainer_of"]
 
@@ -91,7 +91,7 @@ def fit(model: Any, examples: Sequence[Example], config: SftConfig, *, seed: int
     facts = copy.deepcopy(model.config)
     with tempfile.TemporaryDirectory(prefix="agl-sft-") as folder, _chance_kept(on_gpu=on_gpu):
         trainer = trainer_of(model, examples, config, seed=seed, folder=folder, on_gpu=on_gpu)
-        with _quiet():
+        with quiet():
             trainer.train()
     model.config = facts  # TRL notes there what it does with it
     steps = [entry for entry in trainer.state.log_history if "loss" in entry]
@@ -114,7 +114,7 @@ def trainer_of(
     """TRL's trainer for those rows. `folder` is its own, and nothing is left there."""
     is_weighted = len({example.weight for example in examples}) > 1
     together = 1 if is_weighted else _part(config.batch_size, most=config.rows_per_pass)
-    with _quiet():
+    with quiet():
         arguments = SFTConfig(
             output_dir=folder,
             report_to="none",
@@ -164,14 +164,6 @@ def _knows_padding_alone(pad: int) -> PreTrainedTokenizerFast:
         tokenizer_object=Tokenizer(WordLevel({_PAD: pad}, unk_token=_PAD)),
         pad_token=_PAD,
     )
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without what TRL has to settle with transformers: it sets by an old name what has a new one."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", r"`gradient_checkpointing(_kwargs)?` is deprecated", FutureWarning)
-        yield
 
 
 @contextmanager
