@@ -8,11 +8,11 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args
 
 from agl_core.errors import BadValue
+from agl_grpo._aggregation import Aggregation
 
 __all__ = ["GrpoConfig"]
 
 Advantage = Literal["grpo", "dr_grpo", "rloo", "reinforce++", "reinforce++_baseline"]
-Aggregation = Literal["per_rollout_mean", "token_mean", "constant"]
 Estimator = Literal["k1", "k2", "k3"]
 ZeroVariance = Literal["count", "leave_out"]
 

@@ -29,11 +29,10 @@ def surrogate(new: Tensor, old: Tensor, advantage: Tensor, *, low: float, high: 
     `high` above `low` is the clip-higher of DAPO (2503.14476). With `dual` above 0 nothing with A < 0 costs more than
     -dual A (1912.09729, eq. 5): past that ratio its gradient is 0, where else it grows without end.
     """
-    log_ratio = new - old
-    if dual:
-        # Before the exponential: behind it, the gradient of a ratio that is no finite number would be none either.
-        log_ratio = torch.where(advantage < 0, log_ratio.clamp(max=math.log(dual)), log_ratio)
-    ratio = log_ratio.exp()
+    # What a clip holds is held before the exponential: behind it, a gradient of 0 times no finite number would be none.
+    # The loss is the same, as there the clipped side is the smaller one.
+    bound = torch.where(advantage < 0, math.log(dual) if dual else math.inf, math.log1p(high) + 1)
+    ratio = (new - old).clamp(max=bound).exp()
     return -torch.minimum(ratio * advantage, ratio.clamp(1 - low, 1 + high) * advantage)
 
 

@@ -1,7 +1,11 @@
 """Hyper-parameters that make no sense are refused, and the learning rate falls as it is told to."""
 
+from typing import get_args
+
 import pytest
 from agl_grpo import GrpoConfig
+from agl_grpo._aggregation import AGGREGATIONS, Aggregation
+from agl_grpo._config import Advantage
 
 from agl_core.errors import BadValue
 
@@ -73,3 +77,9 @@ def test_who_is_compared_with_the_batch_may_be_alone():
     assert GrpoConfig(advantage="reinforce++").rows == {"min_group": 1}
     assert GrpoConfig(credit={"advantage": "reinforce++"}).smallest_group == 1
     assert GrpoConfig(max_staleness=2).rows == {"max_staleness": 2}
+
+
+def test_what_may_be_asked_for_is_what_there_is():
+    """Names that two modules know are the same names."""
+    assert set(get_args(Aggregation)) == set(AGGREGATIONS)
+    assert get_args(Advantage) == get_args(pytest.importorskip("agl_rewards._advantages").Advantage)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 import torch
 from agl_grpo._aggregation import Shared, per_rollout_mean
 from agl_grpo._batch import Lesson, batches
-from agl_grpo._loss import clipped, entropy, k3, surrogate
+from agl_grpo._config import Estimator
+from agl_grpo._loss import DIVERGENCES, clipped, entropy, k3, surrogate, truncated
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -148,6 +150,61 @@ def test_the_clip_holds_what_would_pay_too_much():
 
     assert surrogate(new, old, advantage, low=0.2, high=0.2).tolist() == pytest.approx([-1.2, -0.5, 1.5, 0.8])
     assert clipped(new, old, advantage, low=0.2, high=0.2).tolist() == [1, 0, 0, 1]
+
+
+def test_a_bound_above_may_be_another():
+    """Clip-higher: what pays is held later, and what costs is not held by it at all."""
+    old = torch.zeros(4)
+    new, advantage = torch.tensor([1.25, 1.5, 0.5, 1.5]).log(), torch.tensor([1.0, 1.0, -1.0, -1.0])
+
+    assert surrogate(new, old, advantage, low=0.2, high=0.28).tolist() == pytest.approx([-1.25, -1.28, 0.8, 1.5])
+    assert clipped(new, old, advantage, low=0.2, high=0.28).tolist() == [0, 1, 1, 0]
+
+
+@pytest.mark.parametrize("gap", [math.log(4.0), 200.0])
+def test_a_dual_clip_bounds_what_a_bad_token_costs(gap):
+    """From its ratio on it pulls no more, even where that is too large to be a number; good ones are as before."""
+    new = torch.tensor([gap, gap, math.log(2.0)], requires_grad=True)
+    old, advantage = torch.zeros(3), torch.tensor([-1.5, 1.5, -1.5])
+    both = {"low": 0.2, "high": 0.2, "dual": 3.0}
+
+    losses = surrogate(new, old, advantage, **both)
+    losses[[0, 2]].sum().backward()
+
+    assert losses[[0, 2]].tolist() == pytest.approx([4.5, 3.0])
+    assert losses[1].item() == pytest.approx(-1.8)
+    assert new.grad.tolist() == pytest.approx([0.0, 0.0, 3.0])
+    assert clipped(new, old, advantage, **both).tolist() == [1, 1, 0]
+
+
+def test_a_divergence_is_what_it_says_it_is():
+    """Over all tokens that could be drawn: the means of k1 and k3 are, and the gradients of k2 and rho k3."""
+    theta = torch.tensor([0.3, -1.0, 0.8, 0.1], dtype=torch.float64, requires_grad=True)
+    other = torch.tensor([0.0, 0.5, 0.2, -0.3], dtype=torch.float64).log_softmax(-1)
+    new = theta.log_softmax(-1)
+    drawn, old = new.exp().detach(), new.detach()
+    exact = (new.exp() * (new - other)).sum()
+    kinds = {**DIVERGENCES, "rho k3": lambda new, other: (new - old).exp() * k3(new, other)}
+
+    means = {name: (drawn * kind(new, other)).sum().item() for name, kind in kinds.items()}
+    slopes = {
+        name: torch.autograd.grad((drawn * kind(new, other)).sum(), theta, retain_graph=True)[0]
+        for name, kind in kinds.items()
+    }
+
+    assert means == pytest.approx(dict.fromkeys(kinds, exact.item()) | {"k2": means["k2"]}, rel=1e-12)
+    (slope,) = torch.autograd.grad(exact, theta)
+    torch.testing.assert_close(slopes["k2"], slope)
+    torch.testing.assert_close(slopes["rho k3"], slope)
+    torch.testing.assert_close(slopes["k1"], torch.zeros_like(slope))
+    assert set(DIVERGENCES) == set(get_args(Estimator))
+
+
+def test_what_others_drew_weighs_at_most_the_cap():
+    """A ratio of the old policy to the one that spoke, whatever its size."""
+    old = torch.tensor([0.0, 1.0, -1.0, 500.0])
+
+    assert truncated(old, torch.zeros(4), cap=2.0).tolist() == pytest.approx([1.0, 2.0, math.exp(-1), 2.0])
 
 
 def test_entropy_and_divergence_by_hand():
