@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -12,10 +12,11 @@ from agl_grpo._collecting import collecting
 from agl_grpo._config import GrpoConfig
 from agl_grpo._ending import Ending
 from agl_grpo._groups import rewarded, spread
+from agl_grpo._plan import plan
 from agl_grpo._policy import Policy
 
 if TYPE_CHECKING:
-    from agl_core.run import Run
+    from agl_core.run import Budget, Plan, Run
     from agl_core.store import Outcome
 
 __all__ = ["Grpo", "GrpoConfig"]
@@ -56,6 +57,10 @@ class Grpo:
 
     def __init__(self, config: GrpoConfig | None = None, **overrides: Any) -> None:
         self.config = replace(config or GrpoConfig(), **overrides)
+
+    def plan(self, tasks: Mapping[str, int], budget: Budget) -> Plan:
+        """What it will hand out."""
+        return plan(self.config, tasks, budget)
 
     async def run(self, run: Run) -> None:
         """Train until `steps` are done, then open the sealed split and compare the first policies with the last.

@@ -36,7 +36,7 @@ class Ending:
         if not run.budget or not rollouts:
             return True
         more = self._handed_out(step) + 2 * run.test_size
-        return is_covered(run.budget, spent(run.store.log, run.id), rollouts=rollouts, more=more)
+        return is_covered(run.budget, spent(run.store.log, run.id, run.prices), rollouts=rollouts, more=more)
 
     def _handed_out(self, step: int) -> int:
         """Rollouts that a step may cost."""

@@ -28,7 +28,7 @@ class ScriptedRun:
     """A test double of the durable run: agents answer from a script; updates are really made, on a real model."""
 
     id, seed, deterministic, is_reading_back, test_size = "run-1", 5, True, False, 0
-    budget, stops_after = Budget(), ()
+    budget, prices, stops_after = Budget(), None, ()
 
     def __init__(self, first, folder, make_row, *, train=("t0", "t1", "t2", "t3"), val=("v0",), agreeing=()):
         self.train, self.val = list(train), list(val)
@@ -222,6 +222,17 @@ def test_a_budget_covers_what_rollouts_have_cost_so_far(budget, covered):
     spent = Spending(calls=10, tokens=100, usd=1.0)
 
     assert is_covered(Budget(**budget), spent, rollouts=10, more=20) is covered
+
+
+def test_it_tells_ahead_what_it_will_hand_out():
+    """All steps at most, one and the examination at least; a budget for less is too small."""
+    grpo, tasks = Grpo(SMALL), {"train": 9, "val": 3, "test": 5}
+
+    plan = grpo.plan(tasks, Budget(calls=13))
+
+    assert plan.rollouts == (4 + 10, 4 * 4 + 2 * 3 + 10)
+    assert plan.too_small == "one step and the examination are 14 rollouts"
+    assert grpo.plan(tasks, Budget(calls=14)).too_small is None
 
 
 def test_every_validation_task_is_in_the_one_number_that_is_logged(scripted, monkeypatch):
