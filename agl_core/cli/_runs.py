@@ -108,10 +108,12 @@ def _show(run: Mapping[str, Any]) -> None:
                     f"{calls['completion_tokens']} out"
                 ),
             ),
+            ("spent", _spent(run) or None),
             ("time", _time(run["time"]) or None),
             ("result", _words(run["result"] or {}) or None),
         ]
     )
+    _show_spending(run)
     _show_metrics(run["metrics"])
     _show_batches(run["batches"])
     _show_weights(run)
@@ -133,6 +135,25 @@ def _judges(run: Mapping[str, Any]) -> str:
 def _failures(run: Mapping[str, Any]) -> str:
     most = run["max_failed_fraction"]
     return "; ".join(filter(None, (_words(run["failures"]), f"at most {most:g} masked" if most < 1 else "")))
+
+
+def _spent(run: Mapping[str, Any]) -> str:
+    """Beside what it is limited to."""
+    if not run["budget"] and not run["prices"]:
+        return ""
+    spent, most = run["spent"], run["budget"]
+    named = [name for name in ("calls", "tokens", "usd") if name != "usd" or run["prices"]]
+    return ", ".join(
+        f"{number(spent[name])}{f' of {number(most[name])}' if name in most else ''} {name}" for name in named
+    )
+
+
+def _show_spending(run: Mapping[str, Any]) -> None:
+    """On whom, where there is more to say than of one model without a price."""
+    if len(run["spending"]) > 1 or run["prices"]:
+        columns = ("model", "role", "calls", "failed", "requests", "prompt_tokens", "completion_tokens", "usd")
+        click.echo()
+        print_table(columns, [[row[name] for name in columns] for row in run["spending"]])
 
 
 def _time(time: Mapping[str, float]) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, cast
 
 from agl_core.cli._words import HEADLINES, iso
@@ -78,6 +79,7 @@ def told(log: SqliteLog, run_id: str) -> dict[str, Any]:
         },
         "failures": started.config.failures,
         "max_failed_fraction": started.config.max_failed_fraction,
+        **_spending(log, started),
         "tasks": {split: len(getattr(started, split)) for split in ("train", "val", "test")},
         "result": json.loads(result) if result else None,
         "metrics": _metrics(log, run_id),
@@ -90,7 +92,6 @@ def told(log: SqliteLog, run_id: str) -> dict[str, Any]:
         "rollouts": dict(
             log.rows("select status, count(*) from rollouts where run_id = ? and hidden = 0 group by 1", (run_id,))
         ),
-        "calls": _calls(log, run_id),
         "time": _time(log, run_id),
     }
 
@@ -159,17 +160,22 @@ def _folder(log: SqliteLog, digest: str) -> str | None:
     return str(found) if found else None
 
 
-def _calls(log: SqliteLog, run_id: str) -> Mapping[str, int]:
-    sql = """
-    select count(*), coalesce(sum(c.status <> 'ok'), 0), coalesce(sum(prompt_tokens), 0),
-      coalesce(sum(completion_tokens), 0)
-    from rollouts r
-    join attempts a on a.rollout_id = r.rollout_id
-    join calls c on c.attempt_id = a.attempt_id
-    where r.run_id = ?
-    """
-    names = ("count", "failed", "prompt_tokens", "completion_tokens")
-    return dict(zip(names, log.rows(sql, (run_id,))[0], strict=True))
+def _spending(log: SqliteLog, started: RunStarted) -> dict[str, Any]:
+    """What was asked of whom, what the budget counts of it, and what that is limited to."""
+    from agl_core.run import SPENDING, Prices, last_limits, spent
+
+    names = ("model", "role", "calls", "failed", "requests", "prompt_tokens", "completion_tokens", "usd")
+    sql = f"select {', '.join(names)} from {SPENDING} where run_id = ? order by model, role"  # noqa: S608 - ours
+    asked = [dict(zip(names, row, strict=True)) for row in log.rows(sql, (started.run_id,))]
+    budget, prices = last_limits(log, started)
+    counted = {"count": "calls", **{name: name for name in ("failed", "prompt_tokens", "completion_tokens")}}
+    return {
+        "budget": budget,
+        "prices": prices,
+        "spent": asdict(spent(log, started.run_id, Prices(prices))),
+        "spending": asked,
+        "calls": {name: sum(row[column] for row in asked) for name, column in counted.items()},
+    }
 
 
 def _time(log: SqliteLog, run_id: str) -> dict[str, float]:

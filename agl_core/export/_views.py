@@ -1,4 +1,4 @@
-"""What a query may name: a view for each table of the log and for promotions, with times as timestamps."""
+"""What a query may name: a view for each table of the log, for promotions and for costs, with times as timestamps."""
 
 from __future__ import annotations
 
@@ -195,8 +195,8 @@ _ALL = (
     ),
     _view(
         "spending",
-        "What a run asked of a model, in which role, and what it came to. `requests` are those that left the gateway, its"
-        " own tries among them, which is what a budget counts; `usd` is by the run's last prices, null without one.",
+        "What a run asked of a model in a role, and what it came to. `requests` left the gateway, its own tries among"
+        " them: what a budget counts. `usd` is by the prices that the run was told last, null without one.",
         """
         run_id VARCHAR
         model VARCHAR

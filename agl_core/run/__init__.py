@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agl_core.run._asks import Asks
 from agl_core.run._batch import adapted
-from agl_core.run._budget import Account, Budget, Price, Prices, Spending, account, spent
+from agl_core.run._budget import Account, Budget, Price, Prices, Spending
 from agl_core.run._checkpoints import Checkpoints, describe
 from agl_core.run._estimates import Estimate, Examination
 from agl_core.run._failures import Failures, treated
@@ -13,10 +13,12 @@ from agl_core.run._learning import Updated
 from agl_core.run._plan import Plan, Planned
 from agl_core.run._run import Run
 from agl_core.run._selection import Kept, Selection
+from agl_core.run._spent import SPENDING, account, last_limits, spent
 from agl_core.run._wall_time import WallTime, wall_time
 from agl_core.run._weights import Serving
 
 __all__ = [
+    "SPENDING",
     "Account",
     "Asks",
     "Budget",
@@ -40,6 +42,7 @@ __all__ = [
     "account",
     "adapted",
     "describe",
+    "last_limits",
     "spent",
     "treated",
     "wall_time",

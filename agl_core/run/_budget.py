@@ -1,4 +1,4 @@
-"""What a run may cost, and what it has cost: calls, tokens, money."""
+"""What a run may cost, and what it costs: calls, tokens, money."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from agl_core.errors import BadValue
-from agl_core.log import SqliteLog
 
-__all__ = ["Account", "Budget", "Price", "Prices", "Spending", "account", "spent"]
+__all__ = ["Account", "Budget", "Price", "Prices", "Spending"]
 
 MILLION = 1_000_000
 
@@ -57,7 +56,9 @@ class Budget:
             return given
         if given.keys() - set(_LIMITS):
             raise BadValue("budget", given, why=f'it limits {", ".join(_LIMITS)}, such as {{"calls": 500}}')
-        return cls(**given)
+        # A log has them all as floats.
+        whole = {name: int(most) for name, most in given.items() if isinstance(most, float) and most.is_integer()}
+        return cls(**{**given, **whole})
 
     def covers(self, spent: Spending) -> bool:
         """Whether so much is within it."""
@@ -150,48 +151,3 @@ class Account:
     def spending(self) -> Spending:
         """All of it."""
         return Spending(calls=self.calls, tokens=self.tokens, usd=self.usd)
-
-
-def account(log: SqliteLog, run_id: str, prices: Prices) -> Account:
-    """As of the last commit."""
-    found = Account()
-    for model, named, requests, prompt_tokens, completion_tokens in log.rows(_SPENT, (run_id,)):
-        found.calls += requests
-        found.add(prompt_tokens, completion_tokens, prices.of(model, named))
-    return found
-
-
-def spent(log: SqliteLog, run_id: str, prices: Prices | None = None) -> Spending:
-    """As of the last commit."""
-    return account(log, run_id, prices or Prices()).spending
-
-
-CALLS = """
-  select r.run_id, c.position, c.model, c.role, c.status, c.prompt_tokens, c.completion_tokens
-  from rollouts r
-  join attempts a on a.rollout_id = r.rollout_id
-  join calls c on c.attempt_id = a.attempt_id
-  union all
-  select substr(e.stream, 5), c.position, c.model, c.role, c.status, c.prompt_tokens, c.completion_tokens
-  from calls c
-  join events e on e.position = c.position
-  where c.attempt_id = ''
-"""
-"""Of runs: their agents', their judges', and those that stand in a run's own stream."""
-REQUESTS = "(select ifnull(json_extract(data, '$.requests'), 1) from events where events.position = c.position)"
-NAMED = """
-  (select json_extract(data, '$.named') from events
-   where type = 'endpoint.registered'
-     and stream in ('endpoint/' || model, 'endpoint/' || rtrim(rtrim(model, '0123456789'), '@'))
-   order by length(stream) desc, position desc limit 1)
-"""
-"""What a model is called where it is served."""
-_SPENT = f"""
-select model, ifnull({NAMED}, ''), requests, prompt_tokens, completion_tokens
-from (
-  select model, sum(requests) requests, sum(prompt_tokens) prompt_tokens, sum(completion_tokens) completion_tokens
-  from (select model, {REQUESTS} requests, prompt_tokens, completion_tokens from ({CALLS}) c where run_id = ?)
-  where requests > 0
-  group by model
-)
-"""  # noqa: S608 - our own words

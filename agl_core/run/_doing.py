@@ -11,9 +11,10 @@ from agl_core.errors import BadValue
 from agl_core.events import RunStopAsked, StepRecorded
 from agl_core.ids import canonical, content_id
 from agl_core.run._base import Base
-from agl_core.run._budget import Spending, spent
+from agl_core.run._budget import Spending
 from agl_core.run._effects import carried_out, plain
 from agl_core.run._journal import Movement, digest
+from agl_core.run._spent import spent
 
 __all__ = ["Effects"]
 

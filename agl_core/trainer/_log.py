@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from agl_core.errors import RunNotResumable
-from agl_core.events import Event, RunConfig, RunResumed, RunStarted
+from agl_core.events import Event, RunStarted
 from agl_core.log import SqliteLog
 from agl_core.record import Draft
 
-__all__ = ["find", "last_limits", "note"]
+__all__ = ["find", "note"]
 
 
 def find(log: SqliteLog, run_id: str) -> RunStarted:
@@ -24,15 +21,6 @@ def find(log: SqliteLog, run_id: str) -> RunStarted:
     if not record.event.resumable:
         raise RunNotResumable(run_id, why=f"{record.event.algorithm.name} works on the store directly: start a new run")
     return record.event
-
-
-def last_limits(log: SqliteLog, started: RunStarted) -> tuple[Mapping[str, float], Mapping[str, Any]]:
-    """Budget and prices of a run, as they were said last."""
-    config: RunConfig | RunResumed = started.config
-    for record in log.read(stream=f"run/{started.run_id}", types=[RunResumed.type]):
-        if isinstance(record.event, RunResumed) and (record.event.budget or record.event.prices):
-            config = record.event
-    return config.budget, config.prices
 
 
 async def note(log: SqliteLog, run_id: str, event: Event, *, key: str | None = None, stream: str | None = None) -> None:

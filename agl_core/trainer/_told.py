@@ -16,10 +16,9 @@ from agl_core.plugins import Plugins
 from agl_core.record import Record
 from agl_core.recorder import Recorder
 from agl_core.resources import NamedResources, dump
-from agl_core.run import Budget, Failures, Prices, Selection
+from agl_core.run import Budget, Failures, Prices, Selection, last_limits
 from agl_core.runner import Hook, Runner
 from agl_core.trainer._components import agent_component, algorithm_component
-from agl_core.trainer._log import last_limits
 from agl_core.trainer._looking import Looking
 from agl_core.trainer._reactions import Reactions, recorded, recorded_reactions
 from agl_core.trainer._seats import recorded_seats, seated

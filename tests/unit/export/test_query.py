@@ -103,7 +103,7 @@ def test_every_table_of_the_core_has_a_view(log):
     """All but the queue and the tallies, which say no more than the rollouts do."""
     tables = {table for projection in CORE for table in projection.tables}
 
-    assert set(VIEWS) == tables - {"queue", "tallies"} | {"events", "promotions"}
+    assert set(VIEWS) == tables - {"queue", "tallies"} | {"events", "promotions", "spending"}
 
 
 def test_a_rollouts_reward_is_the_stores(log):
