@@ -6,27 +6,23 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from agl_apo._beam import Beam
-from agl_apo._candidate import Candidate, base_of
 from agl_apo._config import ApoConfig
-from agl_apo._costs import Purse
 from agl_apo._draws import batches
-from agl_apo._nursery import Nursery
 from agl_apo._plan import apo_plan
-from agl_apo._scores import Scoreboard, evaluating, tasks_of
+from agl_apo._search import Finding, begun
 from agl_apo._together import together
 from agl_apo._verdict import conclude
-from agl_core.errors import BadValue, NoTrainingData
+from agl_core.errors import BadValue
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from agl_core.resources import PromptTemplate
     from agl_core.run import Budget, Plan, Run
 
 __all__ = ["Apo", "ApoConfig"]
 
 
-class Apo:
+class Apo(Finding):
     """Automatic prompt optimisation.
 
     A beam holds the b best prompts so far. Each round criticises them: a model is shown a prompt p and what it came to
@@ -57,13 +53,6 @@ class Apo:
             )
             raise BadValue("async_openai_client", given, why=why)
         self.config = replace(config or ApoConfig(), **overrides)
-        self._best: Candidate | None = None
-
-    def get_best_prompt(self, name: str | None = None) -> PromptTemplate:
-        """The winner's prompt of that name; the first, when none is said. Raises `BadValue` before a run has ended."""
-        if self._best is None:
-            raise BadValue("best prompt", None, why="there is none before a run has ended: call `Trainer.fit` first")
-        return self._best.prompts[name or next(iter(self._best.prompts))]
 
     def plan(self, tasks: Mapping[str, int], budget: Budget) -> Plan:
         """What the search takes at least and at most."""
@@ -71,23 +60,15 @@ class Apo:
 
     async def run(self, run: Run) -> None:
         """Search until the rounds are over, the budget is spent or somebody asks to stop; then examine the best."""
-        config, run = self.config, evaluating(run, self.name)
-        train, val = tasks_of(run.train), tasks_of(run.val)
-        if not train:
-            raise NoTrainingData("APO has no task to criticise a prompt on")
-        if not val:
-            raise BadValue("val_dataset", (), why="candidates are compared on it: pass `val_dataset=`, or `--val FILE`")
-        base = await base_of(run, names=config.prompts, prompt=config.prompt)
-        board = Scoreboard(run, repeat=config.repeat, timeout=config.rollout_batch_timeout)
-        purse = Purse(run, board)
-        nursery, beam = Nursery(run, config, base, board, purse), Beam(run, config, base, board, purse)
-        nursery.check_models()
+        config, search = self.config, await begun(run, self.config, name=self.name)
+        run, base, board, val, nursery = search.run, search.base, search.board, search.val, search.nursery
+        beam = Beam(run, config, base, board, search.purse)
 
         if config.run_initial_validation:
             await board.evaluate(base, val)
             board.insist(base, val, share=config.min_scored)
         best, ended = base, "all rounds were done"
-        train_batches = batches(train, config.gradient_batch_size, run.rng("train"))
+        train_batches = batches(search.train, config.gradient_batch_size, run.rng("train"))
         val_batches = batches(val, config.val_batch_size, run.rng("val"))
         for step in range(1, config.beam_rounds + 1):
             batch = next(val_batches)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from agl_apo._candidate import Candidate, Refused, content_of, published
 from agl_apo._critique import critique
@@ -17,32 +17,11 @@ from agl_core.resources import LLM
 if TYPE_CHECKING:
     from agl_apo._costs import Purse
     from agl_apo._scores import Scoreboard, Task
+    from agl_apo._search_config import SearchConfig
     from agl_core.resources import PromptTemplate
     from agl_core.run import Run
 
-__all__ = ["Critics", "Nursery"]
-
-
-class Critics(Protocol):
-    """Who criticises and edits, and how: what every search may be told of it."""
-
-    @property
-    def gradient_model(self) -> str: ...
-
-    @property
-    def apply_edit_model(self) -> str: ...
-
-    @property
-    def diversity_temperature(self) -> float: ...
-
-    @property
-    def tries(self) -> int: ...
-
-    @property
-    def longest_prompt(self) -> int: ...
-
-    @property
-    def longest_transcript(self) -> int: ...
+__all__ = ["Nursery"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +46,7 @@ class Grown:
 class Nursery:
     """Grows candidates, and knows all that there were."""
 
-    def __init__(self, run: Run, config: Critics, base: Candidate, board: Scoreboard, purse: Purse) -> None:
+    def __init__(self, run: Run, config: SearchConfig, base: Candidate, board: Scoreboard, purse: Purse) -> None:
         self._run, self._config, self._base, self._board, self._purse = run, config, base, board, purse
         self.rejected: Counter[str] = Counter()
         """By reason, branches that came to nothing."""

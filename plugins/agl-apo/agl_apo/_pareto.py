@@ -5,27 +5,22 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from agl_apo._candidate import Candidate, base_of
-from agl_apo._costs import Purse
 from agl_apo._draws import batches
-from agl_apo._nursery import Nursery
 from agl_apo._pareto_config import ParetoConfig
 from agl_apo._pareto_pool import Pool
 from agl_apo._plan import pareto_plan
-from agl_apo._scores import Scoreboard, evaluating, tasks_of
+from agl_apo._search import Finding, begun
 from agl_apo._verdict import conclude
-from agl_core.errors import BadValue, NoTrainingData
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from agl_core.resources import PromptTemplate
     from agl_core.run import Budget, Plan, Run
 
 __all__ = ["Pareto", "ParetoConfig"]
 
 
-class Pareto:
+class Pareto(Finding):
     """Reflective prompt evolution with a Pareto front.
 
     A pool holds every prompt that was worth a look at the whole validation split. With s_p(t) for what prompt p scored
@@ -48,13 +43,6 @@ class Pareto:
 
     def __init__(self, config: ParetoConfig | None = None, **overrides: Any) -> None:
         self.config = replace(config or ParetoConfig(), **overrides)
-        self._best: Candidate | None = None
-
-    def get_best_prompt(self, name: str | None = None) -> PromptTemplate:
-        """The winner's prompt of that name; the first, when none is said. Raises `BadValue` before a run has ended."""
-        if self._best is None:
-            raise BadValue("best prompt", None, why="there is none before a run has ended: call `Trainer.fit` first")
-        return self._best.prompts[name or next(iter(self._best.prompts))]
 
     def plan(self, tasks: Mapping[str, int], budget: Budget) -> Plan:
         """What the search takes at least and at most."""
@@ -62,22 +50,14 @@ class Pareto:
 
     async def run(self, run: Run) -> None:
         """Search until the rounds are over, the budget is spent or somebody asks to stop; then examine the best."""
-        config, run = self.config, evaluating(run, self.name)
-        train, val = tasks_of(run.train), tasks_of(run.val)
-        if not train:
-            raise NoTrainingData("the search has no task to criticise a prompt on")
-        if not val:
-            raise BadValue("val_dataset", (), why="candidates are compared on it: pass `val_dataset=`, or `--val FILE`")
-        base = await base_of(run, names=config.prompts, prompt=config.prompt)
-        board = Scoreboard(run, repeat=config.repeat, timeout=config.rollout_batch_timeout)
-        purse = Purse(run, board)
-        nursery, pool = Nursery(run, config, base, board, purse), Pool(run, config, base, board, purse, val)
-        nursery.check_models()
+        config, search = self.config, await begun(run, self.config, name=self.name)
+        run, base, board, val, nursery = search.run, search.base, search.board, search.val, search.nursery
+        pool = Pool(run, config, base, board, search.purse, val)
 
         await board.evaluate(base, val)
         board.insist(base, val, share=config.min_scored)
         ended = "all rounds were done"
-        train_batches = batches(train, config.gradient_batch_size, run.rng("train"))
+        train_batches = batches(search.train, config.gradient_batch_size, run.rng("train"))
         for step in range(1, config.rounds + 1):
             if (why := await pool.stops(step)) is not None:
                 ended = why
