@@ -102,7 +102,9 @@ class TestApo(Brief, AlgorithmContract):
 
 @pytest.mark.slow
 class TestApoAtLength(Searching, AlgorithmContract):
-    """With more to lose, in this process."""
+    """With more to lose, in this process; killed at every movement below."""
+
+    deaths = 4
 
     def test_the_run_that_is_killed_finds_something(self, lives):
         """A prompt that was refused, one that was better, and one that was better still."""

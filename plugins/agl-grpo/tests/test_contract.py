@@ -29,7 +29,9 @@ def folder(tmp_path_factory):
 
 
 class TestGrpo(AlgorithmContract):
-    """Three steps on four letters, one request at a time."""
+    """Three steps on four letters, one request at a time; killed at every movement."""
+
+    deaths = 100
 
     @pytest.fixture
     def make(self):

@@ -15,7 +15,9 @@ SMALL = {"rounds": 3, "tasks_per_round": 2, "samples": 2, "max_tokens": 4, "batc
 
 
 class TestSft(AlgorithmContract):
-    """Three rounds on four letters, one request at a time."""
+    """Three rounds on four letters, one request at a time; killed at every movement."""
+
+    deaths = 100
 
     @pytest.fixture
     def make(self):
@@ -50,7 +52,9 @@ class TestSft(AlgorithmContract):
 
 
 class TestWeightedAdapters(TestSft):
-    """The same with weights, in a LoRA."""
+    """The same with weights, in a LoRA, killed at some."""
+
+    deaths, cancels = 6, 2
 
     @pytest.fixture
     def make(self):
