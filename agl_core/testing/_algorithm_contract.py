@@ -15,6 +15,7 @@ from agl_core.errors import AglError, ReplayDiverged
 from agl_core.events import BatchFormed, RunFailed, StepRecorded
 from agl_core.log import SqliteLog
 from agl_core.projections import CORE
+from agl_core.run import Failures, treated
 from agl_core.store import Queries
 from agl_core.testing._algorithm_fixtures import AlgorithmFixtures, ends_the_same, spread
 from agl_core.testing._algorithm_images import RUN, Movement, asked_to_stop, copied, movements, tampered
@@ -123,7 +124,10 @@ class AlgorithmContract(AlgorithmFixtures):
                     asked = sum(call.role == "policy" for trace in traces for call in trace.calls)
                     assert batch.captured == asked, f"{batch.batch_id}: policy calls of its rollouts"
                     assert batch.captured == batch.kept + sum(batch.dropped.values())
-                    assert sum(batch.masked.values()) <= len(batch.rollouts)
+                    counts = [trace for trace in treated(traces, Failures.of(batch.failures)) if trace.mask is None]
+                    most = sum(call.role == "policy" for trace in counts for call in trace.calls)
+                    assert batch.kept <= most, f"{batch.batch_id}: calls of masked rollouts became rows"
+                    assert sum(batch.masked.values()) == len(batch.rollouts) - len(counts)
 
     # --- limits, and ends before its own
 
@@ -161,7 +165,10 @@ class AlgorithmContract(AlgorithmFixtures):
 
             assert _ended(stopped.path) is None
             assert bool(stopped.result) == bool(whole.result)
-            assert _told_twice(stopped) == [], "scopes that asked again when they had been told to stop"
+            told = _told_to_stop(stopped)
+            assert max(told.values(), default=1) == 1, "scopes that asked again when they had been told to stop"
+            assert told or image is not images[0], "it did not ask after it was asked to stop"
+            assert not told or len(stopped.movements) < len(whole.movements), "it did as much as if nobody had asked"
             assert stopped.faults == []
 
     def test_cancelled_anywhere_it_leaves_nothing_and_can_be_resumed(self, lives: Lives) -> None:
@@ -212,8 +219,8 @@ def _counted(provider: ScriptedModel | None) -> Callable[[], int]:
     return lambda: 0 if provider is None else len(provider.requests)
 
 
-def _told_twice(story: Story) -> list[str]:
-    """Scopes in which it asked once more after it was told to stop."""
+def _told_to_stop(story: Story) -> dict[str, int]:
+    """Scopes in which it was told to stop, and how often it asked since, that time among them."""
     told: dict[str, int] = {}
     with SqliteLog(story.path, projections=CORE, readonly=True) as log:
         asked = {movement.position: movement.scope for movement in movements(log) if movement.kind == "goes_on"}
@@ -221,7 +228,7 @@ def _told_twice(story: Story) -> list[str]:
             assert isinstance(record.event, StepRecorded)
             if record.position in asked and (record.event.result is False or asked[record.position] in told):
                 told[asked[record.position]] = told.get(asked[record.position], 0) + 1
-    return [scope for scope, times in told.items() if times > 1]
+    return told
 
 
 _UNSETTLED = "select rollout_id, status from rollouts where status not in ('succeeded', 'failed', 'cancelled')"

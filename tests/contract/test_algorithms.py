@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 import agl_core as agl
+from agl_core.adapter import Adapted
 from agl_core.algorithm import Baseline
 from agl_core.errors import AglError
 from agl_core.events import BatchFormed
@@ -28,15 +29,29 @@ def _no_plugins(monkeypatch):
     monkeypatch.setenv("AGL_LOAD_PLUGINS", "")
 
 
-@agl.rollout
-async def speak(task, llm):
-    """Asks the policy, and earns something by what it says."""
+async def earned(task, llm):
+    """Something, by what the policy says."""
     body = {"model": llm.model, "messages": [{"role": "user", "content": str(task["n"])}]}
     async with httpx.AsyncClient() as client:
         headers = {"authorization": f"Bearer {llm.api_key}"}
         reply = await client.post(f"{llm.endpoint}/chat/completions", json=body, headers=headers)
     reply.raise_for_status()
     return len(reply.json()["choices"][0]["message"]["content"]) / 10
+
+
+@agl.rollout
+async def speak(task, llm):
+    """Asks the policy."""
+    return await earned(task, llm)
+
+
+@agl.rollout
+async def mishap(task, llm):
+    """Asks, and then its tool fails, on one task of two."""
+    found = await earned(task, llm)
+    if task["n"] == 22:
+        raise agl.EndAttempt("tool_failed")
+    return found
 
 
 class Asking:
@@ -210,6 +225,27 @@ class Forging(Picker):
         return found
 
 
+class Everything:
+    """Makes a row of every call, whatever became of its rollout."""
+
+    name = "everything"
+
+    def __call__(self, traces):
+        """All of it."""
+        calls = tuple(call.call_id for trace in traces for call in trace.calls)
+        return Adapted(rows=calls, kept=len(calls), dropped=())
+
+
+class Indiscriminate(Picker):
+    """Learns from what its policy did not cause."""
+
+    async def outcomes(self, run, tasks):
+        """And from the rest."""
+        found = await run.rollouts(tasks, label="try")
+        run.adapt(found, Everything())
+        return found
+
+
 class Impatient(Asker):
     """Asks again what it was refused, past the gateway."""
 
@@ -231,6 +267,17 @@ class Heedless(Picker):
     async def goes_on(self, run, step):
         """Whatever it is told."""
         await run.goes_on()
+        return True
+
+
+class Humouring(Heedless):
+    """Asks until it hears what it does not like."""
+
+    told = False
+
+    async def goes_on(self, run, step):
+        """Then it asks no more, and goes on."""
+        self.told = self.told or not await run.goes_on()
         return True
 
 
@@ -278,6 +325,7 @@ FAULTS = [
     ("test_a_log_that_says_otherwise_stops_it", Deafened, "DID NOT RAISE"),
     (LOST, Wasteful, "whose outcomes nobody read"),
     (STOPPED, Heedless, "asked again"),
+    (STOPPED, Humouring, "as much as if nobody had asked"),
     (STOPPED, Mute, "never asks"),
     (STOPPED, Sulking, "I was not finished"),
     (CANCELLED, Leaving, "left"),
@@ -330,6 +378,12 @@ class TestAsker(Asking, AlgorithmContract):
         given = {"agent": agent, "tasks": tasks, "options": options, "tmp_path": tmp_path}
 
         broken(self, LOST, Forging, "policy calls of its rollouts", given)
+
+    def test_rows_of_masked_rollouts_are_found(self, tasks, options, tmp_path):
+        """An adapter that does not look makes them."""
+        given = {"agent": mishap, "tasks": tasks, "options": options, "tmp_path": tmp_path}
+
+        broken(self, LOST, Indiscriminate, "calls of masked rollouts became rows", given)
 
     def test_calls_past_the_budget_are_found(self, agent, tasks, options, provider, tmp_path, monkeypatch):
         """At the provider, who counts."""
