@@ -8,9 +8,10 @@ from dataclasses import replace
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from agl_core.errors import MissingExtra, ModelNotFound
+from agl_core.errors import MissingExtra
 from agl_core.run import Plan, Planned
 from agl_sft._config import SftConfig
+from agl_sft._ending import Ending
 from agl_sft._lessons import Lessons, Logged, Sampled
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class Sft:
         config = self.config
         count = tasks["train"] if self.needs_tasks else 0
         rounds = config.rounds if self.needs_tasks else 1
-        a_round = min(config.tasks_per_round or count, count) * config.samples
+        a_round = config.a_round(count)
         val = tasks["val"] * (rounds // config.eval_every) if config.eval_every else 0
         small = budget.calls is not None and budget.calls < a_round
         return Plan(
@@ -78,14 +79,18 @@ class Sft:
         )
 
     async def run(self, run: Run) -> None:
-        """Collect, choose and tune, round by round; then open the sealed split and compare the first with the last."""
+        """Collect, choose and tune, round by round; then open the sealed split and compare the first with the last.
+
+        It ends earlier, and in the same order, when it is asked to stop and when its budget has no room for more.
+        """
         config = self.config
-        first = theta = _tunable(run, config.policy)
-        lessons = self._lessons(run, first)
+        first = theta = run.policy(config.policy)
+        lessons, ending = self._lessons(run, first), Ending(run, config.a_round(len(run.train)))
         chosen, of, dropped = 0, 0, Counter[str]()
 
         for number in range(1, lessons.rounds + 1):
-            if not await run.goes_on():
+            if why := await ending.why(of):
+                run.result["stopped"] = f"before round {number} of {lessons.rounds}: {why}"
                 break
             lesson = await lessons.next()
             metrics = dict(lesson.metrics)
@@ -110,7 +115,7 @@ class Sft:
         run.result["verdict"] = _verdict(seen)
 
     def _lessons(self, run: Run, first: Checkpoint) -> Lessons:
-        tuner = _tuner(self.config, run)
+        tuner = _tuner(self.config, run, first)
         if self.config.from_log is not None:
             return Logged(self.config, run, tuner, first)
         return Sampled(self.config, run, tuner)
@@ -140,18 +145,9 @@ def _verdict(seen: Examination | None) -> str:
     return "loss" if seen.difference.ci95[1] < 0 else "no significant gain"
 
 
-def _tunable(run: Run, policy: str) -> Checkpoint:
-    try:
-        return run.policy(policy)
-    except ModelNotFound as missing:
-        known = ", ".join(missing.facts["known"]) or "none"
-        why = f"this run has no weights of it, and others' models cannot be tuned (tunable: {known}). "
-        raise ModelNotFound(policy, why=f"{why}Serve it from a folder: --model {policy}=transformers:/path") from None
-
-
-def _tuner(config: SftConfig, run: Run) -> Tuner:
+def _tuner(config: SftConfig, run: Run, first: Checkpoint) -> Tuner:
     try:
         from agl_sft._tuner import Tuner
     except ModuleNotFoundError as missing:
         raise MissingExtra(missing.name or "trl", install="pip install 'agl-sft[trl]'") from None
-    return Tuner(config, seed=run.seed, deterministic=run.deterministic)
+    return Tuner(config, first, seed=run.seed, deterministic=run.deterministic)

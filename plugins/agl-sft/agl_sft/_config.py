@@ -121,6 +121,10 @@ class SftConfig:
         """What requests leave open."""
         return {"temperature": self.temperature, "max_tokens": self.max_tokens}
 
+    def a_round(self, tasks: int) -> int:
+        """Rollouts that are collected in a round, of so many training tasks."""
+        return min(self.tasks_per_round or tasks, tasks) * self.samples
+
     def _refuse_unless(self, is_right: bool, name: str, why: str) -> None:  # noqa: FBT001 - said where it is found out
         if not is_right:
             raise BadValue(name, getattr(self, name), why=why)

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Lesson", "Lessons", "Logged", "Sampled", "hands"]
 
-_NOT_CHOSEN = frozenset({"no_reward", "below_threshold", "not_positive", "not_best", "other_agent", "not_selected"})
+_NOT_CHOSEN = frozenset(
+    {"no_reward", "below_threshold", "not_positive", "not_best", "other_agent", "other_model", "not_selected"}
+)
 """Why calls are not learnt from though nothing is wrong with them; so are those of rollouts that are masked."""
 
 
@@ -93,7 +95,8 @@ class Sampled:
 
     @property
     def _rows_of(self) -> dict[str, Any]:
-        return {**self._config.rows, "current_version": self._run.version(self._config.policy)}
+        policy = self._config.policy
+        return {**self._config.rows, "model": policy, "current_version": self._run.version(policy)}
 
 
 class Logged:

@@ -41,7 +41,7 @@ class Student:
 
 def load(checkpoint: Checkpoint, config: SftConfig, *, seed: int) -> Student:
     """The model as the checkpoint has it; with adapters, its own ones, or such as change nothing yet."""
-    if config.lora_rank or (checkpoint.folder / _ADAPTER_CONFIG).exists():
+    if config.lora_rank:
         with quiet():
             model, base = _with_adapters(checkpoint, config, seed)
         return Student(_owned(model), base)

@@ -173,23 +173,25 @@ class World:
 
         self.plugins.register(Opens(), name="scripted")
 
-    def fit(self, algorithm, rewards, *, turns=1, val=(), test=(), models=None, run_id="run-1", **options):
+    def fit(
+        self, algorithm, rewards, *, turns=1, asks="policy", val=(), test=(), models=None, run_id="run-1", **options
+    ):
         """Run it on the tasks of the table; every n-th sample of a task earns the n-th of its rewards."""
         rounds = dict.fromkeys(rewards, 0)
 
         async def ask(llm, messages, agent):
             headers = {"authorization": f"Bearer {llm.api_key}", "AGL-Agent": agent}
-            body = {"model": llm.model, "messages": messages, **llm.sampling_parameters}
+            body = {"model": asks, "messages": messages, **llm.sampling_parameters}
             async with httpx.AsyncClient() as client:
                 reply = await client.post(f"{llm.endpoint}/chat/completions", json=body, headers=headers)
             return reply.raise_for_status().json()["choices"][0]["message"]["content"]
 
         @agl.rollout
-        async def agent(task, llm: agl.LLM, rollout: agl.Rollout):
+        async def agent(task, policy: agl.LLM, rollout: agl.Rollout):
             name = task["name"]
             messages = [{"role": "user", "content": name}]
             for turn in range(turns):
-                said = await ask(llm, messages, "writer" if turn % 2 == 0 else "editor")
+                said = await ask(policy, messages, "writer" if turn % 2 == 0 else "editor")
                 messages += [{"role": "assistant", "content": said}, {"role": "user", "content": "go on"}]
             if rollout.mode != "train":
                 return 0.5
@@ -230,7 +232,7 @@ def make_world(tmp_path_factory):
         scribe = Scribe()
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("AGL_LOAD_PLUGINS", "")
-            patch.setattr("agl_sft._algorithm._tuner", lambda _config, _run: scribe)
+            patch.setattr("agl_sft._algorithm._tuner", lambda _config, _run, _first: scribe)
             yield World(tmp_path_factory.mktemp("world"), scribe)
 
     return made

@@ -153,7 +153,27 @@ def test_asked_to_stop_it_ends_the_round_and_is_examined(world, monkeypatch):
     summary = world.fit(Sft(rounds=3), TWO, test=[{"name": "t"}])
 
     assert len(world.scribe.lessons) == 1
+    assert summary.result["stopped"] == "before round 2 of 3: it was asked to stop"
     assert summary.result["verdict"] == "no significant gain"
+
+
+def test_a_budget_that_has_no_room_for_a_round_ends_it_in_good_order(world):
+    """Eight calls a round, and two for the examination: twenty are enough for two rounds, and not for three."""
+    summary = world.fit(Sft(rounds=3), TWO, test=[{"name": "t"}], budget={"calls": 20})
+
+    assert summary.result["stopped"].startswith("before round 3 of 3: its budget does not cover")
+    assert summary.result["verdict"] == "no significant gain"
+    assert world.read("select count(*) from calls") == [(18,)]
+
+
+def test_calls_of_another_model_are_not_learnt_from(world):
+    """An agent may ask several, and this policy has not said what the others did."""
+    world.fit(
+        Sft(rounds=1, samples=1), {"x": [1.0]}, models={"policy": "scripted:", "other": "scripted:"}, asks="other"
+    )
+
+    assert world.scribe.lessons == []
+    assert world.metrics(1)["dropped/other_model"] == 1
 
 
 def test_without_test_tasks_nothing_is_claimed(world):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from itertools import count
 
@@ -12,7 +13,7 @@ from agl_sft import SftConfig
 from agl_sft._tuner import Tuner, examples
 from safetensors.torch import load_file
 
-from agl_core.errors import BadValue
+from agl_core.errors import BadValue, NotTunable
 from agl_core.run import describe
 
 FULL = SftConfig(learning_rate=1e-2, device="cpu", batch_size=4)
@@ -34,7 +35,7 @@ def tune(first, rows, tmp_path):
 
     def tuned(config, checkpoint=None, *, number=1):
         out = next(folders)
-        metrics = Tuner(config, seed=7).tune(checkpoint or first, out, rows, number)
+        metrics = Tuner(config, first, seed=7).tune(checkpoint or first, out, rows, number)
         return describe(out, base=first.folder if config.lora_rank else None), metrics
 
     return tuned
@@ -129,13 +130,39 @@ def test_what_all_earned_alike_weighs_one(make_row):
 def test_tokens_of_another_model_are_refused(first, make_row, tmp_path):
     """Before anything is trained, and with a code."""
     with pytest.raises(BadValue, match="another tokenizer"):
-        Tuner(FULL).tune(first, tmp_path / "out", [make_row("a", (1,), 50000)], 1)
+        Tuner(FULL, first).tune(first, tmp_path / "out", [make_row("a", (1,), 50000)], 1)
 
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is one")
-def test_a_gpu_that_is_not_there_is_refused():
+def test_a_gpu_that_is_not_there_is_refused(first):
     """Before anything is sampled."""
     with pytest.raises(BadValue, match="no GPU"):
-        Tuner(replace(FULL, device="cuda"))
+        Tuner(replace(FULL, device="cuda"), first)
+
+
+def copied(folder, to, **facts):
+    """The model with other facts about it."""
+    shutil.copytree(folder, to)
+    config = json.loads((to / "config.json").read_text())
+    (to / "config.json").write_text(json.dumps(config | facts))
+    return to
+
+
+def test_a_model_that_cannot_be_tuned_as_asked_is_refused_with_the_way_to(first, tune, tmp_path):
+    """Before anything is sampled: each would fail in the first round else."""
+    bare = copied(first.folder, tmp_path / "bare")
+    (bare / "model.safetensors").unlink()
+    eyes = tmp_path / "eyes"
+    eyes.mkdir()
+    (eyes / "config.json").write_text('{"model_type": "vit"}')
+    (tmp_path / "empty").mkdir()
+    packed = copied(first.folder, tmp_path / "packed", quantization_config={"quant_method": "bitsandbytes"})
+
+    for folder, why in [(bare, "no weights"), (eyes, "writes no text"), (tmp_path / "empty", "opens no model"),
+                        (packed, "lora_rank=16")]:  # fmt: skip
+        with pytest.raises(NotTunable, match=why):
+            Tuner(FULL, describe(folder))
+    with pytest.raises(NotTunable, match="adapters of rank 2: go on with them by lora_rank=2"):
+        Tuner(FULL, tune(LORA)[0])
