@@ -51,7 +51,7 @@ class Reacting:
 
     def _catch_up(self) -> None:
         with self._lock:
-            is_over = False
+            is_over = not self._following
             while not is_over:  # what one decides, another may hear
                 head, types = self._kept.head(), self._types()
                 records = self._kept.read(after=self._at, until=head, types=types)

@@ -93,6 +93,16 @@ def test_a_run_is_stopped_early(lives):
     assert story.faults == []
 
 
+def test_what_the_last_round_decides_is_there_when_the_run_is_finished(lives):
+    """The last prompt is the best."""
+    story = lives("promote_best").whole()
+
+    assert [about for *_, about in decisions(story.path)] == ["a", "b", "e"]
+    with agl.open_log(str(story.path), readonly=True) as log:
+        types = [record.event.type for record in log.read(types=["resources.promoted", "run.finished"])]
+    assert types == [*["resources.promoted"] * 3, "run.finished"]
+
+
 def test_killed_anywhere_it_decides_the_same(lives):
     """Whether a decision was written before the kill or not: in the end it is there, once."""
     made = lives(PromoteBest(), StopEarly(patience=2))
