@@ -168,6 +168,26 @@ PROMISES = {
         "tests/system/test_full_disk_grpo.py::test_a_full_disk_stops_the_run_and_loses_nothing",
         "tests/unit/run/test_weights_on_disk.py::test_a_checkpoint_that_somebody_changed_is_not_trusted",
     ],
+    # Prompts.
+    "what was paid for is not paid for twice, wherever a prompt search is killed": [
+        "plugins/agl-apo/tests/test_kill.py::test_every_request_is_one_that_is_recorded_or_was_under_way",
+        "plugins/agl-apo/tests/test_algorithm.py::test_no_candidate_runs_on_a_task_twice",
+        "plugins/agl-apo/tests/test_scores.py::test_a_task_is_run_once_for_each_prompt",
+    ],
+    "every candidate, refused ones too, is in the log with what made it and what came of it": [
+        "plugins/agl-apo/tests/test_algorithm.py::test_every_candidate_says_what_it_came_from_and_why",
+        "plugins/agl-apo/tests/test_algorithm.py::test_an_edit_that_drops_or_invents_a_placeholder_is_refused_and_asked_for_anew",
+    ],
+    "a round that a budget does not cover is not begun, and what was found is examined within it": [
+        "plugins/agl-apo/tests/test_algorithm.py::test_a_round_that_the_budget_does_not_cover_is_not_begun",
+        "plugins/agl-apo/tests/test_scores.py::test_work_is_priced_by_what_such_work_cost_so_far",
+    ],
+    "a prompt wins on tasks that nobody chose it by, or the base prompt stays, with both numbers and where it lost": [
+        "plugins/agl-apo/tests/test_algorithm.py::test_a_better_prompt_is_found_examined_and_promoted",
+        "plugins/agl-apo/tests/test_algorithm.py::test_a_gain_that_may_be_chance_keeps_the_base_prompt",
+        "plugins/agl-apo/tests/test_algorithm.py::test_where_nothing_is_better_the_base_prompt_stays",
+        "plugins/agl-apo/tests/test_scores.py::test_better_is_an_interval_above_zero_of_enough_pairs",
+    ],
     # Agent Lightning's table of weaknesses: what concerns rows, rewards and losses (its parts 5.2 and 5.5).
     "C9: what only begins like a reward is none, and breaks no reader": [
         "tests/unit/emit/test_rewards.py::test_what_begins_like_a_reward_breaks_no_reader",
@@ -192,6 +212,19 @@ PROMISES = {
     ],
     "C14: what is too long is dropped whole, with its reason, and never cut": [
         "adapters/agl-triplets/tests/test_lengths.py::test_a_row_that_is_too_long_is_dropped_whole",
+    ],
+    "C16: braces of JSON are no placeholders, Jinja is rendered, and a prompt that lost a placeholder reaches nobody": [
+        "tests/unit/test_resources.py::test_braces_that_are_no_placeholder_stay",
+        "tests/unit/test_resources.py::test_jinja_is_rendered",
+        "plugins/agl-apo/tests/test_edits.py::test_an_answer_is_read_for_its_prompt",
+        "plugins/agl-apo/tests/test_edits.py::test_a_jinja_prompt_is_held_to_its_variables",
+        "plugins/agl-apo/tests/test_algorithm.py::test_an_edit_that_drops_or_invents_a_placeholder_is_refused_and_asked_for_anew",
+    ],
+    "C17: what did not end is no zero and no win, scores are of tasks, and a failed critique makes no candidate": [
+        "plugins/agl-apo/tests/test_algorithm.py::test_what_did_not_end_is_no_zero_and_does_not_win",
+        "plugins/agl-apo/tests/test_scores.py::test_who_drew_the_easy_tasks_is_not_ahead",
+        "plugins/agl-apo/tests/test_scores.py::test_what_was_not_scored_is_no_zero",
+        "plugins/agl-apo/tests/test_algorithm.py::test_a_branch_that_comes_to_nothing_is_left_with_its_reason",
     ],
     "C18: of nothing comes nothing, and no clock and no name decides": [
         "agl_core/testing/_adapter_contract.py::test_of_nothing_comes_nothing",

@@ -205,7 +205,8 @@ def names(heading: str) -> set[str]:
 def test_the_tests_that_the_page_names_are_there():
     """Elsewhere or here."""
     root = PAGE.parents[2]
-    tests = "".join(path.read_text() for kind in ("", "adapters/*/") for path in root.glob(f"{kind}tests/**/test_*.py"))
+    kinds = ("", "adapters/*/", "plugins/*/")
+    tests = "".join(path.read_text() for kind in kinds for path in root.glob(f"{kind}tests/**/test_*.py"))
 
     assert [name for name in re.findall(r"\(`(test_\w+)`\)", PAGE.read_text()) if f"def {name}(" not in tests] == []
 
