@@ -130,8 +130,8 @@ def first(folder):
 class Engine(ScriptedEngine):
     """Says what it is told to, and that a model lies in a folder."""
 
-    def __init__(self, folder, *, says_tokens):
-        super().__init__(lambda asked: f"said {asked.last}")
+    def __init__(self, folder, name, *, says_tokens):
+        super().__init__(lambda asked: f"said {asked.last}", model=name)
         self.folder, self.says_tokens = folder, says_tokens
 
     async def start(self):
@@ -168,8 +168,8 @@ class World:
 
         class Opens:
             @hookimpl
-            def agl_open_engine(_self, url):  # noqa: N805 - `self` is the world here
-                return Engine(self.model, says_tokens=self.says_tokens) if url == "scripted:" else None
+            def agl_open_engine(_self, url, name):  # noqa: N805 - `self` is the world here
+                return Engine(self.model, name, says_tokens=self.says_tokens) if url == "scripted:" else None
 
         self.plugins.register(Opens(), name="scripted")
 
