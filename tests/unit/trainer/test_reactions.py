@@ -14,6 +14,7 @@ from agl_core.algorithm import PromoteBest, StopEarly
 from agl_core.errors import BadValue, RunNotImportable
 from agl_core.events import MetricsLogged, NoteTaken, PluginFailed, RunStarted, RunStopAsked
 from agl_core.record import Draft, Record
+from agl_core.testing._algorithm_fixtures import spread
 from agl_core.testing._algorithm_images import RUN
 from agl_core.testing._algorithm_lives import Lives
 from agl_core.trainer import Trainer, resume
@@ -108,7 +109,7 @@ def test_killed_anywhere_it_decides_the_same(lives):
     made = lives(PromoteBest(), StopEarly(patience=2))
     whole = made.whole()
 
-    for image in made.images():
+    for image in spread(made.images(), 12):
         resumed = made.resumed(image, f"killed-{image.head}")
 
         assert resumed.told() == whole.told(), image.before
