@@ -104,22 +104,31 @@ def best_resources(*, run: str | None, log_path: str | None, as_json: bool) -> N
 @as_json
 @log_level
 def diff_resources(*, first: str, second: str | None, log_path: str | None, as_json: bool) -> None:
-    """What changed between two versions; of one alone, since the version that all began with.
+    """What changed between two versions, and what that earned; of one alone, since the version that all began with.
 
-    A version is named as `agl resources show` takes it.
+    Rewards are compared on the tasks that both were scored on. A version is named as `agl resources show` takes it.
     """
-    from agl_core.cli._resources_diff import differences, show_differences
+    from agl_core.cli._resources_diff import differences, show_compared, show_differences
+    from agl_core.cli._resources_earned import compared, earned
     from agl_core.cli._resources_meant import named
     from agl_core.store import Queries
 
     with open_log(log_path) as log:
         after = meant(log, second or first)
         before = meant(log, first) if second else Queries(log).lineage(after)[-1]
-    found = {"before": named(before), "after": named(after), "resources": differences(before, after)}
+        sides = [(one.resources_id, one.version) for one in (before, after)]
+        scores = earned(log, sides)
+    found: dict[str, Any] = {
+        "before": named(before),
+        "after": named(after),
+        "resources": differences(before, after),
+        "earned": compared(*(scores[side] for side in sides)) if before != after else [],
+    }
     if as_json:
         print_json(found)
     else:
         show_differences(found)
+        show_compared(found["earned"])
 
 
 @resources.command("promote")

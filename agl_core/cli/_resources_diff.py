@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from agl_core.cli._resources_shown import interval
+from agl_core.cli._tables import print_table
+
 if TYPE_CHECKING:
     from agl_core.resources import Resource, ResourcesUpdate
 
-__all__ = ["differences", "show_differences"]
+__all__ = ["differences", "show_compared", "show_differences"]
 
 _COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 
@@ -45,11 +48,29 @@ def show_differences(found: Mapping[str, Any]) -> None:
     """As `diff -u` writes it; in colours on a terminal."""
     if not found["resources"]:
         click.echo(f"{found['before']} and {found['after']} are the same", err=True)
+        return
     for name, change in found["resources"].items():
         for side, mark, is_missing in (("before", "---", change["is_new"]), ("after", "+++", change["is_gone"])):
             click.echo(click.style(f"{mark} {'nothing' if is_missing else f'{found[side]} {name}'}", bold=True))
         for line in (*_settings(change), *change["template"]):
             click.echo(click.style(line, fg=_COLOURS.get(line[:1])))
+
+
+def show_compared(compared: Sequence[Mapping[str, Any]]) -> None:
+    """What the change earned, on the tasks that both versions were scored on; nothing, where there are none."""
+    if not compared:
+        return
+    click.echo()
+    print_table(
+        ("split", "tasks", "difference", "95 %", "better", "worse"),
+        [
+            (
+                one["mode"], one["difference"]["n"], one["difference"]["mean"], interval(one["difference"]["ci95"]),
+                one["better"], one["worse"],
+            )
+            for one in compared
+        ],
+    )  # fmt: skip
 
 
 def _settings(change: Mapping[str, Any]) -> Iterator[str]:

@@ -11,7 +11,7 @@ import click
 from agl_core.cli._tables import facts, print_table
 from agl_core.cli._words import here, number
 
-__all__ = ["scored", "show"]
+__all__ = ["interval", "scored", "show"]
 
 
 def show(found: Mapping[str, Any], *, with_rejected: bool = False) -> None:
@@ -50,7 +50,7 @@ def _show_earned(earned: Sequence[Mapping[str, Any]]) -> None:
         ("split", "rollouts", "tasks", "reward", "95 %", "masked", "unscored"),
         [
             (
-                one["mode"], one["rollouts"], one["tasks"], one["mean"], _interval(one["ci95"]), one["masked"],
+                one["mode"], one["rollouts"], one["tasks"], one["mean"], interval(one["ci95"]), one["masked"],
                 one["unscored"],
             )
             for one in earned
@@ -95,8 +95,9 @@ def _examined(examination: Mapping[str, Any]) -> str:
     before, after = (examination.get(name) for name in ("reward_before", "reward_after"))
     difference = examination["difference"]
     sides = f"{number(before['mean'])} before, {number(after['mean'])} after; " if before and after else ""
-    return f"{sides}difference {difference['mean']:+.4g} {_interval(difference['ci95']) or ''}, {difference['n']} tasks"
+    return f"{sides}difference {difference['mean']:+.4g} {interval(difference['ci95']) or ''}, {difference['n']} tasks"
 
 
-def _interval(ci95: Sequence[float] | None) -> str | None:
+def interval(ci95: Sequence[float] | None) -> str | None:
+    """Its ends; None where it is not known."""
     return f"[{ci95[0]:.4g}, {ci95[1]:.4g}]" if ci95 else None

@@ -229,7 +229,7 @@ def test_two_versions_are_compared_line_by_line(left):
     """As `diff -u` writes it; a line break at the end is a difference, too."""
     shown = left.ask("diff", left.at(1), left.at(2)).stdout
 
-    assert shown.splitlines() == [
+    assert shown.splitlines()[:6] == [
         f"--- {left.at(1)} prompt", f"+++ {left.at(2)} prompt", "@@ -1 +1,2 @@", "-Say {n}.",
         '+Please say {n}, as {"n": 1}.', "+",
     ]  # fmt: skip
@@ -239,6 +239,28 @@ def test_one_version_alone_is_compared_with_what_all_began_with(left):
     """Of a run: its first against its best."""
     assert left.told("diff", left.run) == left.told("diff", left.at(1), left.at(2))
     assert left.told("diff", left.at(3))["before"] == left.at(1)
+
+
+def test_two_versions_are_compared_by_what_both_earned(left):
+    """Task by task, where both were scored; of one that nobody ran, nothing is said."""
+    test, val = left.told("diff", left.at(1), left.at(2))["earned"]
+    back = left.told("diff", left.at(2), left.at(1))["earned"]
+
+    assert (test["mode"], test["difference"], test["better"], test["worse"]) == (
+        "test", {"mean": 0.25, "n": 2, "ci95": [0.25, 0.25]}, 2, 0,
+    )  # fmt: skip
+    assert (val["mode"], val["difference"]["n"]) == ("val", 2)
+    assert [len(one["regressed"]) for one in back] == [2, 2]
+    assert "test       2        0.25  [0.25, 0.25]       2      0" in left.ask("diff", left.run).stdout
+    assert left.told("diff", left.at(3))["earned"] == []
+
+
+def test_a_difference_has_colours_on_a_terminal_alone(left):
+    """In a pipe it is what `patch` reads."""
+    coloured = CliRunner().invoke(command, ["resources", "diff", left.run, "--log", str(left.log)], color=True).stdout
+
+    assert "\x1b[31m-Say {n}.\x1b[0m" in coloured
+    assert "\x1b" not in left.ask("diff", left.run).stdout
 
 
 def test_versions_that_are_alike_say_so(left):

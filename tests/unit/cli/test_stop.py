@@ -6,7 +6,10 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,7 +39,8 @@ async def rounds(run):
     run.result["rounds"] = n
 
 
-agl.Trainer(algorithm=rounds, store=sys.argv[1], preflight=False).fit(idle, [{"n": 0}])
+resume = sys.argv[2] if len(sys.argv) > 2 else None
+agl.Trainer(algorithm=rounds, store=sys.argv[1], preflight=False).fit(idle, [{"n": 0}], resume=resume)
 """
 
 
@@ -52,28 +56,53 @@ def facts(log: Path, kind: type) -> list:
         return [record.event for record in opened.read(types=[kind.type])]
 
 
-def test_a_run_of_another_process_ends_in_good_order(ask, tmp_path):
-    """The round under way is ended, what was learnt is kept, and the run is finished."""
-    log = tmp_path / "log.db"
+@contextmanager
+def running(*arguments: Any) -> Iterator[subprocess.Popen]:
+    """The program above, in a process of its own."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(log)],
+        [sys.executable, "-c", PROGRAM, *map(str, arguments)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
     )  # fmt: skip
     try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_run_of_another_process_ends_in_good_order(ask, tmp_path):
+    """The round under way is ended, what was learnt is kept, and the run is finished."""
+    log = tmp_path / "log.db"
+    with running(log) as process:
         assert process.stdout.readline() == "1\n"
         (run,) = [event.run_id for event in facts(log, RunStarted)]
 
         asked = ask("stop", run[:12], "--why", "good enough", "--log", log)
         listed = json.loads(ask("runs", "list", "--log", log, "--json").stdout)
         process.communicate("go\n", timeout=60)
-    finally:
-        process.kill()
 
     assert asked.exit_code == 0
     assert "at the head of its next round" in asked.stderr
     assert listed[0]["status"] == "stopping"
     assert process.returncode == 0
+    assert [event.result for event in facts(log, RunFinished)] == [{"rounds": 1}]
+
+
+def test_a_killed_run_that_was_asked_ends_when_it_is_resumed(ask, tmp_path):
+    """What it did before is kept, and no further round begins."""
+    log = tmp_path / "log.db"
+    with running(log) as process:
+        assert process.stdout.readline() == "1\n"
+        process.kill()
+        process.wait(60)
+    (run,) = [event.run_id for event in facts(log, RunStarted)]
+    ask("stop", run, "--log", log)
+
+    with running(log, run) as process:
+        said, _ = process.communicate("go\n", timeout=60)
+
+    assert (process.returncode, said) == (0, "1\n")
     assert [event.result for event in facts(log, RunFinished)] == [{"rounds": 1}]
 
 
