@@ -18,6 +18,7 @@ NOT_RUN = {
     "fragment": "it shows a shape, and is not a program",
     "index": "it asks a package index, and tests have no network",
     "picture": "it is for the eye",
+    "proof": "it takes minutes; tests/system/test_learning_proofs.py runs a short one",
     "upstream": "it needs Agent Lightning, which is not installed beside us",
 }
 """Why a fence may be left out: `no-run=` in its info string names one of these."""
