@@ -137,6 +137,7 @@ class Lives:
             random.setstate(before)
             if plugin is not None:
                 trainer.plugins.manager.unregister(plugin)
+                trainer.plugins.loaded[:] = [one for one in trainer.plugins.loaded if one.name != "contract"]
         return read_story(path, json.loads(json.dumps(summary.result)))
 
     def _whole(self, name: str) -> tuple[Story, Camera]:
