@@ -80,7 +80,8 @@ def _whole(log: SqliteLog, bundle: ResourcesUpdate, name: str | None) -> dict[st
     if name is not None:
         if name not in found["resources"]:
             raise UnknownName("resource", name, known=found["resources"])
-        found["resources"] = {name: found["resources"][name]}
+        for part in ("resources", "placeholders"):
+            found[part] = {key: one for key, one in found[part].items() if key == name}
     chain = Queries(log).lineage(bundle)
     for story, one in zip(found["lineage"], chain, strict=True):
         story["resources"] = {key: dump(each) for key, each in one.resources.items() if name in {None, key}}

@@ -31,7 +31,7 @@ def show(found: Mapping[str, Any], *, with_rejected: bool = False) -> None:
     )  # fmt: skip
     _show_earned(found["earned"])
     for name, resource in found["resources"].items():
-        _show_resource(name, resource)
+        _show_resource(name, resource, wants=found["placeholders"].get(name))
     _show_lineage(found["lineage"])
     _show_rejected(found["rejected"], is_whole=with_rejected)
 
@@ -58,13 +58,12 @@ def _show_earned(earned: Sequence[Mapping[str, Any]]) -> None:
     )  # fmt: skip
 
 
-def _show_resource(name: str, resource: Mapping[str, Any]) -> None:
+def _show_resource(name: str, resource: Mapping[str, Any], *, wants: Sequence[str] | None) -> None:
     title = click.style(name, bold=True)
     if resource["resource_type"] != "prompt_template":
         click.echo(f"\n{title}  {resource['resource_type']}")
         facts((field, value) for field, value in resource.items() if field != "resource_type")
         return
-    wants = resource["placeholders"]
     wanted = "its placeholders cannot be read" if wants is None else f"wants {', '.join(wants) or 'nothing'}"
     click.echo(f"\n{title}  prompt, {resource['engine']}, {wanted}\n")
     click.echo(textwrap.indent(resource["template"], "  "))

@@ -13,10 +13,10 @@ from agl_core.errors import BadValue, MissingExtra
 
 if TYPE_CHECKING:
     from agl_core.log import SqliteLog
-    from agl_core.resources import Resource, ResourcesUpdate
+    from agl_core.resources import ResourcesUpdate
     from agl_core.store import Promotion
 
-__all__ = ["listed", "placeholders", "told"]
+__all__ = ["listed", "told"]
 
 _NOW, _BEFORE = "now", "before"
 _REJECTED = "candidate.rejected"
@@ -74,9 +74,8 @@ def told(log: SqliteLog, bundle: ResourcesUpdate) -> dict[str, Any]:
         "created_at": _moment(bundle.create_time),
         "promoted": marks.get(named(bundle)),
         "promotion": declared.get(named(bundle)),
-        "resources": {
-            name: {**dump(resource), **placeholders(resource)} for name, resource in bundle.resources.items()
-        },
+        "resources": {name: dump(resource) for name, resource in bundle.resources.items()},
+        "placeholders": _placeholders(bundle),
         "earned": [one.to_json() for one in own],
         "examination": _examination(log, run_id),
         "lineage": [
@@ -101,16 +100,18 @@ def told(log: SqliteLog, bundle: ResourcesUpdate) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def placeholders(resource: Resource) -> dict[str, Any]:
-    """What a prompt wants filled in; nothing, of what is no prompt, or cannot be read here."""
+def _placeholders(bundle: ResourcesUpdate) -> dict[str, list[str] | None]:
+    """What each prompt wants filled in; null of one that cannot be read here."""
     from agl_core.resources import PromptTemplate
 
-    if not isinstance(resource, PromptTemplate):
-        return {}
-    try:
-        return {"placeholders": sorted(resource.placeholders)}
-    except (BadValue, MissingExtra):
-        return {"placeholders": None}
+    found: dict[str, list[str] | None] = {}
+    for name, resource in bundle.resources.items():
+        if isinstance(resource, PromptTemplate):
+            try:
+                found[name] = sorted(resource.placeholders)
+            except (BadValue, MissingExtra):
+                found[name] = None
+    return found
 
 
 def _marks(log: SqliteLog) -> dict[str, str]:

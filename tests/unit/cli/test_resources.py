@@ -16,7 +16,7 @@ import agl_core as agl
 from agl_core.cli import agl as command
 from agl_core.errors import NothingPromoted
 from agl_core.events import ResourcesPromoted
-from agl_core.resources import load
+from agl_core.resources import dump, load
 from agl_core.testing import ScriptedModel
 
 CRITIQUE = "It never says please.\nSay please."
@@ -140,9 +140,8 @@ def test_a_version_is_shown_whole(left):
     """Its prompt to the last letter, what it wants, what it earned, with what does not count left out and counted."""
     found = left.told("show", left.at(2))
 
-    assert found["resources"]["prompt"] == {
-        "resource_type": "prompt_template", "template": POLITE, "engine": "f-string", "placeholders": ["n"],
-    }  # fmt: skip
+    assert found["resources"]["prompt"] == dump(agl.PromptTemplate(POLITE))
+    assert found["placeholders"] == {"prompt": ["n"]}
     val = next(one for one in found["earned"] if one["mode"] == "val")
     assert (val["rollouts"], val["tasks"], val["mean"], val["masked"]) == (6, 2, 0.77, 2)
     assert val["ci95"] == pytest.approx([0.7504, 0.7896], abs=1e-4)
@@ -392,9 +391,7 @@ def test_a_version_is_exported_with_lineage_and_evidence(left, tmp_path):
 
     text = (tmp_path / "best.json").read_text()
     found = json.loads(text)
-    assert load({k: v for k, v in found["resources"]["prompt"].items() if k != "placeholders"}) == agl.PromptTemplate(
-        POLITE
-    )
+    assert load(found["resources"]["prompt"]) == agl.PromptTemplate(POLITE)
     assert [one["resources"]["prompt"]["template"] for one in found["lineage"]] == [POLITE, BASE]
     assert found["lineage"][0]["why"] == CRITIQUE
     assert found["examination"]["difference"]["n"] == 2
