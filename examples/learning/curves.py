@@ -19,6 +19,7 @@ text { font: 13px system-ui, sans-serif; fill: #424a53 }
 .grid { stroke: #8c959f; stroke-opacity: .35 }
 .curve { fill: none; stroke-width: 2 }
 .key { stroke: #6e7781 }
+.key-mark { fill: #6e7781 }
 .sampled { stroke-opacity: .45; stroke-dasharray: 5 4 }
 .seed-0 { stroke: #0969da; } .seed-1 { stroke: #bc4c00 } .seed-2 { stroke: #1a7f37 }
 .dot-0 { fill: #0969da } .dot-1 { fill: #bc4c00 } .dot-2 { fill: #1a7f37 }
@@ -68,10 +69,13 @@ def _axes(last: int, unit: str) -> Iterator[str]:
 def _legend(figures: Mapping[str, Any]) -> Iterator[str]:
     present = [name for name in _NAMES if any(point["name"] == name for point in figures["runs"][0]["metrics"])]
     for place, name in enumerate(present):
-        x = _LEFT + 230 * place
+        x = _LEFT + 220 * place
         sampled = " sampled" if name == "reward/mean" else ""
         yield f'<path class="curve key{sampled}" d="M{x} 34h28"/>'
         yield f'<text class="small" x="{x + 36}" y="38">{_NAMES[name]}</text>'
+    x = _LEFT + 220 * len(present)
+    yield f'<rect class="key-mark" x="{x}" y="29" width="10" height="10"/>'
+    yield f'<text class="small" x="{x + 16}" y="38">sealed test split, before and after</text>'
 
 
 def _curves(run: Mapping[str, Any], place: int, last: int) -> Iterator[str]:
@@ -89,6 +93,9 @@ def _curves(run: Mapping[str, Any], place: int, last: int) -> Iterator[str]:
                 f'<circle class="dot-{place}" cx="{_x(step, last)}" cy="{_y(value)}" r="3.5"/>'
                 for step, value in points
             )
+    for step, sealed in ((0, "reward_before"), (last, "reward_after")):
+        x, y = _x(step, last) - 5, _y(run["result"][sealed]["mean"]) - 5
+        yield f'<rect class="dot-{place}" x="{x:g}" y="{y:g}" width="10" height="10"/>'
 
 
 def _told(run: Mapping[str, Any], place: int) -> str:

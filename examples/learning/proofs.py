@@ -66,7 +66,7 @@ PROOFS: Mapping[str, Proof] = {
         algorithm={
             **_LORA,
             "rounds": 3,
-            "tasks_per_round": 40,
+            "tasks_per_round": 32,
             "samples": 4,
             "temperature": 0.7,
             "max_tokens": 40,
