@@ -66,14 +66,14 @@ class Apo(Finding):
 
         if config.run_initial_validation:
             await board.evaluate(base, val)
-            board.insist(base, val, share=config.min_scored)
         best, ended = base, "all rounds were done"
         train_batches = batches(search.train, config.gradient_batch_size, run.rng("train"))
         val_batches = batches(val, config.val_batch_size, run.rng("val"))
         for step in range(1, config.beam_rounds + 1):
             batch = next(val_batches)
             await board.evaluate(base, batch)
-            board.insist(base, batch, share=config.min_scored)
+            if step == 1:  # later a batch may have more of what fails now and then
+                board.insist(base, val if config.run_initial_validation else batch, share=config.min_scored)
             if (why := await beam.stops(step, batch, val)) is not None:
                 ended = why
                 break

@@ -313,6 +313,21 @@ def test_a_base_that_cannot_be_measured_ends_the_run(world, small):
     assert world.model.requests == ()
 
 
+def test_a_base_that_fails_now_and_then_ends_nothing(world, small):
+    """It was scored on enough of the split; that a later batch has what it failed on is chance."""
+
+    @agl.rollout
+    def failing(task, prompt_template: agl.PromptTemplate) -> float:
+        if task["n"] == 5:
+            raise RuntimeError("it always does")
+        return sum(word in prompt_template.template for word in ("steps", "units", "check")) / 3
+
+    result = world.fit(Apo(**small | {"val_batch_size": 1, "beam_rounds": 6}), failing, val=6, test=0).result
+
+    assert result["rounds"] == 6
+    assert result["val"]["difference"]["n"] == 5
+
+
 @pytest.mark.parametrize(
     ("options", "given", "error", "told"),
     [
