@@ -14,7 +14,9 @@ from typing import Any
 
 import numpy as np
 import torch
+import trl
 from datasets import Dataset  # type: ignore[import-untyped]  # it says nothing of its types
+from packaging.version import Version
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from torch import Tensor
@@ -23,11 +25,14 @@ from transformers.trainer_callback import PrinterCallback
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling, SFTTrainer
 
+from agl_core.errors import MissingExtra
 from agl_sft._config import SftConfig
 from agl_sft._quiet import quiet
 
-__all__ = ["Example", "fit", "trainer_of"]
+__all__ = ["Example", "fit", "insist_on_trl", "trainer_of"]
 
+_SINCE = "1.16"
+"""TRL before it reads other columns, and would take a loss of every token."""
 _PAD = "<pad>"
 _NOT_LEARNT = -100
 """What TRL, and PyTorch's cross-entropy below it, take no loss of."""
@@ -81,6 +86,12 @@ class Collator:
         """Padded on the right."""
         batch: dict[str, Any] = self.pad(examples)
         return {**batch, "weights": torch.tensor([example["weight"] for example in examples])}
+
+
+def insist_on_trl() -> None:
+    """Raise `MissingExtra` for a release that does not know what rows look like."""
+    if Version(trl.__version__) < Version(_SINCE):
+        raise MissingExtra(f"TRL {_SINCE} or later ({trl.__version__} is there)", install="pip install 'agl-sft[trl]'")
 
 
 def fit(model: Any, examples: Sequence[Example], config: SftConfig, *, seed: int, on_gpu: bool) -> dict[str, float]:

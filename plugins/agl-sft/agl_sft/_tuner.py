@@ -16,7 +16,7 @@ from agl_core.engine import Checkpoint
 from agl_core.errors import BadValue
 from agl_sft._config import SftConfig
 from agl_sft._student import load, save
-from agl_sft._trl import Example, fit
+from agl_sft._trl import Example, fit, insist_on_trl
 from agl_sft._tunable import insist_on_tunable
 
 __all__ = ["Row", "Tuner", "examples"]
@@ -45,7 +45,8 @@ class Tuner:
     """Tunes a policy. It remembers nothing: the optimiser of each round is a new one."""
 
     def __init__(self, config: SftConfig, first: Checkpoint, *, seed: int = 0, deterministic: bool = False) -> None:
-        """Raises `NotTunable` and `BadValue` for a model and a device that would fail the first round."""
+        """Raises `MissingExtra`, `NotTunable` and `BadValue` for what would fail the first round."""
+        insist_on_trl()
         insist_on_tunable(first, config)
         self._config, self._seed, self._deterministic = config, seed, deterministic
         if config.device == "cuda" and not torch.cuda.is_available():

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from agl_sft import Sft, SftConfig, _algorithm, agl_register_adapters, agl_register_algorithms
 
-from agl_core.errors import BadValue, MissingExtra, ModelNotFound, NoTrainingData, TokenIdsMissing
+from agl_core.errors import BadValue, MissingExtra, ModelNotFound, NoTrainingData, TokenIdsMissing, UnknownName
 from agl_core.events import RunStopAsked
 from agl_core.log import SqliteLog
+from agl_core.plugins import Plugins
 from agl_core.projections import CORE
 from agl_core.record import Draft
 from agl_core.run import Budget
@@ -253,6 +254,16 @@ def test_it_is_registered_and_configured_by_name():
     assert agl_register_algorithms() == {"sft": Sft}
     assert agl_register_adapters().keys() == {"chosen"}
     assert Sft(SftConfig(rounds=7), samples=2).config == SftConfig(rounds=7, samples=2)
+
+
+def test_it_is_found_where_it_is_installed_and_nowhere_else(monkeypatch):
+    """By its entry point; a core without it says what it knows instead."""
+    monkeypatch.setenv("AGL_LOAD_PLUGINS", "sft")
+    assert Plugins.load().algorithm("sft") is Sft
+
+    monkeypatch.setenv("AGL_LOAD_PLUGINS", "triplets")
+    with pytest.raises(UnknownName, match="sft"):
+        Plugins.load().algorithm("sft")
 
 
 def test_it_tells_ahead_what_it_will_cost():

@@ -13,7 +13,7 @@ from agl_sft import SftConfig
 from agl_sft._tuner import Tuner, examples
 from safetensors.torch import load_file
 
-from agl_core.errors import BadValue, NotTunable
+from agl_core.errors import BadValue, MissingExtra, NotTunable
 from agl_core.run import describe
 
 FULL = SftConfig(learning_rate=1e-2, device="cpu", batch_size=4)
@@ -45,7 +45,7 @@ def likely(checkpoint, rows):
     """The log-probability of what was sampled."""
     from agl_sft._student import load
 
-    model = load(checkpoint, FULL, seed=0).model.eval()
+    model = load(checkpoint, LORA if checkpoint.base else FULL, seed=0).model.eval()
     total = 0.0
     with torch.no_grad():
         for row in rows:
@@ -166,3 +166,38 @@ def test_a_model_that_cannot_be_tuned_as_asked_is_refused_with_the_way_to(first,
             Tuner(FULL, describe(folder))
     with pytest.raises(NotTunable, match="adapters of rank 2: go on with them by lora_rank=2"):
         Tuner(FULL, tune(LORA)[0])
+
+
+def test_a_trl_that_reads_rows_otherwise_is_refused(first, monkeypatch):
+    """It would learn prompts, too, and say nothing."""
+    monkeypatch.setattr("trl.__version__", "1.15.2")
+
+    with pytest.raises(MissingExtra, match=r"TRL 1.16 or later \(1.15.2 is there\)"):
+        Tuner(FULL, first)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"precision": "bfloat16"},
+        {"gradient_checkpointing": True},
+        {"gradient_checkpointing": True, "lora_rank": 2},
+        {"schedule": "cosine", "warmup": 0.5, "epochs": 3},
+        {"weight_decay": 0.1, "grad_clip": 0.0, "rows_per_pass": 3},
+    ],
+    ids=str,
+)
+def test_with_every_setting_it_learns(tune, first, rows, options):
+    """One after the other in one process: none of them stays."""
+    config = replace(FULL, **options)
+
+    assert likely(tune(config)[0], rows) > likely(first, rows)
+
+
+@pytest.mark.slow
+def test_a_model_with_dropout_learns_without(tune, first, rows, tmp_path):
+    """Nothing is left out unless it is asked for: the loss of the first step is that of the model as it answers."""
+    leaky = describe(copied(first.folder, tmp_path / "leaky", attention_dropout=0.5))
+
+    assert tune(FULL, leaky)[1]["train/loss_first"] == pytest.approx(-likely(first, rows) / 12, rel=1e-5)
