@@ -3,79 +3,34 @@
 from __future__ import annotations
 
 import logging
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import agl_core as agl
-from agl_core.engine import Endpoint
 from agl_core.events import BatchFormed
-from agl_core.hookspecs import hookimpl
-from agl_core.plugins import Plugins
-from agl_core.testing import ScriptedEngine
 
+from ._grpo import NEEDED, small_model, trainer
 from ._learning import ask
 
-for needed in ("torch", "transformers", "agl_grpo", "agl_triplets", "agl_rewards"):
+for needed in NEEDED:
     pytest.importorskip(needed)
 
 pytestmark = pytest.mark.slow
 
 
-class Engine(ScriptedEngine):
-    """Says what it is told to, and that a small model lies in a folder."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__("4")
-        self.folder = folder
-
-    async def start(self) -> Endpoint:
-        """Listen, and say where the weights are."""
-        endpoint = await super().start()
-        return Endpoint(url=endpoint.url, model=endpoint.model, max_len=endpoint.max_len, folder=self.folder)
-
-
 @pytest.fixture
-def model(tmp_path: Path) -> Path:
-    """A Llama with random weights over the tokens of a scripted model."""
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    torch.set_num_threads(1)
-    config = LlamaConfig(
-        vocab_size=260, hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2,
-        num_key_value_heads=2, max_position_embeddings=256, tie_word_embeddings=True,
-    )  # fmt: skip
-    folder = tmp_path / "model"
-    LlamaForCausalLM(config).save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture
-def fit(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Train an agent by GRPO on one task, a pair of attempts a step; the batches and metrics that the log has."""
     monkeypatch.setenv("AGL_LOAD_PLUGINS", "")
+    model = small_model(tmp_path / "model")
 
     def fitted(agent: Any, *, steps: int, **options: Any) -> tuple[list[BatchFormed], dict[int, dict[str, float]]]:
-        plugins = Plugins.load()
-        for name in ("triplets", "rewards", "grpo"):
-            plugins.register(import_module(f"agl_{name}"), name=name)
-
-        class Opens:
-            @hookimpl
-            def agl_open_engine(self, url: str) -> Any:
-                return Engine(model) if url == "scripted:" else None
-
-        plugins.register(Opens(), name="scripted")
-        grpo = plugins.algorithm("grpo")(steps=steps, tasks_per_step=1, group_size=2, learning_rate=1e-3, device="cpu")
-        log = str(tmp_path / "log.db")
-        agl.Trainer(
-            algorithm=grpo, models={"policy": "scripted:"}, store=log, plugins=plugins, preflight=False,
-            rollout_config=agl.RolloutConfig(max_attempts=1), **options,
-        ).fit(agent, [{"n": 1}])  # fmt: skip
-        with agl.open_log(log, readonly=True) as found:
+        log = tmp_path / "log.db"
+        options = {"rollout_config": agl.RolloutConfig(max_attempts=1), **options}
+        trainer(model, log, grpo={"steps": steps}, **options).fit(agent, [{"n": 1}])
+        with agl.open_log(str(log), readonly=True) as found:
             batches = [record.event for record in found.read(types=["batch.formed"])]
             metrics: dict[int, dict[str, float]] = {}
             for step, name, value in found.rows("select step, name, value from metrics"):
