@@ -89,12 +89,14 @@ class Learningless:
 
 
 class TestBaseline(Learningless, AlgorithmContract):
-    """Its promises."""
+    """Its promises, at some of its movements."""
+
+    deaths, cancels = 8, 1
 
 
 @pytest.mark.slow
 class TestBaselineKilled(Learningless, AlgorithmKillContract):
-    """By processes that die."""
+    """At all of them, and by processes that die."""
 
 
 class Picker:
@@ -363,34 +365,37 @@ class TestPicker(AlgorithmContract):
             LEFT.set()
 
 
-class TestAsker(Asking, AlgorithmContract):
-    """It keeps them all, with models to ask."""
-
-    deaths, cancels = 6, 1
-
-    @pytest.fixture
-    def make(self):
-        """Two rounds."""
-        return Asker
+class TestAskerFaults(Asking):
+    """Those that only a model that is asked brings out."""
 
     def test_a_forged_batch_is_found(self, agent, tasks, options, tmp_path):
         """Its calls are in the log."""
         given = {"agent": agent, "tasks": tasks, "options": options, "tmp_path": tmp_path}
 
-        broken(self, LOST, Forging, "policy calls of its rollouts", given)
+        broken(AlgorithmContract(), LOST, Forging, "policy calls of its rollouts", given)
 
     def test_rows_of_masked_rollouts_are_found(self, tasks, options, tmp_path):
         """An adapter that does not look makes them."""
         given = {"agent": mishap, "tasks": tasks, "options": options, "tmp_path": tmp_path}
 
-        broken(self, LOST, Indiscriminate, "calls of masked rollouts became rows", given)
+        broken(AlgorithmContract(), LOST, Indiscriminate, "calls of masked rollouts became rows", given)
 
     def test_calls_past_the_budget_are_found(self, agent, tasks, options, provider, tmp_path, monkeypatch):
         """At the provider, who counts."""
         monkeypatch.setitem(PAST, "url", provider.url)
         given = {"agent": agent, "tasks": tasks, "options": options, "provider": provider, "tmp_path": tmp_path}
 
-        broken(self, "test_a_budget_is_kept_to", Impatient, "requests at the provider", given)
+        broken(AlgorithmContract(), "test_a_budget_is_kept_to", Impatient, "requests at the provider", given)
+
+
+@pytest.mark.slow
+class TestAsker(Asking, AlgorithmContract):
+    """It keeps them all, with models to ask."""
+
+    @pytest.fixture
+    def make(self):
+        """Two rounds."""
+        return Asker
 
 
 @pytest.mark.slow

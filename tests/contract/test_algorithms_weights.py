@@ -79,7 +79,7 @@ def events(log, kind):
 class TestAdding(AlgorithmContract):
     """With a reaction that promotes what it serves."""
 
-    deaths = 12
+    deaths, cancels = 6, 1
 
     @pytest.fixture
     def make(self):
@@ -104,6 +104,6 @@ class TestAdding(AlgorithmContract):
 
         assert best == served[:2]
         assert [version for version, _ in served] == [1, 2, 3]
-        for image in images[:: len(images) // 4]:
+        for image in images[:: len(images) // 2]:
             resumed = lives.resumed(image, f"promoted-{image.head}")
             assert promoted(resumed.path) == (best, served), image.before

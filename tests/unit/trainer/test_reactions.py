@@ -109,7 +109,7 @@ def test_killed_anywhere_it_decides_the_same(lives):
     made = lives(PromoteBest(), StopEarly(patience=2))
     whole = made.whole()
 
-    for image in spread(made.images(), 12):
+    for image in spread(made.images(), 8):
         resumed = made.resumed(image, f"killed-{image.head}")
 
         assert resumed.told() == whole.told(), image.before
