@@ -60,7 +60,11 @@ def list_resources(*, run: str | None, limit: int, log_path: str | None, as_json
 
 @resources.command("show")
 @click.argument("given", metavar=SPELT)
-@click.option("--lineage", is_flag=True, help="Show what was rejected on the way, too: its text, and the reason.")
+@click.option(
+    "--lineage",
+    is_flag=True,
+    help="Show what was tried and left, too, and what was rejected: its text, and the reason.",
+)
 @log_path
 @as_json
 @log_level
@@ -77,7 +81,7 @@ def show_resources(*, given: str, lineage: bool, log_path: str | None, as_json: 
     if as_json:
         print_json(found)
     else:
-        show(found, with_rejected=lineage)
+        show(found, with_others=lineage)
 
 
 @resources.command("best")

@@ -14,8 +14,8 @@ from agl_core.cli._words import here, number
 __all__ = ["interval", "scored", "show"]
 
 
-def show(found: Mapping[str, Any], *, with_rejected: bool = False) -> None:
-    """What `told` says of a version; texts that were rejected only when they are wanted."""
+def show(found: Mapping[str, Any], *, with_others: bool = False) -> None:
+    """What `told` says of a version; what was tried and rejected on the way is counted, or shown when it is wanted."""
     promotion, examination = found["promotion"], found["examination"]
     facts(
         [
@@ -33,7 +33,8 @@ def show(found: Mapping[str, Any], *, with_rejected: bool = False) -> None:
     for name, resource in found["resources"].items():
         _show_resource(name, resource, wants=found["placeholders"].get(name))
     _show_lineage(found["lineage"])
-    _show_rejected(found["rejected"], is_whole=with_rejected)
+    _show_tried(found["tried"], is_whole=with_others)
+    _show_rejected(found["rejected"], is_whole=with_others)
 
 
 def scored(earned: Mapping[str, Any] | None) -> tuple[float | None, str | None]:
@@ -72,11 +73,23 @@ def _show_resource(name: str, resource: Mapping[str, Any], *, wants: Sequence[st
 def _show_lineage(lineage: Sequence[Mapping[str, Any]]) -> None:
     click.echo("\nlineage")
     for one in lineage:
-        reward, of = scored(one["earned"])
-        parts = (one["name"], "best" if one["promoted"] == "now" else None, f"{number(reward)} on {of}" if of else None)
-        click.echo("  " + "  ".join(part for part in parts if part))
-        if one["why"]:
-            click.echo(textwrap.indent(one["why"], "    "))
+        _show_one(one, "best" if one["promoted"] == "now" else None)
+
+
+def _show_one(one: Mapping[str, Any], note: str | None) -> None:
+    reward, of = scored(one["earned"])
+    parts = (one["name"], note, f"{number(reward)} on {of}" if of else None)
+    click.echo("  " + "  ".join(part for part in parts if part))
+    if one["why"]:
+        click.echo(textwrap.indent(one["why"], "    "))
+
+
+def _show_tried(tried: Sequence[Mapping[str, Any]], *, is_whole: bool) -> None:
+    if not tried:
+        return
+    click.echo(f"\ntried beside: {len(tried)}" + ("" if is_whole else "; --lineage shows them"))
+    for one in tried if is_whole else ():
+        _show_one(one, f"from {one['parent']}")
 
 
 def _show_rejected(rejected: Sequence[Mapping[str, Any]], *, is_whole: bool) -> None:

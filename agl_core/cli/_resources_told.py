@@ -61,7 +61,8 @@ def told(log: SqliteLog, bundle: ResourcesUpdate) -> dict[str, Any]:
 
     ask = Queries(log)
     chain = ask.lineage(bundle)
-    scores = earned(log, [(one.resources_id, one.version) for one in chain])
+    beside = _beside(log, [named(one) for one in chain])
+    scores = earned(log, [*((one.resources_id, one.version) for one in chain), *beside])
     own = scores[bundle.resources_id, bundle.version]
     marks, declared = _marks(log), _declared(ask.promotions(resources_id=bundle.resources_id))
     run_id = _publisher(log, bundle)
@@ -87,6 +88,10 @@ def told(log: SqliteLog, bundle: ResourcesUpdate) -> dict[str, Any]:
                 "created_at": _moment(one.create_time),
             }
             for one in chain
+        ],
+        "tried": [
+            {"name": f"{id_}@{version}", **facts, "earned": headline(scores[id_, version])}
+            for (id_, version), facts in beside.items()
         ],
         "rejected": [*_rejected(log, run_id, {named(one) for one in chain})],
         "rollouts": [
@@ -144,6 +149,18 @@ def _examination(log: SqliteLog, run_id: str | None) -> Mapping[str, Any] | None
     if not isinstance(result.get("difference"), dict):
         return None
     return {name: result[name] for name in ("reward_before", "reward_after", "difference", "masked") if name in result}
+
+
+def _beside(log: SqliteLog, chain: Sequence[str]) -> dict[tuple[str, int], dict[str, Any]]:
+    """Versions that were derived from these, and are none of them: what each came from, and why it was tried."""
+    sql = """
+    select resources_id, version, parent, why from resources
+    where parent in (select value from json_each(?1))
+      and resources_id || '@' || version not in (select value from json_each(?1))
+    order by position
+    """
+    rows = log.rows(sql, (json.dumps(chain),))
+    return {(id_, version): {"parent": parent, "why": why} for id_, version, parent, why in rows}
 
 
 def _rejected(log: SqliteLog, run_id: str | None, parents: Collection[str]) -> Iterator[dict[str, Any]]:

@@ -166,6 +166,16 @@ def test_a_version_is_shown_with_the_critiques_that_made_it(left):
     assert "Say something." in whole
 
 
+def test_what_was_tried_and_left_is_found(left):
+    """A version that came from one of the lineage, with what it earned: nobody ran it here."""
+    found = left.told("show", left.at(2))["tried"]
+
+    assert found == [{"name": left.at(3), "parent": left.at(2), "why": "It is long.", "earned": None}]
+    assert "tried beside: 1; --lineage shows them" in left.ask("show", left.at(2)).stdout
+    assert f"{left.at(3)}  from {left.at(2)}" in left.ask("show", left.at(2), "--lineage").stdout
+    assert left.told("show", left.at(3))["tried"] == []
+
+
 @pytest.mark.parametrize("spelt", ["{bundle}", "{run}", "{run:.14}", "{bundle:.14}@2", "{bundle}@2"])
 def test_a_version_is_found_by_whatever_names_it(left, spelt):
     """A bundle or a run alone is what was promoted of it; the start of an id will do."""
