@@ -26,6 +26,8 @@ RULES = [
     {"rule": "per_agent", "otherwise": "final"},
     {"rule": "group_relative"},
     {"rule": "group_relative", "of": "sum", "normalise_std": False},
+    {"rule": "group_relative", "advantage": "rloo"},
+    {"rule": "group_relative", "advantage": "reinforce++"},
     {"rule": "final", "reward": {"primary": 0.7, "style": 0.3}},
 ]
 """Each made a batch; before them one by the final reward, without a rule."""

@@ -66,7 +66,12 @@ def _speaks(facts: Any) -> bool:
     from transformers import AutoModelForCausalLM
 
     kinds: Any = AutoModelForCausalLM._model_mapping  # noqa: SLF001 - nothing public tells
-    return type(facts) in kinds and (not facts.architectures or kinds[type(facts)].__name__ in facts.architectures)
+    if type(facts) not in kinds:
+        return False
+    # Names changed over the years (`LLaMAForCausalLM`); what another head is called did not.
+    own = kinds[type(facts)].__name__
+    held: list[str] = facts.architectures or [own]
+    return any(name == own or name.endswith(("ForCausalLM", "LMHeadModel")) for name in held)
 
 
 def _has_linear_layers(facts: Any) -> bool:
