@@ -16,7 +16,6 @@ import agl_core as agl
 from agl_core.adapter import Adapted, Adapter, Trace
 from agl_core.engine import Checkpoint
 from agl_core.errors import BadValue
-from agl_core.export.rows import Chosen, RowsOf
 from agl_core.run import Selection
 
 if TYPE_CHECKING:
@@ -81,6 +80,9 @@ class Reader:
     def _rows(
         self, log: SqliteLog, source: Source, as_of: int
     ) -> tuple[list[Row], dict[str, Any], list[tuple[Sequence[int], str]]]:
+        # Imported here: every command loads this plugin, and few read another log.
+        from agl_core.export.rows import Chosen, RowsOf
+
         tasks: dict[str, list[tuple[str, str | None]]] = defaultdict(list)
         others = 0
         for rollout_id, run_id, task_id, mode in log.rows(_ROLLOUTS, (as_of, source.run)):

@@ -11,11 +11,11 @@ for framework in ("trl", "peft", "agl_transformers", "agl_triplets"):
     if find_spec(framework) is None:
         pytest.skip(f"{framework} is not installed", allow_module_level=True)
 
-SMALL = {"rounds": 3, "tasks_per_round": 2, "samples": 2, "max_tokens": 4, "batch_size": 2, "device": "cpu"}
+SMALL = {"rounds": 2, "tasks_per_round": 2, "samples": 2, "max_tokens": 4, "batch_size": 2, "device": "cpu"}
 
 
 class TestSft(AlgorithmContract):
-    """Three rounds on four letters, one request at a time; killed at every movement."""
+    """Two rounds on four letters, one request at a time; killed at every movement."""
 
     deaths = 100
 
@@ -48,7 +48,7 @@ class TestSft(AlgorithmContract):
 
     def test_the_run_that_is_killed_tunes(self, lives):
         """In every round: there is something to lose."""
-        assert lives.whole("whole").movements.count("update") == 3
+        assert lives.whole("whole").movements.count("update") == 2
 
 
 class TestWeightedAdapters(TestSft):
