@@ -66,13 +66,9 @@ class StopEarly:
     def decide(self, state: _Readings, record: Record) -> Iterator[Draft]:
         """Ask, when patience is at its end and nobody asked before."""
         if isinstance(record.event, MetricsLogged) and state.since >= self.patience and not state.is_asked:
-            gain = f"more than {self.min_delta:g} " if self.min_delta else ""
-            why = (
-                f"{self.metric} gained {gain or 'nothing '}in {state.since} readings: "
-                f"{state.best:g} at step {state.step} is still the best"
-            )
-            if gain:
-                why = why.replace(" gained ", " did not gain ")
+            gained = f"did not gain more than {self.min_delta:g}" if self.min_delta else "gained nothing"
+            still = f"{state.best:g} at step {state.step} is still the best"
+            why = f"{self.metric} {gained} in {state.since} readings: {still}"
             run_id = record.event.run_id
             yield Draft(stream=f"run/{run_id}", event=RunStopAsked(run_id=run_id, why=why, by=self.name))
 

@@ -59,9 +59,10 @@ class AlgorithmFixtures:
         tmp_path_factory: pytest.TempPathFactory,
     ) -> Lives:
         """Runs of the algorithm."""
-        kept = _LIVES.setdefault(type(self), Lives(make, agent, tasks, options, tmp_path_factory.mktemp("lives")))
+        if type(self) not in _LIVES:
+            _LIVES[type(self)] = Lives(make, agent, tasks, options, tmp_path_factory.mktemp("lives"))
         # What a fixture opens for one test is closed for the next.
-        return kept.taken_up(make, agent, tasks, options)
+        return _LIVES[type(self)].taken_up(make, agent, tasks, options)
 
 
 def ends_the_same(lives: Lives, images: Iterable[Image]) -> None:

@@ -13,7 +13,10 @@ from typing import Any, ClassVar
 
 import pytest
 
+from agl_core.events import RunFinished
+from agl_core.log import SqliteLog
 from agl_core.plugins import Plugins
+from agl_core.projections import CORE
 from agl_core.testing._algorithm_fixtures import AlgorithmFixtures, ends_the_same, spread
 from agl_core.testing._algorithm_lives import Lives, Story, read_story
 from agl_core.trainer._components import agent_component, algorithm_component
@@ -76,10 +79,6 @@ def _live(said: Mapping[str, Any], *, wanted: int) -> None:
 
 
 def _result(path: Path) -> Story:
-    from agl_core.events import RunFinished
-    from agl_core.log import SqliteLog
-    from agl_core.projections import CORE
-
     with SqliteLog(path, projections=CORE, readonly=True) as log:
         (finished,) = [record.event for record in log.read(types=[RunFinished.type])]
     assert isinstance(finished, RunFinished)
