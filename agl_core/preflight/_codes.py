@@ -36,7 +36,10 @@ _OF_ERRORS = frozenset(
     }
 )  # fmt: skip
 """Codes of errors that are found here too."""
-_ELSEWHERE = {"LOG_CORRUPT": "docs/how-to/mend-a-log.md"}
+_ELSEWHERE = {
+    "LOG_CORRUPT": "docs/how-to/mend-a-log.md",
+    **dict.fromkeys(("BUDGET_SPENT", "BUDGET_TOO_SMALL", "PRICE_UNKNOWN"), "docs/how-to/budgets.md"),
+}
 
 
 def page_of(code: str) -> str | None:

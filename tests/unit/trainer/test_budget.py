@@ -315,3 +315,26 @@ def test_an_agent_that_goes_on_without_a_model_is_waited_for(log):
 
         assert len(model.requests) == 12
     assert sorted(ended) == list(range(12))
+
+
+def test_what_could_not_be_judged_is_judged_again_as_far_as_the_budget_covers(log):
+    """A run that is resumed asks its judges first: what waits there ends it too, and a larger budget goes on."""
+    answers = iter(["0", Failing(after=0, code="no_such_thing", status=400)])
+    fell = []
+
+    async def falling(run: agl.Run) -> None:
+        await run.rollouts(TASKS[:1])
+        if not fell:
+            fell.append(1)
+            raise RuntimeError("fell")
+
+    with ScriptedModel(lambda _request: next(answers, '{"score": 1}')) as model:
+        url = f"{model.url}#policy"
+        options = {"algorithm": agl.algo(falling), "judges": {"name": "llm", "model": url, "as": "style"}}
+        with pytest.raises(RuntimeError, match="fell"):
+            fit(log, model, budget={"calls": 2}, **options)
+        with pytest.raises(BudgetSpent):
+            fit(log, model, resume="run-budget", **options)
+        ended = fit(log, model, resume="run-budget", budget={"calls": 3}, **options)
+
+        assert (ended.status, len(model.requests)) == ("finished", 3)
