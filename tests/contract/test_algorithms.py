@@ -98,6 +98,8 @@ class TestBaseline(Learningless, AlgorithmContract):
 class TestBaselineKilled(Learningless, AlgorithmKillContract):
     """At all of them, and by processes that die."""
 
+    kills = 2
+
 
 class Picker:
     """As it should be: picks a number, a little better each round."""
