@@ -162,19 +162,17 @@ def _folder(log: SqliteLog, digest: str) -> str | None:
 
 def _spending(log: SqliteLog, started: RunStarted) -> dict[str, Any]:
     """What was asked of whom, what the budget counts of it, and what that is limited to."""
-    from agl_core.run import SPENDING, Prices, last_limits, spent
+    from agl_core.run import Prices, asked, last_limits, spent
 
-    names = ("model", "role", "calls", "failed", "requests", "prompt_tokens", "completion_tokens", "usd")
-    sql = f"select {', '.join(names)} from {SPENDING} where run_id = ? order by model, role"  # noqa: S608 - ours
-    asked = [dict(zip(names, row, strict=True)) for row in log.rows(sql, (started.run_id,))]
+    rows = asked(log, started.run_id)
     budget, prices = last_limits(log, started)
     counted = {"count": "calls", **{name: name for name in ("failed", "prompt_tokens", "completion_tokens")}}
     return {
         "budget": budget,
         "prices": prices,
         "spent": asdict(spent(log, started.run_id, Prices(prices))),
-        "spending": asked,
-        "calls": {name: sum(row[column] for row in asked) for name, column in counted.items()},
+        "spending": rows,
+        "calls": {name: sum(row[column] for row in rows) for name, column in counted.items()},
     }
 
 

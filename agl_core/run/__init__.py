@@ -13,7 +13,7 @@ from agl_core.run._learning import Updated
 from agl_core.run._plan import Plan, Planned
 from agl_core.run._run import Run
 from agl_core.run._selection import Kept, Selection
-from agl_core.run._spent import SPENDING, account, last_limits, spent
+from agl_core.run._spent import SPENDING, account, asked, last_limits, spent
 from agl_core.run._wall_time import WallTime, wall_time
 from agl_core.run._weights import Serving
 
@@ -41,6 +41,7 @@ __all__ = [
     "WallTime",
     "account",
     "adapted",
+    "asked",
     "describe",
     "last_limits",
     "spent",

@@ -9,7 +9,7 @@ from agl_core.events import RunConfig, RunResumed, RunStarted
 from agl_core.log import SqliteLog
 from agl_core.run._budget import Account, Prices, Spending
 
-__all__ = ["SPENDING", "account", "last_limits", "spent"]
+__all__ = ["SPENDING", "account", "asked", "last_limits", "spent"]
 
 
 def account(log: SqliteLog, run_id: str, prices: Prices) -> Account:
@@ -24,6 +24,12 @@ def account(log: SqliteLog, run_id: str, prices: Prices) -> Account:
 def spent(log: SqliteLog, run_id: str, prices: Prices | None = None) -> Spending:
     """As of the last commit."""
     return account(log, run_id, prices or Prices()).spending
+
+
+def asked(log: SqliteLog, run_id: str) -> list[dict[str, Any]]:
+    """What a run asked of whom, and what it came to: the rows of `SPENDING` that are its own."""
+    # Apart, because SQLite would make all of them first.
+    return [dict(zip(_ASKED, row, strict=True)) for row in log.rows(_OF_RUN, (run_id,))]
 
 
 def last_limits(log: SqliteLog, started: RunStarted) -> tuple[Mapping[str, float], Mapping[str, Any]]:
@@ -73,19 +79,27 @@ _PRICE = f"""
     where e.stream = 'run/' || run_id and e.type in ('run.started', 'run.resumed')
   ) where fits > 0 order by position desc, fits desc limit 1)
 """  # noqa: S608 - our own words
-SPENDING = f"""
-(select *, (json_extract(price, '$[0]') * prompt_tokens + json_extract(price, '$[1]') * completion_tokens) / 1e6 usd
- from (
-   select *, {_PRICE} price
-   from (
-     select *, ifnull({_NAMED}, '') named
+_ASKED = ("model", "role", "calls", "failed", "requests", "prompt_tokens", "completion_tokens", "usd")
+
+
+def _spending(of: str) -> str:
+    return f"""
+    (select *, (json_extract(price, '$[0]') * prompt_tokens + json_extract(price, '$[1]') * completion_tokens) / 1e6 usd
      from (
-       select run_id, model, role, count(*) calls, sum(status <> 'ok') failed, sum({_REQUESTS}) requests,
-         sum(prompt_tokens) prompt_tokens, sum(completion_tokens) completion_tokens
-       from ({_CALLS}) c
-       group by run_id, model, role
-     )
-   )
- ))
-"""  # noqa: S608 - our own words
+       select *, {_PRICE} price
+       from (
+         select *, ifnull({_NAMED}, '') named
+         from (
+           select run_id, model, role, count(*) calls, sum(status <> 'ok') failed, sum({_REQUESTS}) requests,
+             sum(prompt_tokens) prompt_tokens, sum(completion_tokens) completion_tokens
+           from ({_CALLS}) c {of}
+           group by run_id, model, role
+         )
+       )
+     ))
+    """  # noqa: S608 - our own words
+
+
+SPENDING = _spending("")
 """What runs asked of whom, and what it came to: a row for each run, model and role."""
+_OF_RUN = f"select {', '.join(_ASKED)} from {_spending('where run_id = ?')} order by model, role"  # noqa: S608 - ours

@@ -80,12 +80,17 @@ def test_a_run_that_is_spent_says_how_to_go_on(run):
         (line,) = [line for line in stopped.stderr.splitlines() if "go on with: " in line]
         words = line.partition("go on with: agl ")[2].replace("calls=MORE", "calls=10").split()
         done = run(*words, "--json")
+        shown = json.loads(run("runs", "show", "--json").stdout)
 
     assert (stopped.returncode, heard, done.returncode, len(model.requests)) == (1, 4, 0, 6)
     assert "error[BUDGET_SPENT]" in stopped.stderr
     assert "4 of 4 calls" in stopped.stderr
     assert "plan: 6 rollouts" in stopped.stderr
     assert json.loads(done.stdout)["result"]["train"]["n"] == 6
+    (row,) = shown["spending"]
+    assert (shown["budget"], shown["prices"]) == ({"calls": 10}, {"policy": [1, 2]})
+    assert (row["model"], row["role"], row["requests"], shown["spent"]["calls"]) == ("policy", "policy", 6, 6)
+    assert row["usd"] == shown["spent"]["usd"] == (row["prompt_tokens"] + 2 * row["completion_tokens"]) / 1e6
 
 
 def test_a_plan_is_said_and_nothing_runs(run, tmp_path):
