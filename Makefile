@@ -127,16 +127,18 @@ frameworks: .venv-one/.ready .venv-latest/.ready
 		--group test --group frameworks-latest
 	@touch $@
 
-# What is written for another tool is read by that tool: trainers of TRL and verl bring versions of their own.
+# What is written for another tool is read by that tool, and what is computed as another tool does is compared with it:
+# trainers of TRL and verl bring versions of their own.
 consumers: .venv-consumers/.ready
 	.venv-consumers/bin/pytest -m 'not soak' -n $(PYTEST_WORKERS) tests/system/test_exporters_consumers.py \
-		tests/unit/export/test_atif.py tests/unit/export/test_verl.py tests/unit/datasets
+		tests/unit/export/test_atif.py tests/unit/export/test_verl.py tests/unit/datasets \
+		plugins/agl-grpo/tests/test_against_trl.py plugins/agl-grpo/tests/test_against_verl.py
 
-.venv-consumers/.ready: .venv/.python pyproject.toml
+.venv-consumers/.ready: .venv/.python pyproject.toml plugins/agl-grpo/pyproject.toml
 	$(BIN)/python -m venv --clear .venv-consumers
 	.venv-consumers/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
-	.venv-consumers/bin/python -m pip install --quiet -e . -e ./adapters/agl-messages -e ./adapters/agl-triplets \
-		--group test --group consumers
+	.venv-consumers/bin/python -m pip install --quiet -e . -e ./adapters/agl-messages -e ./adapters/agl-rewards \
+		-e ./adapters/agl-triplets -e './plugins/agl-grpo[torch]' --group test --group consumers
 	@touch $@
 
 ci: test slow
