@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from agl_core import __version__
 from agl_core.cli._resources_earned import earned_by_policy
 from agl_core.cli._words import number, size
 
@@ -31,7 +32,7 @@ def card(log: SqliteLog, weights: Weights) -> str:
         _fields(run, weights),
         f"# {weights.name} of {weights.run_id}",
         _what(run, weights),
-        _section("Training", _table(_facts(log, run, record.event, weights))),
+        _section("Training", _table([fact for fact in _facts(log, run, record.event, weights) if fact[1] is not None])),
         _section("Tasks", _tasks(record.event)),
         _section("Before and after", _examination(run["result"] or {}, weights)),
         _section("What it earned", _earned(scores)),
@@ -51,9 +52,8 @@ def _fields(run: Mapping[str, Any], weights: Weights) -> str:
 
 def _what(run: Mapping[str, Any], weights: Weights) -> str:
     kind = f"Adapters of `{weights.base}`" if weights.base else "Weights"
-    return (
-        f"{kind}, trained by `{run['algorithm']}`. Made from the log of the run; every number here can be read there."
-    )
+    made = f"Made from the log of the run by agl-core {__version__}; every number here can be read there."
+    return f"{kind}, trained by `{run['algorithm']}`. {made}"
 
 
 def _facts(log: SqliteLog, run: Mapping[str, Any], started: RunStarted, weights: Weights) -> Iterator[tuple[str, Any]]:
@@ -66,7 +66,7 @@ def _facts(log: SqliteLog, run: Mapping[str, Any], started: RunStarted, weights:
     yield "began with", f"`{started.models.get(weights.policy, 'unknown')}`"
     yield "seed", f"{started.seed}{', deterministic' if started.deterministic else ''}"
     yield "checkpoint", f"`{weights.digest}`, {size(weights.size)}"
-    yield "versions", ", ".join(_versions(log, weights.run_id))
+    yield "versions", ", ".join(_versions(log, weights.run_id)) or None
 
 
 def _versions(log: SqliteLog, run_id: str) -> Iterator[str]:
@@ -135,7 +135,7 @@ def _use(weights: Weights) -> str:
 def _engine_path(run: Mapping[str, Any], weights: Weights) -> str | None:
     url: str | None = run["models"].get(weights.policy)
     scheme, colon, path = (url or "").partition(":")
-    return path if colon and scheme == "transformers" else None
+    return path.partition("?")[0] if colon and scheme == "transformers" else None
 
 
 def _section(title: str, text: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+import agl_core as agl
 from agl_core.cli import agl as command
 from agl_core.events import (
     CallRecorded,
@@ -84,18 +85,23 @@ def _happen(log: SqliteLog, run: str) -> None:
     )  # fmt: skip
     say(PluginLoaded(name="grpo", version="0.1.0"), "log")
     say(PolicyUpdated(run_id=run, policy="policy", version=1, checkpoint="b2:77"))
-    checkpoints = Checkpoints(log.artefacts, run)
     for version, files in ((2, WHOLE), (3, ADAPTERS)):
         workspace = log.path.parent / "workspace"
         for name, text in files.items():
             (workspace / name).parent.mkdir(parents=True, exist_ok=True)
             (workspace / name).write_text(text)
-        made, hashes, size = checkpoints.take(workspace, keep=True, base=None)
-        say(CheckpointSaved(run_id=run, checkpoint_id=new_id("ck"), digest=made.digest, files=hashes, bytes=size))
-        say(PolicyUpdated(run_id=run, policy="policy", version=version, checkpoint=made.digest))
+        keep(log, run, workspace, version=version)
     asyncio.run(_rollouts(Store(log), run))
     half = {"mean": 0.5, "n": 2, "ci95": [0.25, 0.75]}
     say(RunFinished(run_id=run, result={"reward_before": half, "reward_after": half, "difference": half}))
+
+
+def keep(log: SqliteLog, run: str, folder: Path, *, version: int) -> None:
+    """Make a checkpoint of the folder, and serve it."""
+    made, hashes, size = Checkpoints(log.artefacts, run).take(folder, keep=True, base=None)
+    saved = CheckpointSaved(run_id=run, checkpoint_id=new_id("ck"), digest=made.digest, files=hashes, bytes=size)
+    served = PolicyUpdated(run_id=run, policy="policy", version=version, checkpoint=made.digest)
+    log.append([Draft(stream=f"run/{run}", event=event, correlation_id=run) for event in (saved, served)])
 
 
 async def _rollouts(store: Store, run: str) -> None:
@@ -147,6 +153,7 @@ def test_the_card_says_what_the_log_says(trained, tmp_path):
         f"| run | `{trained.run}`, finished |",
         "| algorithm | `grpo` 0.1.0 |",
         "| &nbsp; learning_rate | `0.001` |",
+        f"by agl-core {agl.__version__}",
         "| seed | 7 |",
         "| versions | grpo 0.1.0 |",
         f"| train | 2 | `{content_id(canonical(list(TRAIN)))}` |",
@@ -239,3 +246,32 @@ def test_a_run_is_shown_with_where_its_weights_lie(trained, ask):
 
     assert [policy["folder"] for policy in run["policies"]] == [None, str(trained.folder(2)), str(trained.folder(3))]
     assert str(trained.folder(3)) in shown
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
+def test_frameworks_read_what_leaves(trained, tmp_path):
+    """A whole model by transformers, adapters by peft: the same logits as of the model that was kept."""
+    torch = pytest.importorskip("torch")
+    transformers, peft = pytest.importorskip("transformers"), pytest.importorskip("peft")
+    read, tokens = transformers.AutoModelForCausalLM.from_pretrained, torch.tensor([[1, 2, 3]])
+    config = transformers.LlamaConfig(
+        vocab_size=64, hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2
+    )
+    whole = transformers.LlamaForCausalLM(config).eval()
+    whole.save_pretrained(tmp_path / "base")
+    whole.save_pretrained(tmp_path / "whole")
+    lora = peft.LoraConfig(r=2, target_modules="all-linear", task_type="CAUSAL_LM", init_lora_weights=False)
+    adapted = peft.get_peft_model(read(tmp_path / "base"), lora).eval()
+    adapted.save_pretrained(tmp_path / "adapters")
+    with SqliteLog(trained.log, projections=CORE) as log:
+        keep(log, trained.run, tmp_path / "whole", version=4)
+        keep(log, trained.run, tmp_path / "adapters", version=5)
+
+    trained.export("--policy", "policy@4", "--to", tmp_path / "model")
+    trained.export("--policy", "policy@5", "--to", tmp_path / "lora")
+
+    with torch.no_grad():
+        assert torch.equal(read(tmp_path / "model")(tokens).logits, whole(tokens).logits)
+        again = peft.PeftModel.from_pretrained(read(tmp_path / "base"), str(tmp_path / "lora"))
+        assert torch.allclose(again(tokens).logits, adapted(tokens).logits)
