@@ -69,8 +69,8 @@ class Trainer(SFTTrainer):
     ) -> Any:
         """TRL's own loss, times the weight that the rows of a pass share."""
         weights: Tensor = inputs.pop("weights")
-        trl: Any = super()
-        return weights[0] * trl.compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        theirs: Any = super()
+        return weights[0] * theirs.compute_loss(model, inputs, return_outputs, num_items_in_batch)
 
     def _send_telemetry(self) -> None:
         """To nobody."""

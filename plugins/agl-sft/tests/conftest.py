@@ -71,7 +71,7 @@ async def speak(task, llm):
 
 
 @pytest.fixture(scope="session")
-def agent():
+def agent_of_all():
     """It asks the policy."""
     return speak
 
