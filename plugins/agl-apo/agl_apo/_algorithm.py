@@ -45,7 +45,7 @@ class Apo(Finding):
     needs = ("rewards",)
 
     def __init__(self, config: ApoConfig | None = None, **overrides: Any) -> None:
-        given: object = config  # v0.3's first argument is a client
+        given: object = overrides.pop("async_openai_client", config)  # v0.3's first argument
         if given is not None and not isinstance(given, ApoConfig):
             why = (
                 "no client is needed, models are asked through the gateway: name them in `models=`, or by URL, such as "

@@ -358,6 +358,8 @@ def test_the_client_of_v03_is_refused_with_the_cure():
     """Critics are asked through the gateway, or their calls would be in no log and repeated after a kill."""
     with pytest.raises(BadValue, match=r"async_openai_client.*models="):
         Apo(object())
+    with pytest.raises(BadValue, match=r"async_openai_client.*models="):
+        Apo(async_openai_client=object(), beam_width=2)
 
 
 def test_the_defaults_are_those_of_v03():
