@@ -33,6 +33,8 @@ __all__ = ["Example", "fit", "insist_on_trl", "trainer_of"]
 
 _SINCE = "1.16"
 """TRL before it reads other columns, and would take a loss of every token."""
+_SCHEDULES = {"constant": "constant_with_warmup"}
+"""By transformers' names, where they are others: its `constant` knows no warm-up."""
 _PAD = "<pad>"
 _NOT_LEARNT = -100
 """What TRL, and PyTorch's cross-entropy below it, take no loss of."""
@@ -142,7 +144,7 @@ def trainer_of(
             per_device_train_batch_size=together,
             gradient_accumulation_steps=config.batch_size // together,
             learning_rate=config.learning_rate,
-            lr_scheduler_type=config.schedule,
+            lr_scheduler_type=_SCHEDULES.get(config.schedule, config.schedule),
             warmup_steps=config.warmup,
             weight_decay=config.weight_decay,
             max_grad_norm=config.grad_clip,

@@ -56,12 +56,18 @@ def drawn():
     return random.getstate(), np.random.get_state()[1].tolist(), torch.random.get_rng_state().tolist()  # noqa: NPY002
 
 
-def trained(model, config, rows, *, weighted=False):
+@pytest.fixture
+def trained(tmp_path):
     """TRL's trainer, about to train."""
-    return trainer_of(model, examples(rows, weighted=weighted), config, seed=3, folder=tempfile.mkdtemp(), on_gpu=False)
+
+    def made(model, config, rows, *, weighted=False):
+        told = examples(rows, weighted=weighted)
+        return trainer_of(model, told, config, seed=3, folder=str(tmp_path), on_gpu=False)
+
+    return made
 
 
-def test_the_loss_of_a_batch_is_the_cross_entropy_of_the_sampled_tokens(model, rows):
+def test_the_loss_of_a_batch_is_the_cross_entropy_of_the_sampled_tokens(model, rows, trained):
     """Prompts, what an agent put between calls, and padding add nothing."""
     expected = by_hand(model, rows)
     trainer = trained(copy.deepcopy(model), SftConfig(batch_size=8), rows)
@@ -72,7 +78,7 @@ def test_the_loss_of_a_batch_is_the_cross_entropy_of_the_sampled_tokens(model, r
     assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
 
 
-def test_in_a_weighted_loss_each_token_weighs_what_its_rollout_earned(model, rows):
+def test_in_a_weighted_loss_each_token_weighs_what_its_rollout_earned(model, rows, trained):
     """Divided by the mean over tokens, so that the loss is as large as without."""
     earned, counts = [row.reward for row in rows], [sum(row.mask) for row in rows]
     mean = sum(one * count for one, count in zip(earned, counts, strict=True)) / sum(counts)
@@ -116,6 +122,24 @@ def test_a_batch_is_no_larger_than_it_was_said(model, rows):
     metrics = fit(model, examples(rows), SftConfig(**SGD, batch_size=2, rows_per_pass=4), seed=3, on_gpu=False)
 
     assert metrics["train/steps"] == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"schedule": "constant"}, [1.0, 1.0, 1.0, 1.0]),
+        ({"schedule": "constant", "warmup": 0.5}, [0.0, 0.5, 1.0, 1.0]),
+        ({"schedule": "linear"}, [1.0, 0.75, 0.5, 0.25]),
+    ],
+)
+def test_the_learning_rate_falls_within_the_round(model, rows, trained, options, expected):
+    """As it is said, from its highest."""
+    trainer = trained(model, SftConfig(**{**SGD, **options}, epochs=4), rows)
+
+    trainer.train()
+
+    rates = [entry["learning_rate"] for entry in trainer.state.log_history if "loss" in entry]
+    assert rates == pytest.approx([1e-3 * share for share in expected])
 
 
 def test_nothing_is_left_behind(model, rows, tmp_path, monkeypatch, capfd):
