@@ -37,10 +37,10 @@ async def arithmetic_agent(task: Mapping[str, Any], llm: agl.LLM) -> float:
 
 
 @agl.rollout
-async def prompted_agent(task: Mapping[str, Any], llm: agl.LLM, prompt_template: agl.PromptTemplate) -> float:
-    """The same, in the words of a prompt that is a resource."""
+async def prompted_agent(task: Mapping[str, Any], policy: agl.LLM, prompt_template: agl.PromptTemplate) -> float:
+    """The same, in the words of a prompt that is a resource, and of the model `policy`: there is a critic beside it."""
     asked = prompt_template.format(question=task["question"])
-    return score(task, await said(llm, [{"role": "user", "content": asked}]))
+    return score(task, await said(policy, [{"role": "user", "content": asked}]))
 
 
 def score(task: Mapping[str, Any], reply: str) -> float:
@@ -69,4 +69,5 @@ def _generator(seed: int = 0) -> Any:
         import reasoning_gym
     except ModuleNotFoundError:
         raise MissingExtra("reasoning_gym", install="pip install reasoning-gym==0.1.25") from None
-    return reasoning_gym.create_dataset(_GENERATOR, seed=seed, size=_DRAWN, **_SETTINGS)
+    # Its entries are seeded one by one, each by one more than the last: neighbours would draw nearly the same.
+    return reasoning_gym.create_dataset(_GENERATOR, seed=seed * _DRAWN, size=_DRAWN, **_SETTINGS)

@@ -14,6 +14,8 @@ __all__ = ["DRAWN", "gathered"]
 DRAWN = ("reward/mean", "val/reward")
 """The metrics that are kept."""
 _SECOND = 1_000_000_000
+_PAUSE = 600
+"""No work here goes on for so many seconds without a fact."""
 
 
 def gathered(sources: Iterable[Path]) -> dict[str, dict[str, Any]]:
@@ -44,7 +46,7 @@ def _read(log_path: Path) -> list[dict[str, Any]]:
                 "runs": [
                     {
                         "seed": seed,
-                        "seconds": round((ended - started) / _SECOND),
+                        "seconds": round((ended - started - _away(log)) / _SECOND),
                         "result": _result(json.loads(result)),
                         "metrics": _metrics(log, run_id),
                     }
@@ -52,6 +54,16 @@ def _read(log_path: Path) -> list[dict[str, Any]]:
             }
             for run_id, algorithm, seed, result, started, ended in runs
         ]
+
+
+def _away(log: Any) -> int:
+    """How long nobody worked on it, in nanoseconds: a run that was killed waits until it is taken up again."""
+    ((away,),) = log.rows(
+        "select coalesce(sum(pause), 0) from "
+        "(select occurred_at - lag(occurred_at) over (order by position) as pause from events) where pause > ?",
+        (_PAUSE * _SECOND,),
+    )
+    return int(away)
 
 
 def _metrics(log: Any, run_id: str) -> list[dict[str, Any]]:
