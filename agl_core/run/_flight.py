@@ -119,8 +119,9 @@ class Flight:
     async def call_off(self, why: str) -> int:
         """Cancel what is in the air; how many groups that are."""
         groups, self._groups = self._groups, {}
-        for rollout_id in (rollout_id for group in groups.values() for rollout_id in group.inputs):
-            await self._run.store.cancel_rollout(rollout_id, why)
+        members = [rollout_id for group in groups.values() for rollout_id in group.inputs]
+        # The last first, and all at once: a runner that is freed by the one must not begin another.
+        await asyncio.gather(*(self._run.store.cancel_rollout(rollout_id, why) for rollout_id in reversed(members)))
         return len(groups)
 
     def _outcomes(self, group: _Group, as_of: int) -> Landed:
