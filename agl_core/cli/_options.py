@@ -57,12 +57,12 @@ def quiet(command: Decorated) -> Decorated:
     return click.option("--quiet", "-q", is_flag=True, help="Show no progress.")(command)
 
 
-def dry_run(command: Decorated) -> Decorated:
-    """`--dry-run`, `--from-log PATH`: look at what is selected, and do nothing else."""
+def dry_run(command: Decorated, *, otherwise: str = "") -> Decorated:
+    """`--dry-run`, `--from-log PATH`: look at what is selected, and do nothing else; `otherwise` says what a log is for
+    without."""  # noqa: D205, D209 - one sentence
     from_log = click.option(
         "--from-log", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="PATH",
-        help="With --dry-run: look at the calls of this log instead. Else: learn from its rollouts, where the algorithm"
-        " can.",
+        help=f"With --dry-run: look at the calls of this log instead.{otherwise}",
     )  # fmt: skip
     is_dry = click.option(
         "--dry-run", is_flag=True, help="Run one rollout, say which of its calls --select keeps, and leave nothing."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,7 @@ def _algorithm(name: str) -> Any:
 )
 @click.option("--plan", is_flag=True, help="Say what the algorithm would do with the tasks and the budget, and stop.")
 @run_options
-@dry_run
+@partial(dry_run, otherwise=" Else: learn from its rollouts, where the algorithm can.")
 @log_path
 @quiet
 @as_json
@@ -152,9 +153,7 @@ def _plan(algorithm: Any, name: str, splits: Sequence[Any], *, as_json: bool, **
 
     trainer = made(algorithm, select=named_selection(options.pop("select")), **options)
     planned = trainer.plan(splits[0], val_dataset=splits[1], test_dataset=splits[2])
-    show_plan(
-        planned, trainer.told.budget, algorithm=name, per_rollout=trainer.told.calls_per_rollout, as_json=as_json
-    )
+    show_plan(planned, trainer.told.budget, algorithm=name, per_rollout=trainer.told.calls_per_rollout, as_json=as_json)
 
 
 def _needed(agent: str | None, tasks: str | None) -> tuple[str, str]:
