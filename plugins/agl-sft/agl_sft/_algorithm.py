@@ -71,7 +71,7 @@ class Sft:
         small = budget.calls is not None and budget.calls < a_round
         return Plan(
             lines=(
-                Planned.exactly(f"train: {rounds} of {a_round}", rollouts=rounds * a_round),
+                Planned.exactly(f"train: {rounds} round(s) of {a_round}", rollouts=rounds * a_round),
                 Planned.exactly("val", rollouts=val),
                 Planned(what="test: both sides, if anything was learnt", rollouts=(0, 2 * tasks["test"])),
             ),
