@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-import httpx
+import aiohttp
 import pytest
 
 import agl_core as agl
@@ -32,11 +32,13 @@ def log(tmp_path: Path) -> str:
 
 async def asked(llm: agl.LLM, word: str) -> float:
     """What the model says to a word."""
-    async with httpx.AsyncClient(base_url=llm.endpoint, headers={"authorization": f"Bearer {llm.api_key}"}) as client:
-        body = {"model": llm.model, "messages": [{"role": "user", "content": word}]}
-        reply = await client.post("chat/completions", json=body, timeout=60)
-    reply.raise_for_status()
-    return float(reply.json()["choices"][0]["message"]["content"])
+    body = {"model": llm.model, "messages": [{"role": "user", "content": word}]}
+    async with (
+        aiohttp.ClientSession(headers={"authorization": f"Bearer {llm.api_key}"}) as client,
+        client.post(f"{llm.endpoint}/chat/completions", json=body) as reply,
+    ):
+        reply.raise_for_status()
+        return float((await reply.json())["choices"][0]["message"]["content"])
 
 
 @agl.rollout
