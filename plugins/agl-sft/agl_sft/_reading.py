@@ -149,11 +149,11 @@ def _answers(traces: Sequence[Trace], kept: set[str]) -> Iterator[tuple[Sequence
 
 def _refuse_others(answers: Sequence[tuple[Sequence[int], str]], policy: Path, log: str) -> None:
     """Tokens of another model's tokenizer would be learnt without an error, and mean something else."""
-    from tokenizers import Tokenizer
-
     file = policy / "tokenizer.json"
     if not answers or not file.exists():
         return
+    from tokenizers import Tokenizer
+
     tokenizer = Tokenizer.from_file(str(file))
     if not any(said.strip() in tokenizer.decode(list(ids)) for ids, said in answers[:_COMPARED]):
         why = f"not one of {len(answers[:_COMPARED])} answers in it reads the same in the policy's tokens: they were "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import pytest
 from agl_sft import Sft
@@ -166,6 +167,7 @@ def test_another_file_under_the_same_name_is_no_way_to_go_on(world, killed, sour
     assert not world.scribe.lessons
 
 
+@pytest.mark.skipif(find_spec("transformers") is None, reason="there is no tokenizer here")
 def test_tokens_of_another_model_are_told_by_how_they_read(world, offline, folder):
     """A scripted model's tokens mean something else to the tokenizer beside the policy's weights."""
     shutil.copyfile(folder / "tokenizer.json", world.model / "tokenizer.json")
