@@ -102,9 +102,9 @@ class TestApo(Brief, AlgorithmContract):
 
 @pytest.mark.slow
 class TestApoAtLength(Searching, AlgorithmContract):
-    """With more to lose, in this process; killed at every movement below."""
+    """With more to lose, in this process."""
 
-    deaths = 4
+    deaths = 12
 
     def test_the_run_that_is_killed_finds_something(self, lives):
         """A prompt that was refused, one that was better, and one that was better still."""
@@ -115,5 +115,7 @@ class TestApoAtLength(Searching, AlgorithmContract):
 
 
 @pytest.mark.slow
-class TestApoKilled(Searching, AlgorithmKillContract):
-    """By processes that die."""
+class TestApoKilled(Brief, AlgorithmKillContract):
+    """At every movement, and by processes that die; test_kill has more of these."""
+
+    kills = 2
