@@ -105,10 +105,13 @@ def run(task, llm, agent=calculator_agent):
     """One run of the agent in a loop of its own; its connections are closed with the loop."""
 
     async def once():
-        from agl_demo.calculator.agent import _client
+        from agl_demo.calculator.agent import _CLIENTS
 
-        async with _client():
+        try:
             return await agent(task, llm)
+        finally:
+            for client in _CLIENTS[asyncio.get_running_loop()]:
+                await client.close()
 
     return asyncio.run(once())
 
@@ -179,15 +182,21 @@ def test_event_loops_one_after_the_other_each_have_their_own_connections():
 
 
 def test_the_client_of_a_task_shares_the_connections_of_its_loop():
-    """`with_options` is cheap: no new TLS context, no new pool."""
-    from agl_demo.calculator.agent import _client
+    """`with_options` is cheap: no new TLS context, no new pool. They take turns, and there are a few."""
+    from agl_demo.calculator.agent import _CLIENTS, _POOLS, _client
 
     async def clients():
-        async with _client() as shared:
-            other = shared.with_options(base_url="http://127.0.0.1:1/v1", api_key="other")
-            return _client() is shared, other._client is shared._client
+        turns = [_client() for _ in range(2 * _POOLS)]
+        other = turns[0].with_options(base_url="http://127.0.0.1:1/v1", api_key="other")
+        for client in _CLIENTS[asyncio.get_running_loop()]:
+            await client.close()
+        return (
+            len({id(client) for client in turns}),
+            turns[:_POOLS] == turns[_POOLS:],
+            other._client is turns[0]._client,
+        )
 
-    assert asyncio.run(clients()) == (True, True)
+    assert asyncio.run(clients()) == (8, True, True)
 
 
 @pytest.mark.parametrize(

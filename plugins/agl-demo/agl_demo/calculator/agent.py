@@ -10,6 +10,7 @@ import asyncio
 import json
 import operator
 import re
+from collections import deque
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Any, Protocol
@@ -164,12 +165,18 @@ def _last_number(text: str) -> float | None:
     return float(found[-1].replace(",", "")) if found and not text.startswith("error") else None
 
 
-_CLIENTS: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncOpenAI] = WeakKeyDictionary()
+_POOLS = 8
+_CLIENTS: WeakKeyDictionary[asyncio.AbstractEventLoop, deque[AsyncOpenAI]] = WeakKeyDictionary()
 
 
 def _client() -> AsyncOpenAI:
-    """One client for each event loop: a new one costs 20 ms for its TLS context, and connections belong to a loop."""
+    """One of a few for each event loop: a new one costs 20 ms for its TLS context, and connections belong to a loop.
+
+    Not one for all: with every request a pool looks at each of its idle connections, and a wave of 128 would look
+    16384 times before anybody is answered.
+    """
     loop = asyncio.get_running_loop()
     if loop not in _CLIENTS:
-        _CLIENTS[loop] = AsyncOpenAI(api_key="none", base_url="http://127.0.0.1")
-    return _CLIENTS[loop]
+        _CLIENTS[loop] = deque(AsyncOpenAI(api_key="none", base_url="http://127.0.0.1") for _ in range(_POOLS))
+    _CLIENTS[loop].rotate()
+    return _CLIENTS[loop][0]
