@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 import agl_core as agl
+from agl_core.trainer import RunSummary
 
 pytest.importorskip("openai")
 
-from examples.learning import critic, functions
+from examples.learning import critic, functions, proofs
+from examples.learning.__main__ import main
 
 ROOT = Path(__file__).parents[2]
 KEPT = ROOT / "docs/explanation/curves"
@@ -104,6 +108,22 @@ def test_the_double_edits_as_it_criticised():
     assert len(prompts) == len(critic.IDEAS)
     for prompt in (critic.BASE, *prompts.values()):
         assert agl.PromptTemplate(template=prompt, engine="f-string").format(question="Calculate 1 + 1.").count("1 + 1")
+
+
+@pytest.mark.parametrize(("gained", "status"), [(0.19, 1), (0.2, 0)])
+def test_a_gain_below_what_is_asserted_fails_the_command(gained, status, monkeypatch, tmp_path):
+    """And says both numbers."""
+    result = {"difference": {"mean": gained, "n": 80, "ci95": [gained - 0.1, gained + 0.1]}}
+    summary = RunSummary(run_id="run-1", log="proof.db", status="finished", result=result)
+    for name in ("HF_HUB_OFFLINE", "OMP_WAIT_POLICY"):
+        monkeypatch.setenv(name, os.environ.get(name, ""))  # which the command sets, and nobody would unset
+    monkeypatch.setattr(proofs, "prove", lambda *_, **__: summary)
+
+    done = CliRunner().invoke(main, ["sft", "--assert-gain", "0.2", "--json", "--quiet", "--log", f"{tmp_path}/log.db"])
+
+    assert done.exit_code == status
+    assert json.loads(done.stdout)["difference"]["mean"] == gained
+    assert ("+0.190" in done.stderr and "+0.200" in done.stderr) == bool(status)
 
 
 @pytest.mark.slow
