@@ -40,7 +40,8 @@ def agl_(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_the_object_says_what_was_measured(demo):
     """The keys are those that are promised, and the numbers are those of the log."""
     assert {
-        "run_id", "log", "algorithm", "model", "reward_before", "reward_after", "rollouts", "calls", "steps", "seconds"
+        "run_id", "log", "algorithm", "model", "reward_before", "reward_after", "rollouts", "calls", "steps", "seconds",
+        "time",
     } <= set(demo)  # fmt: skip
     assert demo["algorithm"] == "grpo"
     assert demo["steps"] == STEPS
