@@ -143,9 +143,7 @@ class Recorder:
         """The same, for those who await: what the coroutines of a loop write in one turn is one transaction."""
         return LoopRecorder(self, self._log)
 
-    def begins(
-        self, call_id: str, of: Attributed, model: str, role: Role = "policy", *, requests: int = 0
-    ) -> Decide:
+    def begins(self, call_id: str, of: Attributed, model: str, role: Role = "policy", *, requests: int = 0) -> Decide:
         """What `begin_call` decides, for who writes it himself."""
         data = {
             "run_id": of.run_id,
