@@ -87,6 +87,8 @@ def _value(hint: Any) -> st.SearchStrategy[Any]:
         return st.sampled_from(arguments)
     if origin in (Union, types.UnionType):
         return st.one_of([_value(one) for one in arguments])
+    if origin is tuple and arguments[-1] is not Ellipsis:
+        return st.tuples(*map(_value, arguments))
     if origin is tuple:
         return st.lists(_value(arguments[0]), max_size=3).map(tuple)
     if origin is not None and issubclass(origin, Mapping):
