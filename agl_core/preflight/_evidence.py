@@ -27,7 +27,7 @@ from agl_core.store import Store
 __all__ = ["Evidence", "compared", "faults", "gathered"]
 
 _UNFILLED = re.compile(r"placeholder = '(?P<name>[^']*)' is refused: no value was given for it; given: (?P<given>.*)")
-_UNDEFINED = re.compile(r"template = .* is refused: '(?P<name>[^']*)' is undefined")
+_UNDEFINED = re.compile(r"template = .* is refused: UndefinedError: '(?P<name>[^']*)' is undefined")
 _SHOWN = 300
 
 
