@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import random
+import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,7 +110,7 @@ class Lives:
     def interrupted(self, name: str, *, at: int) -> Path:
         """A log that a Ctrl-C ended, when so many facts of the run were there; raises `KeyboardInterrupt` itself."""
         path = self.folder / f"{name}.db"
-        with suppress(KeyboardInterrupt):
+        with suppress(KeyboardInterrupt), _listening():
             self.live(path, plugin=Interrupter(at))
             raise AssertionError(f"interrupted at fact {at} of the run, it went on to its end")
         return path
@@ -169,6 +170,16 @@ def read_story(path: Path, result: dict[str, Any] | None) -> Story:
             calls=sum(1 + len(call.tries) for call in calls if isinstance(call, CallRecorded)),
             faults=[str(fault) for fault in verify(log)],
         )
+
+
+@contextmanager
+def _listening() -> Iterator[None]:
+    """Ctrl-C is heard, also in a process that was started in the background, where shells have it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def left_behind(before: frozenset[str]) -> frozenset[str]:
