@@ -134,8 +134,10 @@ def test_of_an_export_that_is_interrupted_nothing_is_left(log, tmp_path, suffix)
     path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
 
     asked = ["export", "slow", "--log", str(log), "--out", str(out / f"rows.{suffix}")]
+    # Whoever is started in the background by a shell has Ctrl-C ignored, and so have its children.
+    hears = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
     with subprocess.Popen(
-        [sys.executable, "-m", "agl_core.cli", *asked],
+        [sys.executable, "-c", f"{hears}; from agl_core.cli import main; main()", *asked],
         env={**os.environ, "PYTHONPATH": path}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     ) as process:  # fmt: skip
         assert process.stdout.readline() == "one\n"
