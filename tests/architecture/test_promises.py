@@ -230,6 +230,9 @@ PROMISES = {
         "agl_core/testing/_adapter_contract.py::test_of_nothing_comes_nothing",
         "adapters/agl-triplets/tests/test_matching.py::test_rewards_and_calls_are_matched_in_the_order_of_the_log",
     ],
+    "C20: a setting that nothing reads is refused": [
+        "tests/docs/test_coming_from_agent_lightning.py::test_a_setting_that_nothing_reads_is_refused",
+    ],
     "V12: eight equal prompts are eight calls, and four answers four samples": [
         "adapters/agl-triplets/tests/test_forest.py::test_eight_equal_prompts_are_eight_calls_and_four_answers_four_samples",
     ],
@@ -247,16 +250,13 @@ PROMISES = {
         "tests/system/test_failures.py::test_what_infrastructure_did_punishes_nobody",
         "plugins/agl-grpo/tests/test_credit.py::test_what_infrastructure_did_trains_nobody",
     ],
-    "V17: a step without a usable row is said aloud, and training goes on": [
-        "tests/system/test_failures_grpo.py::test_steps_without_a_row_do_not_end_training",
-        "plugins/agl-grpo/tests/test_algorithm.py::test_a_round_that_agrees_is_logged_and_skipped",
-    ],
     "V16: several validation tasks are one number, and none overwrites another": [
         "plugins/agl-grpo/tests/test_algorithm.py::test_every_validation_task_is_in_the_one_number_that_is_logged",
     ],
     "V17: a step without a usable row ends no training, and many in a row say why": [
         "plugins/agl-grpo/tests/test_algorithm.py::test_steps_without_a_row_are_warned_of_and_then_stop_the_run",
         "plugins/agl-grpo/tests/test_algorithm.py::test_a_run_that_is_resumed_after_them_has_as_many_steps_again",
+        "plugins/agl-grpo/tests/test_algorithm.py::test_a_round_that_agrees_is_logged_and_skipped",
         "tests/system/test_failures_grpo.py::test_steps_without_a_row_do_not_end_training",
     ],
     "V18: what was captured stays as it was, and a break has its own cause": [

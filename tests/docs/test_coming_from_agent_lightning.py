@@ -415,6 +415,12 @@ def test_named_rewards_say_which_of_them_trains(store):
     assert seen == [2.0]
 
 
+def test_a_setting_that_nothing_reads_is_refused():
+    """v0.3's Baseline takes `train_split`, checks its range, and uses it nowhere."""
+    with pytest.raises(TypeError, match="train_split"):
+        agl.Baseline(train_split=0.5)
+
+
 def test_a_trainer_ends_when_its_algorithm_does(tmp_path):
     """Also with runners in threads of one process, under v0.3's name for that, and with no limit of rollouts."""
 
