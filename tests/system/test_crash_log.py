@@ -131,7 +131,7 @@ class Victim:
 @pytest.mark.parametrize(
     ("seed", "kills"),
     [
-        pytest.param(20260701, 110, marks=pytest.mark.slow),
+        pytest.param(20260701, 60, marks=pytest.mark.slow),
         pytest.param(20260702, 1000, marks=pytest.mark.soak),
     ],
 )
@@ -184,7 +184,7 @@ def _check(path, acknowledged, *, fully):
 @pytest.mark.parametrize(
     ("seed", "kills"),
     [
-        pytest.param(20260703, 40, marks=pytest.mark.slow),
+        pytest.param(20260703, 24, marks=pytest.mark.slow),
         pytest.param(20260704, 400, marks=pytest.mark.soak),
     ],
 )
