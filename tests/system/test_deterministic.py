@@ -39,7 +39,8 @@ def curve(folder, seed: int) -> dict[str, object]:
         return {
             "tokens": [choice.token_ids for call in calls for choice in call.choices],
             "metrics": log.rows(
-                "select step, name, value from metrics where name not like '%per_second' order by name, step"
+                "select step, name, value from metrics "
+                "where name not like '%per_second' and name not like 'time/%' order by name, step"
             ),
             # The file of the weights: what lies beside it names the rollouts it came from, and those have ids.
             "weights": [saved.event.files["model.safetensors"] for saved in log.read(types=["checkpoint.saved"])],
