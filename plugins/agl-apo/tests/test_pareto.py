@@ -149,7 +149,7 @@ def worded(task, prompt_template: agl.PromptTemplate) -> float:
 class TestPareto(AlgorithmContract):
     """What every algorithm promises, of this one."""
 
-    deaths = 5
+    deaths = 100
     cancels = 1
 
     @pytest.fixture
