@@ -60,7 +60,8 @@ pytest: .venv/.dev
 
 slow: .venv/.proofs environments core-only any-llm frameworks consumers ## what takes minutes: whole runs, wheels, the core alone, what wants a venv of its own
 	AGL_EXAMPLES=300 $(BIN)/pytest -n $(PYTEST_WORKERS) $(wildcard adapters/*/tests/test_*properties.py)
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -m slow tests
+	$(BIN)/pytest -m slow -n $(PYTEST_WORKERS) --dist loadfile plugins adapters
 
 soak: .venv/.dev ## what takes hours
 	$(BIN)/pytest -m soak
