@@ -33,9 +33,9 @@ def anyio_backend() -> str:
 
 @pytest.fixture(autouse=True)
 async def closed(anyio_backend: str) -> AsyncIterator[None]:
-    """The agent keeps a client for its loop, which ends with the test."""
+    """The agent keeps clients for its loop, which ends with the test."""
     yield
-    if client := agent._CLIENTS.pop(asyncio.get_running_loop(), None):
+    for client in agent._CLIENTS.pop(asyncio.get_running_loop(), ()):
         await client.close()
 
 
