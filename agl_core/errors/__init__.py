@@ -11,6 +11,7 @@
     │                   NotImportable NoRunnersLeft RewardMissing CaptureNone SelectsNothing StepFailed
     │                   RolloutFailed TooFewScored NoUsableRows TooManyFailed RunIsOver
     │                   BudgetSpent BudgetTooSmall PriceUnknown
+    ├── ReplayError     ReplayUnmatched ReplayDiffers ReplayAmbiguous NotReplayable NetworkDenied
     ├── PreflightError  AgentFailed AgentHangs CallsFailed GroupTooSmall NoExploration PlaceholderMissing
     │                   RewardConstant SplitsOverlap UnattributedCall
     ├── JudgeError      ExpectedMissing JudgeFailed JudgeMalformed JudgeUnanswered NothingToJudge
@@ -85,6 +86,14 @@ from agl_core.errors._preflight import (
     RewardConstant,
     SplitsOverlap,
     UnattributedCall,
+)
+from agl_core.errors._replay import (
+    NetworkDenied,
+    NotReplayable,
+    ReplayAmbiguous,
+    ReplayDiffers,
+    ReplayError,
+    ReplayUnmatched,
 )
 from agl_core.errors._resources import FilesNotKept, NothingPromoted, RunIsOver
 from agl_core.errors._run import (
@@ -165,12 +174,14 @@ __all__ = [
     "MissingExtra",
     "ModelNotFound",
     "ModelUnanswered",
+    "NetworkDenied",
     "NoExploration",
     "NoRunnersLeft",
     "NoTrainingData",
     "NoUsableRows",
     "NotFast",
     "NotImportable",
+    "NotReplayable",
     "NotTunable",
     "NothingPromoted",
     "NothingToJudge",
@@ -184,7 +195,11 @@ __all__ = [
     "PriceUnknown",
     "PromptTooLong",
     "QueryCut",
+    "ReplayAmbiguous",
+    "ReplayDiffers",
     "ReplayDiverged",
+    "ReplayError",
+    "ReplayUnmatched",
     "RewardConstant",
     "RewardMissing",
     "RolloutFailed",

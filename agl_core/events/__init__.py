@@ -6,6 +6,7 @@ from agl_core.events import _base
 from agl_core.events import call as _call
 from agl_core.events import plugin as _plugin
 from agl_core.events import policy as _policy
+from agl_core.events import replay as _replay
 from agl_core.events import resources as _resources
 from agl_core.events import reward as _reward
 from agl_core.events import rollout as _rollout
@@ -16,6 +17,7 @@ from agl_core.events.call import *  # noqa: F403
 from agl_core.events.message import *  # noqa: F403
 from agl_core.events.plugin import *  # noqa: F403
 from agl_core.events.policy import *  # noqa: F403
+from agl_core.events.replay import *  # noqa: F403
 from agl_core.events.resources import *  # noqa: F403
 from agl_core.events.reward import *  # noqa: F403
 from agl_core.events.rollout import *  # noqa: F403
@@ -24,7 +26,7 @@ from agl_core.events.span import *  # noqa: F403
 
 CORE_EVENTS: tuple[type[_base.Event], ...] = tuple(
     member
-    for family in (_call, _plugin, _policy, _resources, _reward, _rollout, _run, _span)
+    for family in (_call, _plugin, _policy, _replay, _resources, _reward, _rollout, _run, _span)
     for name in family.__all__
     if isinstance(member := getattr(family, name), type) and issubclass(member, _base.Event)
 )

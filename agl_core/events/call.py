@@ -104,6 +104,11 @@ class CallRecorded(Event):
     requests: int = 1
     """Requests that left the gateway for it: what a budget counts, each try among them. 0 when none left, or when the
     call went past the gateway; 1 of logs before this."""
+    place: str | None = None
+    """Where in the agent's program it was asked: the branches of concurrent work that lead there, each by its number,
+    and which call of that branch it was, `0.2:1`. Null where that is a matter of chance, and of logs before this."""
+    replay_of: str | None = None
+    """The recorded call, of another log, that it was answered from; null of one that a model answered."""
 
 
 @event("capture.lost", schema=1)

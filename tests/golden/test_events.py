@@ -39,6 +39,9 @@ from agl_core.events import (
     PluginLoaded,
     PolicyPromoted,
     PolicyUpdated,
+    ReplayDeparted,
+    ReplayFinished,
+    ReplayStarted,
     ResourcesPromoted,
     ResourcesPublished,
     RewardGiven,
@@ -170,6 +173,8 @@ MEANINGS: dict[tuple[str, int], Event] = {
                 parent_call_id="ca-0",
                 retry_of="ca-9",
                 requests=2,
+                place="0.2:1",
+                replay_of="ca-8",
                 http_status=200,
                 policy_version=3,
                 started_at=AT,
@@ -215,6 +220,43 @@ MEANINGS: dict[tuple[str, int], Event] = {
             PolicyPromoted(**OF_RUN, policy="policy", version=3, checkpoint="b2:ab", value=0.75, why="val/reward 0.75"),
         ),
         (1, PolicyUpdated(**OF_RUN, policy="policy", version=3, checkpoint="b2:ab")),
+        (
+            1,
+            ReplayDeparted(
+                replay_id="re-1",
+                rollout_id=ROLLOUT,
+                code="REPLAY_DIFFERS",
+                why="the prompt changed",
+                recorded=CALL,
+                difference=({"at": "messages[0].content", "recorded": "a", "asked": "b"},),
+            ),
+        ),
+        (
+            1,
+            ReplayFinished(
+                replay_id="re-1",
+                rollout_id=ROLLOUT,
+                outcome="forked",
+                answered=3,
+                live=2,
+                tools=1,
+                prefix="b2:ab",
+                differs={"reward": [0.0, 1.0]},
+            ),
+        ),
+        (
+            1,
+            ReplayStarted(
+                replay_id="re-1",
+                source="run.db",
+                head=27,
+                **OF_ATTEMPT,
+                agent=Component(name="agent:solve"),
+                fork_at=3,
+                changed={"prompt": "new"},
+                options={"ignore": ["[0-9]+"]},
+            ),
+        ),
         (1, ResourcesPromoted(resources_id="rs-1", version=2, why="best so far", by="ada", **OF_RUN)),
         (
             1,
@@ -361,7 +403,8 @@ MEANINGS: dict[tuple[str, int], Event] = {
 }
 """What each schema that was ever written means today."""
 
-_BEFORE_REQUESTS: dict[str, object] = {"requests": 1}
+_BEFORE_PLACES: dict[str, object] = {"place": None, "replay_of": None}
+_BEFORE_REQUESTS: dict[str, object] = {**_BEFORE_PLACES, "requests": 1}
 _BEFORE_RETRIES: dict[str, object] = {**_BEFORE_REQUESTS, "retry_of": None}
 _BEFORE_STREAMS: dict[str, object] = {**_BEFORE_RETRIES, "first_token": None, "tries": ()}
 _BEFORE_ROLES: dict[str, object] = {"config": RunConfig(**OF_CONFIG)}
@@ -384,6 +427,7 @@ BEFORE: dict[str, dict[str, object]] = {
     "call.recorded.v1.2": _BEFORE_STREAMS,
     "call.recorded.v1.3": _BEFORE_RETRIES,
     "call.recorded.v1.4": _BEFORE_REQUESTS,
+    "call.recorded.v1.5": _BEFORE_PLACES,
     "endpoint.registered.v1": {"role": "policy", "named": ""},
     "outcomes.read.v1": {"groups": None},
     "resources.promoted.v1": {"by": ""},

@@ -21,6 +21,8 @@ ARGUMENTS = {
     "Mapping[str, float]": {"some-word": 0.5},
     "Mapping[str, int]": {"some-word": 7},
     "Mapping[str, int] | None": {"some-word": 7},
+    "Sequence[Mapping[str, Any]]": ({"at": "some-word", "recorded": 7, "asked": "some-word"},),
+    "Sequence[str]": ("one", "two"),
 }
 
 
