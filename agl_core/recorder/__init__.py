@@ -5,6 +5,7 @@ from __future__ import annotations
 from agl_core.recorder._agent import agent
 from agl_core.recorder._each_call import Piece, each_call
 from agl_core.recorder._recorder import LoopRecorder, Recorder
+from agl_core.recorder._replaying import Replaying, ToolAnswer, ToolAsked, ToolWay
 from agl_core.recorder._scope import Attributed, Scope, attributed, current, is_machinery, machinery, owned
 
 __all__ = [
@@ -12,7 +13,11 @@ __all__ = [
     "LoopRecorder",
     "Piece",
     "Recorder",
+    "Replaying",
     "Scope",
+    "ToolAnswer",
+    "ToolAsked",
+    "ToolWay",
     "agent",
     "attributed",
     "current",

@@ -14,6 +14,7 @@ from urllib.parse import quote
 from agl_core.errors import OutsideAttempt
 from agl_core.events import CaptureLost
 from agl_core.record import Record
+from agl_core.recorder._replaying import Replaying
 
 if TYPE_CHECKING:
     from agl_core.recorder._recorder import Recorder
@@ -58,6 +59,8 @@ class Scope:
     """Base URL of the gateway that its programs may tell things, if there is one."""
     key: str | None = field(default=None, repr=False)
     """The attempt's own token, which they show there."""
+    replaying: Replaying | None = field(default=None, repr=False)
+    """The replay that this attempt is run again in, if it is."""
     pending: list[Future[Sequence[Record]]] = field(default_factory=list)
     """Writes that have not landed, or failed; the runner waits for them before the attempt is settled."""
 

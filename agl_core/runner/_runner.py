@@ -14,7 +14,7 @@ from agl_core.emit import returned
 from agl_core.errors import AglError, BadValue, EngineFailed, UnknownId
 from agl_core.events import AttemptStarted, ExitStatus, RewardGiven
 from agl_core.ids import new_id
-from agl_core.recorder import Recorder, Scope, attributed
+from agl_core.recorder import Recorder, Replaying, Scope, attributed
 from agl_core.resources import LLM, NamedResources, ProxyLLM, Resource
 from agl_core.runner import _hooks
 from agl_core.runner._attempt import Ended, run_agent
@@ -39,7 +39,7 @@ class Runner(Generic[T]):
     """Runs one agent on rollouts of one store.
 
     `gateway` is the base URL of the gateway that `gateway:` endpoints mean. `max_rollouts` is how many it takes
-    before it stops by itself.
+    before it stops by itself. `replaying` is the replay that its attempts are run again in.
     """
 
     def __init__(
@@ -49,10 +49,12 @@ class Runner(Generic[T]):
         *,
         gateway: str | None = None,
         patience: float = 0.5,
+        replaying: Replaying | None = None,
     ) -> None:
         self.tracer = tracer
         self.max_rollouts = max_rollouts
         self.gateway = gateway
+        self.replaying = replaying
         self._patience = patience
         self.worker_id = new_id("wk")
         self._agent: LitAgent[T] | None = None
@@ -138,6 +140,7 @@ class Runner(Generic[T]):
             attempt_id=rollout.attempt_id,
             gateway=self.gateway,
             key=self.store.ask.attempt_key(rollout.attempt_id),
+            replaying=self.replaying,
         )
         try:
             ended = await self._attempt(rollout, scope)
