@@ -124,5 +124,6 @@ def _draft(
         run_id=request.run_id,
         group=request.group,
         repeat=request.repeat,
+        parent=request.parent,
     )
     return Draft(stream=f"rollout/{rollout_id}", event=event, key=key, correlation_id=request.run_id or rollout_id)

@@ -64,6 +64,8 @@ class EnqueueRolloutRequest:
     """An id of the caller's own: the same request with the same id is one rollout."""
     copy: int = 0
     """How many equal tasks stand before it in what it is of: each has a task id of its own."""
+    parent: str | None = None
+    """The rollout that it does again, or was forked from; it may be one of another log."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
