@@ -10,7 +10,7 @@
     ├── RunError        ReplayDiverged AmbiguousLabel RunNotImportable RunNotResumable NoTrainingData NotFast
     │                   NotImportable NoRunnersLeft RewardMissing CaptureNone SelectsNothing StepFailed
     │                   RolloutFailed TooFewScored NoUsableRows TooManyFailed RunIsOver
-    │                   BudgetSpent BudgetTooSmall PriceUnknown
+    │                   BudgetSpent BudgetTooSmall PriceUnknown NotOffline RolloutsForbidden
     ├── ReplayError     ReplayUnmatched ReplayDiffers ReplayAmbiguous NotReplayable NetworkDenied
     ├── PreflightError  AgentFailed AgentHangs CallsFailed GroupTooSmall NoExploration PlaceholderMissing
     │                   RewardConstant SplitsOverlap UnattributedCall
@@ -55,7 +55,7 @@ from agl_core.errors._judge import (
     JudgeUnanswered,
     NothingToJudge,
 )
-from agl_core.errors._learning import NoUsableRows
+from agl_core.errors._learning import NotOffline, NoUsableRows, RolloutsForbidden
 from agl_core.errors._log import (
     BadQuery,
     ContentErased,
@@ -181,6 +181,7 @@ __all__ = [
     "NoUsableRows",
     "NotFast",
     "NotImportable",
+    "NotOffline",
     "NotReplayable",
     "NotTunable",
     "NothingPromoted",
@@ -203,6 +204,7 @@ __all__ = [
     "RewardConstant",
     "RewardMissing",
     "RolloutFailed",
+    "RolloutsForbidden",
     "RunError",
     "RunHeld",
     "RunIsOver",
