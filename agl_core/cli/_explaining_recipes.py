@@ -75,7 +75,7 @@ def recorded(log: SqliteLog, *, batch_id: str | None = None, rollout_id: str | N
     sql = "select position from batches where ? is null or batch_id = ? order by position"
     positions = [position for (position,) in log.rows(sql, (batch_id, batch_id))]
     found = []
-    for position, record in sorted(log.at(positions).items()):
+    for position, record in sorted(log.records(positions).items()):
         event = record.event
         if isinstance(event, BatchFormed) and (rollout_id is None or rollout_id in event.rollouts):
             found.append(
@@ -214,7 +214,7 @@ def _config(log: SqliteLog, run_id: str | None) -> RunConfig:
     from agl_core.events import RunConfig, RunStarted
 
     for (position,) in log.rows("select position from runs where run_id = ?", (run_id,)):
-        event = log.at([position])[position].event
+        event = log.records([position])[position].event
         if isinstance(event, RunStarted):
             return event.config
     return RunConfig()

@@ -72,9 +72,9 @@ class Archive(SqliteLog):
         """The record that carries an idempotency key."""
         return self._facts.get(key)
 
-    def at(self, positions: Sequence[int]) -> dict[int, Record]:
+    def records(self, positions: Sequence[int]) -> dict[int, Record]:
         """The records at those positions."""
-        return self._facts.at(positions)
+        return self._facts.records(positions)
 
     def head(self) -> int:
         """Position of the last record."""

@@ -205,7 +205,7 @@ class SqliteLog:
             row = db.execute("select * from events where key = ?", (key,)).fetchone()
             return record(self.codec, row, fetch(db)) if row else None
 
-    def at(self, positions: Sequence[int]) -> dict[int, Record]:
+    def records(self, positions: Sequence[int]) -> dict[int, Record]:
         """The records at those positions, in one read."""
         sql = "select * from events where position in (select value from json_each(?))"
         with self.reading() as db:

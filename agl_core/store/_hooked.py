@@ -65,7 +65,7 @@ async def agreed(
 ) -> list[EnqueueRolloutRequest]:
     """The requests as the hooks have them. One that came before is what it became then, and nobody is asked again."""
     known = _known(store.log, [key for request in requests if (key := _key(request))])
-    marked = store.log.at([position for position, is_marked in known.values() if is_marked])
+    marked = store.log.records([position for position, is_marked in known.values() if is_marked])
     found = []
     for request in requests:
         position, is_marked = known.get(_key(request) or "", (0, False))

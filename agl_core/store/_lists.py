@@ -116,7 +116,7 @@ class Lists:
 
     def _inputs(self, rows: Sequence[Any]) -> dict[int, Any]:
         """In one read, however many there are."""
-        records = self.log.at([row[2] for row in rows]).items()
+        records = self.log.records([row[2] for row in rows]).items()
         # An event that was erased, or that this process does not know, has none.
         return {position: getattr(record.event, "input", None) for position, record in records}
 
@@ -158,7 +158,7 @@ class Lists:
 
     def spans_at(self, rows: Sequence[tuple[int, int]]) -> list[Span]:
         """The spans at those positions, with those sequence ids."""
-        records = self.log.at([row[0] for row in rows])
+        records = self.log.records([row[0] for row in rows])
         found = ((records.get(position), sequence_id) for position, sequence_id in rows)
         made = (self._span(record, sequence_id) for record, sequence_id in found if record is not None)
         return [span for span in made if span is not None]
@@ -169,7 +169,7 @@ class Lists:
                 return Span.of(event, sequence_id)
             case RewardGiven() as event:
                 beside = self.log.rows(BESIDE, (record.position,))
-                others = self.log.at([position for (position,) in beside]).values()
+                others = self.log.records([position for (position,) in beside]).values()
                 return rewarded(record, event, [other.event for other in others], sequence_id)
         return None
 

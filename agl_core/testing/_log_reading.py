@@ -99,7 +99,7 @@ class Reading:
         """Several at once; those that are not there are left out."""
         log = holding([note(str(number)) for number in range(5)])
 
-        assert sorted(log.at([2, 4, 9])) == [2, 4]
+        assert sorted(log.records([2, 4, 9])) == [2, 4]
 
     def test_the_tables_are_folded(self, holding: Holding) -> None:
         """As of the last record."""

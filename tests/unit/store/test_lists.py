@@ -148,7 +148,7 @@ async def test_a_list_reads_a_page_and_no_more(store, log, six, monkeypatch):
     """Two reads of the facts and the attempts, however many rollouts there are, and none for each."""
     seen = []
     monkeypatch.setattr(log, "rows", lambda sql, given=(), rows=log.rows: seen.append(sql) or rows(sql, given))
-    monkeypatch.setattr(log, "at", lambda positions, at=log.at: seen.append("at") or at(positions))
+    monkeypatch.setattr(log, "records", lambda places, found=log.records: seen.append("records") or found(places))
 
     await store.query_rollouts(status_in=["queuing", "succeeded"], limit=100)
     of_six = len(seen)
