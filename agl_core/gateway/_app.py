@@ -132,6 +132,7 @@ class App:
             call_id=self._call_id(headers.get(b"agl-call-id")),
             agent=_name(headers.get(b"agl-agent")),
             parent_call_id=_text(headers.get(b"agl-parent-call")),
+            place=_text(headers.get(b"agl-place")),
             started_at=started_at,
             headers=passed,
             given_role=role,

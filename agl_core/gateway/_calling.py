@@ -43,6 +43,8 @@ class Asked:
     call_id: str
     agent: str | None
     parent_call_id: str | None
+    place: str | None = None
+    """Where in the agent's program it is asked, as `CallRecorded` has it."""
     started_at: int
     headers: Mapping[str, str] = field(default_factory=dict)
     """Those that a provider is to see."""
@@ -180,6 +182,7 @@ class Calling:
             tries=(*before.tries, before.error or "unknown", *trip.tries) if before else tuple(trip.tries),
             retry_of=before.call_id if before else None,
             requests=trip.requests,
+            place=asked.place,
         )
         self._ledger.pay(event.call)
         if event.status != "ok":
