@@ -5,7 +5,7 @@ from __future__ import annotations
 from agl_core.algorithm._baseline import Baseline
 from agl_core.algorithm._legacy import FunctionalAlgorithm, Legacy, algo
 from agl_core.algorithm._promote_best import PromoteBest
-from agl_core.algorithm._protocol import Algorithm, FastAlgorithm, Planning, is_durable, plan_of
+from agl_core.algorithm._protocol import Algorithm, FastAlgorithm, Planning, is_durable, not_offline, plan_of
 from agl_core.algorithm._reaction import Following, Reaction, Write, react
 from agl_core.algorithm._stop_early import StopEarly
 
@@ -23,6 +23,7 @@ __all__ = [
     "Write",
     "algo",
     "is_durable",
+    "not_offline",
     "plan_of",
     "react",
 ]

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from agl_core.cli._datasets import TASKS
 from agl_core.cli._guest_options import Guested, guest_options, names_of
 from agl_core.cli._options import as_json, dry_run, log_level, log_path, quiet, run_options
+
+if TYPE_CHECKING:
+    from agl_core.errors import AglError
 
 __all__ = ["train"]
 
@@ -83,6 +86,9 @@ def _algorithm(name: str) -> Any:
     help="Look at the first rollout before the others begin, and stop a run that would learn nothing; default: where"
     " the algorithm says what it needs, unless AGL_PREFLIGHT is 0.",
 )
+@click.option(
+    "--no-rollouts", is_flag=True, help="Hand out not one rollout: learn from --from-log alone, or not at all."
+)
 @click.option("--plan", is_flag=True, help="Say what the algorithm would do with the tasks and the budget, and stop.")
 @run_options
 @partial(dry_run, otherwise=" Else: learn from its rollouts, where the algorithm can.")
@@ -104,6 +110,7 @@ def train(
     config_file: Path | None,
     sets: Sequence[str],
     plan: bool,
+    no_rollouts: bool,
     dry_run: bool,
     from_log: Path | None,
     log_path: str | None,
@@ -126,16 +133,19 @@ def train(
     hyper = {option.name for option in guest_options(ctx)}
     told = {name: options.pop(name) for name in hyper if name in options}
     kind = _algorithm(algorithm)
-    if from_log and not dry_run and hasattr(config_class(kind), "from_log"):
+    if from_log and not dry_run:
+        if not hasattr(config_class(kind), "from_log"):
+            raise _not_offline(algorithm, kind)
         told["from_log"], from_log = str(from_log), None
-    if dry_run or from_log:
+    if dry_run:
         look(*_needed(agent, train_file), is_dry=dry_run, from_log=from_log, as_json=as_json, **options)
         return
     file = read_config(config_file) if config_file else {}
     made = build(algorithm, kind, file=file, sets=sets, options=told)
-    if getattr(made, "needs_tasks", True):
+    if getattr(made, "needs_tasks", True) and not no_rollouts:  # else the trainer says why
         agent, train_file = _needed(agent, train_file)
     splits = read_splits(train_file, val_file, test_file, shares=shares)
+    options["no_rollouts"] = no_rollouts
     if plan:
         _plan(made, algorithm, splits, as_json=as_json, **options)
         return
@@ -143,6 +153,13 @@ def train(
         find_code(agent) if agent else None, made, train=splits[0], val=splits[1], test=splits[2],
         log_path=log_path, quiet=quiet, as_json=as_json, **options,
     )  # fmt: skip
+
+
+def _not_offline(name: str, kind: Any) -> AglError:
+    from agl_core.algorithm import not_offline
+    from agl_core.plugins import Plugins
+
+    return not_offline(name, kind, Plugins.load().algorithms())
 
 
 def _plan(algorithm: Any, name: str, splits: Sequence[Any], *, as_json: bool, **options: Any) -> None:

@@ -69,6 +69,8 @@ class RunConfig:
     """Name of a model to USD for a million tokens of prompts, and of answers."""
     reactions: Mapping[str, Component] = field(default_factory=dict)
     """Name to what follows the run, and decides by what it hears."""
+    no_rollouts: bool = False
+    """Whether it was to hand out none."""
 
 
 @event("run.started", schema=1)

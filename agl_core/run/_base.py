@@ -7,8 +7,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Self
 
 from agl_core.adapter import Adapter
+from agl_core.errors import BadValue
 from agl_core.events import MetricsLogged, RolloutConfig
 from agl_core.ids import content_id
+from agl_core.log import SqliteLog
 from agl_core.plugins import Plugins
 from agl_core.record import Record
 from agl_core.resources import ResourcesUpdate
@@ -17,6 +19,7 @@ from agl_core.run._asks import Asks
 from agl_core.run._budget import Budget, Prices
 from agl_core.run._checkpoints import Checkpoints
 from agl_core.run._failures import Failures
+from agl_core.run._forbidding import without_rollouts
 from agl_core.run._journal import Journal
 from agl_core.run._selection import Selection
 from agl_core.run._wall_time import wall_time
@@ -50,6 +53,7 @@ class Base:
         prices: Prices | None = None,
         asks: Asks | None = None,
         catch_up: Callable[[], Awaitable[None]] | None = None,
+        no_rollouts: bool = False,
         actor: str = "agl-core",
     ) -> None:
         self.id, self.seed, self.deterministic = id, seed, deterministic
@@ -66,7 +70,9 @@ class Base:
         """What the model calls of the run may come to, all of them together."""
         self.prices = prices or Prices()
         self._test = tuple(test)
-        self.store = store
+        self.no_rollouts = no_rollouts
+        """Whether it is to hand out none; who asks for some gets `RolloutsForbidden`."""
+        self.store = without_rollouts(store) if no_rollouts else store
         """For what `Run` does not offer; what is done there is not replayed."""
         self.resources = resources
         """The bundle that rollouts get when none is named."""
@@ -86,6 +92,19 @@ class Base:
     def is_reading_back(self) -> bool:
         """Whether the last movement was read back, and not made: the run was resumed, and is not yet where it was."""
         return self._journal.is_reading_back
+
+    def other_log(self, url: str) -> SqliteLog:
+        """Another log, for reading alone; whoever asks for it closes it. An export of one will do.
+
+        Raises `BadValue` for the log that the run writes to: what it learns from must not grow while it does.
+        """
+        log = self._plugins.open_log(url, readonly=True)
+        own = self.store.log.path
+        if log.path.exists() and own.exists() and log.path.samefile(own):
+            log.close()
+            why = "this run writes to it, and reads another: name a new log for the run (`--log`, or `store=`)"
+            raise BadValue("from_log", url, why=why)
+        return log
 
     async def caught_up(self) -> None:
         """Return when the run's reactions have heard all that is in the log."""

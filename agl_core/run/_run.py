@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from agl_core.engine import Checkpoint
-from agl_core.errors import RewardMissing
+from agl_core.errors import RewardMissing, RolloutsForbidden
 from agl_core.events import TestOpened
 from agl_core.resources import ResourcesUpdate
 from agl_core.run._estimates import Examination
@@ -36,6 +36,8 @@ class Run(Learning):
         """
         if not self._test:
             return None
+        if self.no_rollouts:  # or the seal would be broken for nothing
+            raise RolloutsForbidden(f"{2 * repeat * len(self._test)} of mode test")
         opened = TestOpened(run_id=self.id, tasks=len(self._test))
         self._journal.append(self._journal.draft(opened, f"{self.id}/test.opened"))
         sides, tasks = [], []

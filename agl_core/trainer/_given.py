@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
+from agl_core.algorithm import not_offline
 from agl_core.datasets import Source, is_share, repeats, tasks_for
 from agl_core.errors import BadValue, BudgetTooSmall
 from agl_core.events import Mode, Role, RunStarted
@@ -20,6 +21,7 @@ __all__ = [
     "given_tasks",
     "known_roles",
     "known_tracer",
+    "refuse_online",
     "refuse_too_small",
     "refuse_unheard",
     "sampling_by_mode",
@@ -54,6 +56,15 @@ def refuse_too_small(budget: Budget, plan: Plan | None) -> None:
     """Raise for a budget of which, as the algorithm says, nothing useful comes."""
     if budget and plan is not None and plan.too_small:
         raise BudgetTooSmall(budget.to_json(), why=plan.too_small)
+
+
+def refuse_online(algorithm: Any, sizes: Mapping[str, int], known: Mapping[str, Any]) -> None:
+    """Raise for what asks for rollouts, in a run that is to hand out none."""
+    if getattr(algorithm, "needs_tasks", True):
+        raise not_offline(getattr(algorithm, "name", type(algorithm).__name__), algorithm, known)
+    if wanted := {split: count for split, count in sizes.items() if count}:
+        why = "nobody would do these tasks: leave them out, or let rollouts be handed out"
+        raise BadValue("no_rollouts", wanted, why=why)
 
 
 def known_roles(given: Mapping[str, Role]) -> dict[str, Role]:

@@ -103,6 +103,7 @@ async def one_run(
             budget=told.budget,
             prices=told.prices,
             catch_up=reacting.catch_up,
+            no_rollouts=told.no_rollouts,
             asks=RunAsks(
                 store,
                 base,

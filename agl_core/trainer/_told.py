@@ -62,6 +62,7 @@ class Told:
     llm_proxy: Any
     port: int
     looking: Looking
+    no_rollouts: bool
     goes_on_untraced: bool
     on_records: Callable[[Sequence[Record]], None] | None
 
@@ -107,6 +108,7 @@ class Told:
                 max_failed_fraction=self.most_failed,
                 budget=self.budget.to_json(),
                 prices=self.prices.to_json(),
+                no_rollouts=self.no_rollouts,
             ),
             train=train,
             val=val,
@@ -127,4 +129,5 @@ class Told:
             max_failed_fraction=config.max_failed_fraction if most is None else most,
             budget=self.budget or Budget.of(budget),
             prices=Prices({**prices, **self.prices.to_json()}),
+            no_rollouts=self.no_rollouts or config.no_rollouts,
         )

@@ -29,6 +29,7 @@ from agl_core.trainer._given import (
     given_tasks,
     known_roles,
     known_tracer,
+    refuse_online,
     refuse_too_small,
     refuse_unheard,
     sampling_by_mode,
@@ -64,6 +65,8 @@ class Trainer:
     `budget` is what all its model calls may come to, `{"calls": 500}`, `{"tokens": 1_000_000}` or `{"usd": 2.5}`; what
     is not covered waits, and the run ends with `BudgetSpent`, to be resumed with a larger one. `prices` maps a model to
     USD for a million tokens of prompts, and of answers.
+    With `no_rollouts` not one is enqueued: an algorithm that learns from a log alone does so, any other is
+    `NotOffline`, and one that asks for some all the same is stopped by `RolloutsForbidden`.
     All of it, looked over, is in `told`; a run that is resumed changes nothing there.
     """
 
@@ -97,6 +100,7 @@ class Trainer:
         rollout_config: RolloutConfig | None = None,
         on_tracer_error: Literal["raise", "warn"] | None = None,
         preflight: bool | Literal["warn"] | None = None,
+        no_rollouts: bool = False,
         on_records: Callable[[Sequence[Record]], None] | None = None,
         plugins: Plugins | None = None,
         dev: bool = False,
@@ -134,6 +138,7 @@ class Trainer:
             llm_proxy=llm_proxy,
             port=port or 0,
             looking=Looking.of(preflight),
+            no_rollouts=no_rollouts,
             goes_on_untraced=(on_tracer_error or os.environ.get("AGL_ON_TRACER_ERROR", "raise")) == "warn",
             on_records=on_records,
         )
@@ -162,6 +167,8 @@ class Trainer:
             raise BadValue("roles", sorted(nobody), why="they name models, or LLMs among the initial resources")
         tasks = given_tasks(train_dataset, val_dataset, test_dataset)
         needs_tasks = getattr(algorithm, "needs_tasks", True)
+        if told.no_rollouts and resume is None:
+            refuse_online(algorithm, sizes(*tasks), told.plugins.algorithms())
         if resume is None and needs_tasks and not tasks[0] and not (isinstance(algorithm, FastAlgorithm) and tasks[1]):
             raise NoTrainingData("there are no training tasks")
         if resume is None:
