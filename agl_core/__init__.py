@@ -78,6 +78,7 @@ __all__ = [
     "rollout",
     "setup_logging",
     "split_dataset",
+    "tool",
 ]
 
 if TYPE_CHECKING:
@@ -113,6 +114,7 @@ if TYPE_CHECKING:
         get_rewards_from_span,
         is_reward_span,
         operation,
+        tool,
     )
     from agl_core.engine import Checkpoint, Endpoint, Engine
     from agl_core.errors import AglError
@@ -181,6 +183,7 @@ _HOME = {
         "get_rewards_from_span",
         "is_reward_span",
         "operation",
+        "tool",
     ),
     "engine": ("Checkpoint", "Endpoint", "Engine"),
     "errors": ("AglError",),

@@ -42,6 +42,7 @@ from agl_core.emit._readers import (
 )
 from agl_core.emit._returned import returned
 from agl_core.emit._rewards import emit_reward, rewards_of
+from agl_core.emit._tool import tool
 
 __all__ = [
     "Link",
@@ -80,5 +81,6 @@ __all__ = [
     "rewards_of",
     "sanitize_attribute_value",
     "sanitize_attributes",
+    "tool",
     "unflatten_attributes",
 ]

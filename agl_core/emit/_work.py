@@ -17,21 +17,20 @@ from agl_core.ids import new_id
 from agl_core.recorder import Scope, current
 from agl_core.spans import plain
 
-__all__ = ["Work"]
+__all__ = ["ITEMS", "UnderWay", "Work", "bound"]
 
-_ITEMS = 1000
+ITEMS = 1000
 """Of what a generator yields, the first so many are kept."""
 
 
-class Work:
-    """Begins when it is made. Entered, what is said has it as its parent; it may be entered again, step by step."""
+class UnderWay:
+    """A span that lasts. Entered, what is said has it as its parent; it may be entered again, step by step."""
 
-    def __init__(self, name: str, attributes: Mapping[str, Any], *, propagate: bool) -> None:
-        self._scope: Scope | None = current("an operation") if propagate else None
+    def __init__(self, name: str, attributes: Mapping[str, Any], *, scope: Scope | None) -> None:
+        self._name, self._scope = name, scope
         self._span_id = new_id("sp")
-        self._parent_id = parent_of(self._scope) if self._scope is not None else None
-        self._attributes = {**_named("", attributes), LightningSpanAttributes.OPERATION_NAME.value: name}
-        self._items: list[Any] | None = None
+        self._parent_id = parent_of(scope) if scope is not None else None
+        self._attributes = dict(attributes)
         self._token: Token[Around | None] | None = None
         self._began = time.time()
 
@@ -59,15 +58,30 @@ class Work:
         else:
             self.end(None)
 
+    def end(self, raised: BaseException | None) -> SpanCoreFields:
+        """The span that it was, kept with the attempt it began in."""
+        error = None
+        if raised is not None:
+            self._attributes |= format_exception_attributes(raised)
+            error = str(raised)
+        span = core(self._name, self._attributes, error=error, began=self._began)
+        if (scope := self._scope) is not None:
+            fact = recorded(span, scope, span_id=self._span_id, parent_id=self._parent_id)
+            scope.expect(scope.recorder.record(fact, scope))
+        return span
+
+
+class Work(UnderWay):
+    """An operation. It begins when it is made."""
+
+    def __init__(self, name: str, attributes: Mapping[str, Any], *, propagate: bool) -> None:
+        named = {**_named("", attributes), LightningSpanAttributes.OPERATION_NAME.value: name}
+        super().__init__(AGL_OPERATION, named, scope=current("an operation") if propagate else None)
+        self._items: list[Any] | None = None
+
     def takes(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        """What the function is called with, by the names of its parameters; the object of a method is left out."""
-        try:
-            named = dict(inspect.signature(fn).bind(*args, **kwargs).arguments)
-        except (TypeError, ValueError):
-            named = {"args": list(args), **kwargs}  # the call itself will say what is wrong with it
-        if args and next(iter(named), None) in {"self", "cls"}:
-            named.pop(next(iter(named)))
-        self.given(named)
+        """What the function is called with."""
+        self.given(bound(fn, args, kwargs))
 
     def given(self, named: Mapping[str, Any]) -> None:
         """What it works on."""
@@ -80,22 +94,30 @@ class Work:
     def yielded(self, item: Any) -> None:
         """One more thing that came of it."""
         self._items = [] if self._items is None else self._items
-        if len(self._items) < _ITEMS:
+        if len(self._items) < ITEMS:
             self._items.append(plain(item))
 
     def end(self, raised: BaseException | None) -> SpanCoreFields:
-        """The span that it was, kept with the attempt it began in."""
+        """The span that it was, with all that it yielded."""
         if self._items is not None:
             self.came(self._items)
-        error = None
-        if raised is not None:
-            self._attributes |= format_exception_attributes(raised)
-            error = str(raised)
-        span = core(AGL_OPERATION, self._attributes, error=error, began=self._began)
-        if (scope := self._scope) is not None:
-            fact = recorded(span, scope, span_id=self._span_id, parent_id=self._parent_id)
-            scope.expect(scope.recorder.record(fact, scope))
-        return span
+        return super().end(raised)
+
+
+def bound(
+    fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], *, defaults: bool = False
+) -> dict[str, Any]:
+    """What a function is called with, by the names of its parameters; the object of a method is left out."""
+    try:
+        found = inspect.signature(fn).bind(*args, **kwargs)
+    except (TypeError, ValueError):
+        return {"args": list(args), **kwargs}  # the call itself will say what is wrong with it
+    if defaults:
+        found.apply_defaults()
+    named = dict(found.arguments)
+    if args and next(iter(named), None) in {"self", "cls"}:
+        named.pop(next(iter(named)))
+    return named
 
 
 def _named(name: str, value: Any) -> dict[str, Any]:

@@ -16,6 +16,7 @@ __all__ = [
     "LightningSpanAttributes",
     "LinkAttributes",
     "RewardAttributes",
+    "ToolAttributes",
 ]
 
 AGL_ANNOTATION = "agentlightning.annotation"
@@ -66,3 +67,24 @@ class LinkAttributes(StrEnum):
 
     KEY_MATCH = "key_match"
     VALUE_MATCH = "value_match"
+
+
+class ToolAttributes(StrEnum):
+    """What says of a tool's span what OpenTelemetry has no name for, so that a replay can give back what came of it."""
+
+    REPLAY = "agl.tool.replay"
+    """What the tool does in a replay: `recorded`, `pure` or `live`."""
+    RESULT = "agl.tool.result"
+    """What its result is: `text`, `json`, the `items` that a generator yielded, or `untold`: it cannot come again."""
+    UNTOLD = "agl.tool.untold"
+    """Arguments that are no values; a replay does not look at them."""
+    LEFT = "agl.tool.left"
+    """Whether its consumer left a generator before it ended."""
+    CALL = "agl.tool.call"
+    """The model call that led to it, where one is certain."""
+    PLACE = "agl.tool.place"
+    """The branch of concurrent work that it was called in, where that is no matter of chance."""
+    THREAD = "agl.tool.thread"
+    """The thread that it was called in, where nothing else says whether two calls came one after the other."""
+    REPLAY_OF = "agl.replay_of"
+    """In a replay: the recorded span, of another log, that it is."""

@@ -11,7 +11,9 @@ from typing import Any, Protocol, TypeVar
 __all__ = ["Piece", "each_call"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-Begin = Callable[[tuple[Any, ...], dict[str, Any]], "Piece"]
+P = TypeVar("P", bound="Piece")
+Begin = Callable[[tuple[Any, ...], dict[str, Any]], P]
+Body = Callable[[P], Callable[..., Any]]
 
 
 class Piece(Protocol):
@@ -34,52 +36,55 @@ class Piece(Protocol):
         ...
 
 
-def each_call(fn: Function, begin: Begin) -> Function:
+def each_call(fn: Function, begin: Begin[P], *, body: Body[P] | None = None) -> Function:
     """The function; `begin` makes the piece that a call is, of what it is given.
 
-    A generator's piece begins with its first step. What is sent in, thrown in and returned goes through.
+    A generator's piece begins with its first step. What is sent in, thrown in and returned goes through. `body` says
+    what runs for a piece, a function of the same kind; without it `fn` does.
     """
+    runs: Body[P] = body or (lambda _piece: fn)
     if inspect.isasyncgenfunction(fn):
-        chosen: Any = _stepped_async(fn, begin)
+        chosen: Any = _stepped_async(runs, begin)
     elif inspect.isgeneratorfunction(fn):
-        chosen = _stepped(fn, begin)
+        chosen = _stepped(runs, begin)
     elif inspect.iscoroutinefunction(fn):
-        chosen = _awaited(fn, begin)
+        chosen = _awaited(runs, begin)
     else:
-        chosen = _called(fn, begin)
+        chosen = _called(runs, begin)
     kept: Any = functools.wraps(fn)(chosen)
     return kept  # type: ignore[no-any-return]  # it takes and gives what `fn` does
 
 
-def _called(fn: Callable[..., Any], begin: Begin) -> Callable[..., Any]:
+def _called(runs: Body[P], begin: Begin[P]) -> Callable[..., Any]:
     def called(*args: Any, **kwargs: Any) -> Any:
         piece = begin(args, kwargs)
         with piece.ending():
             with piece:
-                result = fn(*args, **kwargs)
+                result = runs(piece)(*args, **kwargs)
             piece.came(result)
         return result
 
     return called
 
 
-def _awaited(fn: Callable[..., Any], begin: Begin) -> Callable[..., Any]:
+def _awaited(runs: Body[P], begin: Begin[P]) -> Callable[..., Any]:
     async def awaited(*args: Any, **kwargs: Any) -> Any:
         piece = begin(args, kwargs)
         with piece.ending():
             with piece:
-                result = await fn(*args, **kwargs)
+                result = await runs(piece)(*args, **kwargs)
             piece.came(result)
         return result
 
     return awaited
 
 
-def _stepped(fn: Callable[..., Any], begin: Begin) -> Callable[..., Any]:
+def _stepped(runs: Body[P], begin: Begin[P]) -> Callable[..., Any]:
     def stepped(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-        piece, items = begin(args, kwargs), fn(*args, **kwargs)
-        step: Callable[[], Any] = functools.partial(next, items)
+        piece = begin(args, kwargs)
         with piece.ending():
+            items = runs(piece)(*args, **kwargs)
+            step: Callable[[], Any] = functools.partial(next, items)
             while True:
                 try:
                     with piece:
@@ -101,11 +106,12 @@ def _stepped(fn: Callable[..., Any], begin: Begin) -> Callable[..., Any]:
     return stepped
 
 
-def _stepped_async(fn: Callable[..., Any], begin: Begin) -> Callable[..., Any]:
+def _stepped_async(runs: Body[P], begin: Begin[P]) -> Callable[..., Any]:
     async def stepped(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
-        piece, items = begin(args, kwargs), fn(*args, **kwargs)
-        step: Callable[[], Any] = items.__anext__
+        piece = begin(args, kwargs)
         with piece.ending():
+            items = runs(piece)(*args, **kwargs)
+            step: Callable[[], Any] = items.__anext__
             while True:
                 try:
                     with piece:

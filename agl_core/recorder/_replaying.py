@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from agl_core.errors import ReplayError
+
 __all__ = ["Replaying", "ToolAnswer", "ToolAsked", "ToolWay"]
 
 ToolWay = Literal["recorded", "pure", "live"]
@@ -47,4 +49,8 @@ class Replaying(Protocol):
 
     def compared(self, asked: ToolAsked, answer: ToolAnswer, came: Mapping[str, Any]) -> None:
         """`ReplayDiffers` where a tool that ran again, with these attributes, came to something else."""
+        ...
+
+    def depart(self, error: ReplayError) -> None:
+        """It is not true any more, for that reason: it stops, whatever the agent makes of the error."""
         ...
