@@ -6,7 +6,7 @@ import asyncio
 import logging
 import re
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping
 from typing import Any, cast
 from urllib.parse import unquote
 
@@ -62,8 +62,13 @@ class App:
         clock: Clock,
         max_body: int,
         facts: Facts | None = None,
+        known: Collection[str] = (),
     ) -> None:
-        """Without `facts`, there is nowhere to keep spans and events: their routes are not there."""
+        """Without `facts`, there is nowhere to keep spans and events: their routes are not there.
+
+        `known` are models that nobody serves, and that are answered for all the same.
+        """
+        self._known = frozenset(known)
         self._calling, self._lanes, self._admissions = calling, lanes, admissions
         self._clock = clock
         self._bodies = Bodies(limit=max_body, cure="send less history, or smaller images")
@@ -119,7 +124,8 @@ class App:
         if role is None and not admission.is_open:
             raise LeaseLost(admission.attempt_id, why="it was settled, or its lease ran out")
         if route == "models":
-            return _json({"object": "list", "data": [_model(name) for name in self._lanes.models]})
+            named = sorted(self._known.union(self._lanes.models))
+            return _json({"object": "list", "data": [_model(name) for name in named]})
         raw = await self._bodies.read(receive)
         passed = {name: value for name in _FORWARDED if (value := _text(headers.get(name.encode())))}
         if route == _COUNT:

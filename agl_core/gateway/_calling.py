@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -16,8 +16,9 @@ from agl_core.errors import AglError, TokenIdsMissing
 from agl_core.events import CallRecorded, Role
 from agl_core.gateway._lanes import Lanes, Target
 from agl_core.gateway._ledger import Ledger, Trip
-from agl_core.gateway._ports import Calls
-from agl_core.gateway._refusals import Refused, Reply
+from agl_core.gateway._ports import Calls, Memory
+from agl_core.gateway._recalling import Recalling
+from agl_core.gateway._refusals import Refused, Reply, durable
 from agl_core.gateway._relay import Out, Relay
 from agl_core.gateway._retries import Retries, Sent
 from agl_core.gateway._sampling import filled
@@ -70,6 +71,7 @@ class Calling:
         clock: Clock,
         overrides: Mapping[str, Mapping[str, Any]],
         ledger: Ledger,
+        memory: Memory | None = None,
     ) -> None:
         self._calls, self._lanes, self._upstream, self._clock = calls, lanes, upstream, clock
         self._ledger = ledger
@@ -78,6 +80,7 @@ class Calling:
         """Places that answer without token ids, of which somebody has been told."""
         self._ordinals = Ordinals()
         self._retries = Retries()
+        self._recalling = Recalling(calls, memory, self._retries, clock=clock) if memory is not None else None
 
     async def answer(self, asked: Asked, out: Out, *, is_gone: Callable[[], bool]) -> Reply | None:
         """The reply, whose call is in the log by then; None when it has gone `out` piece by piece.
@@ -87,11 +90,16 @@ class Calling:
         model = asked.body.get("model")
         if not isinstance(model, str):
             raise Refused(400, "BAD_VALUE", "`model` is missing: name one that GET .../v1/models lists")
+        sampling = self._sampling(asked)
+        if self._recalling is not None:
+            call = asked.dialect.request(sampling(asked.dialect.NAME, asked.body))
+            if (recorded := await self._recalling.recall(asked, call)) is not None:
+                return await self._recalling.answer(asked, call, recorded, out)
         rollout_id = asked.admission.rollout_id or asked.call_id  # whoever asks for no rollout stays with no place
         target, *_ = self._lanes.targets(model, rollout_id)
-        way = Translation(asked.dialect, asked.body, target.endpoint, self._sampling(asked))
+        way = Translation(asked.dialect, asked.body, target.endpoint, sampling)
         note = partial(self._calls.begin_call, asked.call_id, asked.admission, model=model, role=asked.role(target))
-        trip = Trip(self._ledger, who=asked.admission.attempt_id, note=lambda sent: _durable(note(requests=sent)))
+        trip = Trip(self._ledger, who=asked.admission.attempt_id, note=lambda sent: durable(note(requests=sent)))
         await trip.hold()  # before it is noted: a call that no budget covers leaves no trace
         relay = Relay(asked.dialect, asked.body, out, clock=self._clock) if way.streams else None
         keep = partial(self._keep, asked, way, trip)
@@ -100,7 +108,7 @@ class Calling:
             try:
                 async with self._lanes.passage(model, rollout_id) as targets:
                     target = targets[0]
-                    await _durable(noted)
+                    await durable(noted)
                     target, answer = await self._asked_of(targets, way, asked, trip, relay)
             except asyncio.CancelledError:
                 why = "client_disconnected" if is_gone() else "cancelled"
@@ -123,6 +131,8 @@ class Calling:
         self, admission: Admission, body: Mapping[str, Any], route: str, headers: Mapping[str, str]
     ) -> Reply:
         """How many tokens a request would have, as the model's own server counts; it is no call, and not kept."""
+        if self._recalling is not None:
+            raise Refused(404, "NOT_RECORDED", "how many tokens a request has is no call: no log remembers it")
         target, *_ = self._lanes.targets(str(body.get("model")), admission.rollout_id)
         endpoint = target.endpoint
         if anthropic_messages.NAME not in endpoint.dialects:
@@ -188,7 +198,7 @@ class Calling:
         if event.status != "ok":
             self._retries.failed(asked.sent, event)
         self._look_for_ids(event, target)
-        await _durable(self._calls.end_call(event, asked.admission))
+        await durable(self._calls.end_call(event, asked.admission))
 
     def _look_for_ids(self, event: CallRecorded, target: Target) -> None:
         """Say it at the first call, not when the training finds nothing to learn from."""
@@ -197,16 +207,6 @@ class Calling:
         if is_asked and call.choices and call.provenance != "engine" and endpoint.url not in self._told:
             self._told.add(endpoint.url)
             _log.warning("%s: %s", TokenIdsMissing.code, TokenIdsMissing(endpoint.model, url=endpoint.url))
-
-
-async def _durable(kept: Awaitable[Any]) -> None:
-    """Wait for the log; a call that cannot be kept is refused, and the reason is the log's."""
-    try:
-        await kept
-    except AglError as error:
-        raise Refused.because(error) from error
-    except OSError as error:
-        raise Refused(503, "CAPTURE_FAILED", f"the call cannot be kept ({error}); it is refused, not lost") from error
 
 
 def _shown(way: Translation, answer: Answer) -> Reply:

@@ -22,7 +22,7 @@ from agl_core.gateway._app import App
 from agl_core.gateway._calling import Calling
 from agl_core.gateway._lanes import Lanes, Target
 from agl_core.gateway._ledger import Ledger
-from agl_core.gateway._ports import Admissions, Facts, Recording
+from agl_core.gateway._ports import Admissions, Facts, Memory, Recording
 from agl_core.gateway._providers import authorization
 from agl_core.gateway._upstream import Upstream
 from agl_core.wire import DIALECTS
@@ -54,11 +54,12 @@ class Gateway:
         overrides: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
         log: Facts | None = None,
         ledger: Ledger | None = None,
+        memory: Memory | None = None,
     ) -> None:
         """`log` keeps the spans and events that agents send here; without one, only their calls are taken.
 
         `overrides`: mode (`train`, `val`, `test`) to sampling that its calls get, whatever the agent asks for. `ledger`
-        says how much may be asked; without one, any amount.
+        says how much may be asked; without one, any amount. `memory` is asked before any model is.
         """
         self._host, self._port = host, port
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -76,8 +77,10 @@ class Gateway:
             clock=clock,
             overrides=overrides,
             ledger=self._ledger,
+            memory=memory,
         )
-        self._app = App(calling, self._lanes, admissions, clock=clock, max_body=max_body, facts=log)
+        known = memory.models if memory is not None else ()
+        self._app = App(calling, self._lanes, admissions, clock=clock, max_body=max_body, facts=log, known=known)
 
     async def start(self) -> str:
         """Listen, and give the base URL; `PortBusy` when somebody else has the port."""

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Collection, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-from agl_core.events import CallRecorded, Role
+from agl_core.events import CallRecorded, ModelCall, Role
 from agl_core.log import Work
 from agl_core.record import Record
 from agl_core.store import Admission
 
-__all__ = ["Admissions", "Calls", "Facts", "Recording"]
+__all__ = ["Admissions", "Calls", "Facts", "Memory", "Question", "Recording"]
 
 
 class Admissions(Protocol):
@@ -45,6 +46,38 @@ class Recording(Protocol):
 
     def for_coroutines(self) -> Calls:
         """For those of the gateway's loop."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """A model call that may have been answered before."""
+
+    call_id: str
+    """Of the call as it is asked now."""
+    admission: Admission
+    call: ModelCall
+    """What is asked, as it would be recorded: without an answer."""
+    role: Role | None = None
+    """Who asks, where that is not the business of the model alone."""
+    agent: str | None = None
+    parent_call_id: str | None = None
+    place: str | None = None
+
+
+class Memory(Protocol):
+    """Knows what models said before; what it knows is never asked of one."""
+
+    @property
+    def models(self) -> Collection[str]:
+        """The names of those that it can speak for."""
+        ...
+
+    async def recall(self, question: Question) -> CallRecorded | None:
+        """The call whose answer this is to be; None when a model is to be asked.
+
+        A `ReplayError` says that neither may be: who asks is refused.
+        """
         ...
 
 

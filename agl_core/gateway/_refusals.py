@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
 from agl_core.errors import AglError, BadValue, LeaseLost, ModelNotFound, PolicyNotLoaded, UnknownId
 from agl_core.wire import Dialect, openai_chat
 
-__all__ = ["Refused", "Reply"]
+__all__ = ["Refused", "Reply", "durable"]
 
 _STATUS: Mapping[type[AglError], int] = {
     BadValue: 400,
@@ -49,3 +50,13 @@ class Refused(Exception):
     def reply(self, dialect: Dialect = openai_chat) -> Reply:
         """The same as an answer, in the shape that clients of the dialect read."""
         return Reply(self.status, msgspec.json.encode(dialect.refusal(self.status, self.code, str(self))), self.headers)
+
+
+async def durable(kept: Awaitable[Any]) -> None:
+    """Wait for the log; a call that cannot be kept is refused, and the reason is the log's."""
+    try:
+        await kept
+    except AglError as error:
+        raise Refused.because(error) from error
+    except OSError as error:
+        raise Refused(503, "CAPTURE_FAILED", f"the call cannot be kept ({error}); it is refused, not lost") from error
