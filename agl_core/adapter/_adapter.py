@@ -52,7 +52,11 @@ class Adapted(Generic[Row_co]):
 
 
 class Adapter(Protocol[Row_co]):
-    """Pure: the same traces give the same rows, and no I/O happens."""
+    """Pure: the same traces give the same rows, and no I/O happens.
+
+    One of which the rows of a task depend on the rollouts of that task alone may say so, by an attribute `by_task` that
+    is true: it may then be handed a few tasks of a batch at a time.
+    """
 
     @property
     def name(self) -> str:

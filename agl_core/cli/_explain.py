@@ -14,8 +14,8 @@ from agl_core.cli._tables import print_json
 from agl_core.errors import AglError, BadValue, UnknownId
 
 if TYPE_CHECKING:
-    from agl_core.cli._explaining_recipes import Recipe
     from agl_core.log import SqliteLog
+    from agl_core.replay._project_recipes import Recipe
 
 __all__ = ["explain"]
 
@@ -60,8 +60,9 @@ def explain(
 
     Exit code 3: the rows come out other than they were recorded, or a batch cannot be made again.
     """
-    from agl_core.cli._explaining_recipes import otherwise, recorded, supposed
+    from agl_core.cli._assigned import assigned
     from agl_core.cli._explaining_shown import show
+    from agl_core.replay._project_recipes import otherwise, recorded, supposed
 
     with open_log(log_path) as log:
         kind, id_, rollout_id = _meant(log, what)
@@ -69,7 +70,8 @@ def explain(
         if adapter or credit or sets or as_of is not None or not recipes:
             base = recipes[-1] if recipes else supposed(log, rollout_id or "")
             position = None if as_of is None else _position(log, as_of)
-            recipes = [otherwise(log, base, adapter=adapter, credit=credit, sets=sets, as_of=position)]
+            said = assigned("--set", sets)
+            recipes = [otherwise(log, base, adapter=adapter, credit=credit, told=said, as_of=position)]
             _refuse_too_early(recipes[0], rollout_id)
         call_id = id_ if kind == "call" else None
         told = list(_told(log, recipes, rollout_id=rollout_id, call_id=call_id, limit=0 if as_json else limit))

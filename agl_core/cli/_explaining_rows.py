@@ -15,8 +15,9 @@ from agl_core.cli._explaining_rewards import reward_facts
 
 if TYPE_CHECKING:
     from agl_core.adapter import Credit, Dropped, Trace
-    from agl_core.cli._explaining_recipes import Made, Recipe
+    from agl_core.cli._explaining_recipes import Made
     from agl_core.log import SqliteLog
+    from agl_core.replay._project_recipes import Recipe
 
 __all__ = ["batch", "explained"]
 

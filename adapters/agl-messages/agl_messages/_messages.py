@@ -48,6 +48,11 @@ class Messages:
     credit: Adapter[Credit] | None = None
     """Says what each call earned, such as `rewards`; without one it is the final reward of the rollout."""
 
+    @property
+    def by_task(self) -> bool:
+        """Whether the rows of a task depend on its own rollouts alone: as far as credits do."""
+        return self.credit is None or bool(getattr(self.credit, "by_task", False))
+
     def __post_init__(self) -> None:
         self._gathering()
         if self.best_of is not None and self.best_of < 1:

@@ -50,6 +50,11 @@ class Preferences:
     credit: Adapter[Credit] | None = None
     """Says what each call earned, such as `rewards`; without one it is the final reward of the rollout."""
 
+    @property
+    def by_task(self) -> bool:
+        """Whether the rows of a task depend on its own rollouts alone: as far as credits do."""
+        return self.credit is None or bool(getattr(self.credit, "by_task", False))
+
     def __post_init__(self) -> None:
         self._gathering()
         if self.strategy not in {"best_vs_worst", "all_pairs"}:

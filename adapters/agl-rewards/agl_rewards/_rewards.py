@@ -69,6 +69,11 @@ class Rewards:
     agent: str | None = None
     """Keep the calls of this agent only."""
 
+    @property
+    def by_task(self) -> bool:
+        """Whether the credits of a task depend on its own rollouts alone: unless the whole batch is their measure."""
+        return self.advantage not in {"reinforce++", "reinforce++_baseline"}
+
     def __post_init__(self) -> None:
         choices = {"rule": Rule, "of": Base, "otherwise": Literal["drop", "final"], "advantage": Advantage}
         for option, known in choices.items():

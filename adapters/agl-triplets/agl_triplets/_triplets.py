@@ -68,6 +68,11 @@ class Triplets:
     allow_truncated_sampling: bool = False
     """Keep calls whose sampler cut or bent the distribution, though a learner's logprobs will differ from theirs."""
 
+    @property
+    def by_task(self) -> bool:
+        """Whether the rows of a task depend on its own rollouts alone: as far as credits do."""
+        return self.credit is None or bool(getattr(self.credit, "by_task", False))
+
     def __post_init__(self) -> None:
         if self.level not in {"trajectory", "transition"}:
             raise BadValue("level", self.level, why="it is 'trajectory' or 'transition'")
