@@ -10,6 +10,7 @@ import click
 
 from agl_core.cli._logs import find, open_log
 from agl_core.cli._options import as_json, log_level, log_path
+from agl_core.cli._rerun import rerun
 from agl_core.cli._tables import facts, print_json, print_table
 from agl_core.cli._tree import branches, drawn, known_dialects
 from agl_core.cli._words import duration, here, iso
@@ -28,6 +29,9 @@ STATUSES = ("queuing", "preparing", "running", "requeuing", "succeeded", "failed
 @click.group()
 def rollouts() -> None:
     """Rollouts: tasks that were handed out, and what agents did."""
+
+
+rollouts.add_command(rerun)
 
 
 @rollouts.command("list")
@@ -127,7 +131,8 @@ def show_rollout(*, rollout_id: str, as_tree: bool, log_path: str | None, as_jso
         trace = ask.traces([rollout.rollout_id])[0]
         reward = ask.outcomes([rollout.rollout_id], {rollout.rollout_id: None})[0].reward
         withdrawn = _withdrawn(log, rollout.rollout_id)
-    told = {**_told(rollout, attempts, trace, reward), "withdrawn": withdrawn}
+        ((parent,),) = log.rows("select parent from rollouts where rollout_id = ?", (rollout.rollout_id,))
+    told = {**_told(rollout, attempts, trace, reward), "parent": parent, "withdrawn": withdrawn}
     if as_json:
         print_json({**told, "tree": branches(tree(trace, dialects=known_dialects()))})
     elif as_tree:
@@ -207,6 +212,7 @@ def _show_facts(told: Mapping[str, Any]) -> None:
         [
             ("rollout", told["rollout_id"]),
             ("run", told["run_id"]),
+            ("parent", told["parent"]),
             ("task", json.dumps(told["task"], ensure_ascii=False)),
             ("mode", told["mode"]),
             ("status", told["status"] + (f" ({told['exit_status']})" if told["exit_status"] else "")),

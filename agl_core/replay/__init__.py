@@ -2,4 +2,7 @@
 
 from __future__ import annotations
 
-__all__: list[str] = []
+from agl_core.replay._again import Again, AgainConfig, bound
+from agl_core.replay._original import Original, Spoke, agent_of, original
+
+__all__ = ["Again", "AgainConfig", "Original", "Spoke", "agent_of", "bound", "original"]

@@ -11,13 +11,13 @@ from agl_core.errors import RewardMissing, RolloutsForbidden
 from agl_core.events import TestOpened
 from agl_core.resources import ResourcesUpdate
 from agl_core.run._estimates import Examination
-from agl_core.run._learning import Learning
+from agl_core.run._repeating import Repeating
 from agl_core.store import Outcome
 
 __all__ = ["Run"]
 
 
-class Run(Learning):
+class Run(Repeating):
     """The only hand an algorithm has. Time, ids and randomness come from here; so does every effect."""
 
     async def examine(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agl_core.trainer._again import trainer_again
 from agl_core.trainer._components import build_component, import_path
 from agl_core.trainer._driving import RunSummary
 from agl_core.trainer._judging import judge_rollouts, judgeable
@@ -18,4 +19,5 @@ __all__ = [
     "judgeable",
     "resume",
     "seats_of",
+    "trainer_again",
 ]

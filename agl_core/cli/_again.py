@@ -1,0 +1,253 @@
+"""What `agl rollouts rerun` and a fork share: the code found, the run driven, and then and now beside each other."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from agl_core.cli._failing import warn
+from agl_core.cli._tables import facts, print_json, print_table
+from agl_core.cli._words import duration, number
+from agl_core.errors import AglError, EngineFailed, LogExists
+
+if TYPE_CHECKING:
+    from agl_core.replay import Original
+    from agl_core.run import Estimate
+
+__all__ = ["chosen", "drive_again", "own_log", "tell", "warn_of_changes"]
+
+PARTIAL = 3
+_DONE = """
+select r.rollout_id, r.status, r.exit_status, finished_at, enqueued_at,
+  (select count(*) from calls c where c.rollout_id = r.rollout_id),
+  (select coalesce(sum(prompt_tokens + completion_tokens), 0) from calls c where c.rollout_id = r.rollout_id),
+  (select error from attempts a where a.attempt_id = r.attempt_id)
+from rollouts r where r.parent = ? order by r.position
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """What came of one."""
+
+    rollout_id: str
+    status: str
+    exit_status: str | None
+    reward: float | None
+    counts: bool
+    """Whether it is in the mean: it was scored, and its policy caused how it ended."""
+    calls: int
+    tokens: int
+    seconds: float | None
+    error: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As `--json` prints it."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+def chosen(agent: str | None, found: Original) -> Any:
+    """The agent that is to run: `module:name` as it was typed, or else as the log has it."""
+    from agl_core.cli._code import find_code
+    from agl_core.replay import agent_of
+
+    path = agent or agent_of(found)
+    try:
+        return find_code(path)
+    except AglError as error:
+        if agent is None:
+            error.add_note("the log names it; where the code is elsewhere now, say so with --agent MODULE:AGENT")
+        raise
+
+
+def own_log(found: Original, into: Path | None, name: str) -> Path:
+    """Where the new log is to be; raises `LogExists` for a path that is taken, that of the source among them."""
+    path = into.expanduser() if into else found.log.with_name(f"{found.log.name}.d") / "replays" / f"{name}.db"
+    if path.exists():
+        raise LogExists(str(path))
+    return path.absolute()
+
+
+def warn_of_changes(found: Original, models: Mapping[str, str]) -> None:
+    """Say on the side what is not as it was then, though nobody asked for it."""
+    if found.is_redacted:
+        warn("something of its task was redacted: the agent gets what the log has")
+    for spoke in found.spoke:
+        if spoke.policy not in models and spoke.checkpoint is None and spoke.why:
+            warn(f"{spoke.name} spoke then, and {spoke.why}: what its run began with answers now")
+
+
+def drive_again(
+    found: Original,
+    algorithm: Any,
+    agent: Any,
+    *,
+    run_id: str,
+    into: Path,
+    models: Mapping[str, str],
+    times: int,
+    quiet: bool,
+    seed: int | None = None,
+) -> None:
+    """Run it to the end; where it could not even begin, no log is left."""
+    from agl_core.cli._driving import driving
+    from agl_core.cli.progress import Progress
+    from agl_core.trainer import trainer_again
+
+    progress = Progress(quiet=quiet)
+    trainer = trainer_again(
+        found, algorithm, into=into, models=models, times=times, seed=seed, on_records=progress.heard
+    )
+    try:
+        with driving(progress, str(into)):
+            trainer.fit(agent, [found.rollout.input], run_id=run_id)
+    except EngineFailed as error:
+        error.add_note("its run had it there: where another one is to answer now, name it with --model NAME=URL")
+        raise
+    finally:
+        if progress.run_id is None:
+            _remove(into)
+
+
+def _remove(log: Path) -> None:
+    for file in (log, *log.parent.glob(f"{log.name}-*")):
+        file.unlink(missing_ok=True)
+    shutil.rmtree(log.with_name(f"{log.name}.d"), ignore_errors=True)
+    for folder in log.parents[:2]:
+        if folder.name == "replays" or folder.name.endswith(".db.d"):
+            with suppress(OSError):  # there is something else in it
+                folder.rmdir()
+
+
+def tell(found: Original, into: Path, *, models: Mapping[str, str], as_json: bool, **more: Any) -> None:
+    """Then and now; exit with 3 where some failed, with 1 where all did. `more` is said as well, as it is."""
+    from agl_core.run import Estimate
+
+    done = _done(found, into)
+    rewards = [one.reward for one in done if one.counts and one.reward is not None]
+    mean = Estimate.of(rewards) if rewards else None
+    against = (
+        Estimate.of([reward - found.reward for reward in rewards]) if rewards and found.reward is not None else None
+    )
+    if as_json:
+        print_json(
+            {
+                "rollout_id": found.rollout_id,
+                "log": str(into),
+                **more,
+                "weights": _weights(found, models),
+                "then": _then(found).to_json(),
+                "now": [one.to_json() for one in done],
+                "mean": mean and mean.to_json(),
+                "difference": against and against.to_json(),
+            }
+        )
+    else:
+        _show(found, into, done, mean, against, weights=_weights(found, models), more=more)
+    failed = sum(one.status != "succeeded" for one in done)
+    if failed:
+        sys.exit(1 if failed == len(done) else PARTIAL)
+
+
+def _done(found: Original, into: Path) -> list[Done]:
+    from agl_core.cli._logs import open_log
+    from agl_core.run import Failures
+    from agl_core.store import Queries
+
+    failures = Failures.of(found.started.config.failures if found.started else None)
+    with open_log(str(into)) as log:
+        rows = log.rows(_DONE, (found.rollout_id,))
+        ids = [row[0] for row in rows]
+        outcomes = [failures.outcome(one) for one in Queries(log).outcomes(ids, dict.fromkeys(ids))]
+    return [
+        Done(
+            rollout_id=rollout_id, status=status, exit_status=exit_status, reward=outcome.reward,
+            counts=outcome.mask is None and outcome.reward is not None, calls=calls, tokens=tokens,
+            seconds=None if ended is None else round((ended - begun) / 1e9, 3), error=error,
+        )
+        for (rollout_id, status, exit_status, ended, begun, calls, tokens, error), outcome in zip(
+            rows, outcomes, strict=True
+        )
+    ]  # fmt: skip
+
+
+def _then(found: Original) -> Done:
+    rollout = found.rollout
+    seconds = rollout.end_time and round(rollout.end_time - rollout.start_time, 3)
+    return Done(
+        rollout_id=rollout.rollout_id, status=rollout.status, exit_status=rollout.exit_status, reward=found.reward,
+        counts=found.reward is not None, calls=found.calls, tokens=found.tokens, seconds=seconds,
+    )  # fmt: skip
+
+
+def _weights(found: Original, models: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Of each policy that was trained, or is another model now: what spoke then, and what answers now."""
+    told = [
+        {
+            "policy": spoke.policy,
+            "then": spoke.name,
+            "checkpoint": spoke.checkpoint and spoke.checkpoint.digest,
+            "now": models.get(spoke.policy) or ("the same" if spoke.checkpoint else "what its run began with"),
+        }
+        for spoke in found.spoke
+    ]
+    known = {spoke.policy for spoke in found.spoke}
+    others = [
+        {"policy": name, "then": None, "checkpoint": None, "now": url}
+        for name, url in models.items()
+        if name not in known
+    ]
+    return [*told, *others]
+
+
+def _show(
+    found: Original,
+    into: Path,
+    done: Sequence[Done],
+    mean: Estimate | None,
+    against: Estimate | None,
+    *,
+    weights: Sequence[Mapping[str, Any]],
+    more: Mapping[str, Any],
+) -> None:
+    facts(
+        [
+            ("rollout", found.rollout_id),
+            ("task", json.dumps(found.rollout.input, ensure_ascii=False)),
+            *((name, value) for name, value in more.items() if isinstance(value, str | int)),
+            *((one["policy"], f"{one['then'] or 'as it was served'} then, {one['now']} now") for one in weights),
+            ("log", str(into)),
+        ]
+    )
+    click.echo()
+    rows = [("then", _then(found)), *(("now", one) for one in done)]
+    print_table(
+        ("", "rollout", "status", "exit", "reward", "calls", "tokens", "took"),
+        [
+            (
+                when, one.rollout_id, one.status, one.exit_status, one.reward, one.calls, one.tokens,
+                duration(one.seconds),
+            )
+            for when, one in rows
+        ],
+    )  # fmt: skip
+    click.echo()
+    facts([("mean now", mean and _told(mean)), ("now - then", against and _told(against))])
+    for one in done:
+        if one.error:
+            warn(f"{one.rollout_id}: {one.error}")
+    click.echo(f"\nsee it: agl rollouts show {done[0].rollout_id} --log {into}" if done else "")
+
+
+def _told(estimate: Estimate) -> str:
+    low, high = estimate.ci95
+    told = number(estimate.mean)
+    return f"{told} ({number(low)} to {number(high)}, of {estimate.n})" if estimate.n > 1 else told
