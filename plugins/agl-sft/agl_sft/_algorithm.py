@@ -47,6 +47,7 @@ class Sft:
     """
 
     name = "sft"
+    learns_from_logs = True
 
     def __init__(self, config: SftConfig | None = None, **overrides: Any) -> None:
         self.config = replace(config or SftConfig(), **overrides)

@@ -46,6 +46,10 @@ class SftConfig:
     is one round."""
     from_run: str | None = None
     """With `from_log`: from the rollouts of this run alone."""
+    at: int | None = None
+    """With `from_log`: from the log as it stood at this position, later rewards left out; null for as it stands."""
+    reward: str = "primary"
+    """Name of the reward that rollouts are chosen by: `primary`, or that of a judge."""
     choose: Rule = "best_of_n"
     """`best_of_n`: the best rollouts of each task, the earlier of equals. `threshold`: all that earned `at_least`.
     `weighted`: all that earned something, each weighing what it earned."""
@@ -102,6 +106,9 @@ class SftConfig:
         self._refuse_unless(self.temperature > 0, "temperature", why)
         if self.from_run is not None and self.from_log is None:
             raise BadValue("from_run", self.from_run, why="it is a run of `from_log`, and none is named")
+        if self.at is not None and self.from_log is None:
+            raise BadValue("at", self.at, why="it is a position in `from_log`, and none is named")
+        self._refuse_unless(self.at is None or self.at >= 1, "at", "positions are counted from 1")
         Chosen(**self._chosen)  # which refuses what makes no choice
 
     @property
@@ -111,6 +118,7 @@ class SftConfig:
         return {
             "agent": self.agent,
             "min_group": 1,
+            "reward": self.reward,
             "max_length": self.max_length,
             "allow_truncated_sampling": True,
             "credit": {"name": Chosen.name, **self._chosen},
@@ -131,4 +139,4 @@ class SftConfig:
 
     @property
     def _chosen(self) -> dict[str, Any]:
-        return {"rule": self.choose, "best": self.best, "at_least": self.at_least}
+        return {"rule": self.choose, "best": self.best, "at_least": self.at_least, "reward": self.reward}

@@ -109,7 +109,7 @@ class Logged:
             why = f"there are {len(run.train)} training tasks too: learn from a log, or from rollouts of them"
             raise BadValue("from_log", config.from_log, why=why)
         self._run, self._folder = run, policy.base or policy.folder
-        self._reader = Reader(run.adapter("triplets", **config.rows), tuner)
+        self._reader = Reader(run.adapter("triplets", **config.rows), tuner, opened=run.other_log, at=config.at)
         self._source = Source(log=str(config.from_log), run=config.from_run, select=dict(run.selection.wanted))
 
     async def next(self) -> Lesson:

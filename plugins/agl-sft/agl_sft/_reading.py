@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-import agl_core as agl
 from agl_core.adapter import Adapted, Adapter, Trace
 from agl_core.engine import Checkpoint
 from agl_core.errors import BadValue
@@ -45,8 +44,11 @@ class Source:
 class Reader:
     """Reads rows, and tunes on them: a run records what was read by its digest, and reads it again when resumed."""
 
-    def __init__(self, adapter: Adapter[Row], tuner: Tuner) -> None:
-        self._adapter, self._tuner = adapter, tuner
+    def __init__(
+        self, adapter: Adapter[Row], tuner: Tuner, *, opened: Callable[[str], SqliteLog], at: int | None = None
+    ) -> None:
+        """`opened` opens a log for reading; `at` is how far it is read, to where it stands when null."""
+        self._adapter, self._tuner, self._opened, self._at = adapter, tuner, opened, at
         self._read: tuple[str, list[Row]] | None = None
 
     def look(self, source: Source, policy: str) -> dict[str, Any]:
@@ -55,10 +57,13 @@ class Reader:
         Raises `BadValue` for a run that is not there, and for tokens that the tokenizer in the folder `policy` reads
         differently from what the log says they mean.
         """
-        with closing(agl.open_log(source.log, readonly=True)) as log:
+        with closing(self._opened(source.log)) as log:
             if source.run is not None and not log.rows("select 1 from runs where run_id = ?", (source.run,)):
                 raise BadValue("from_run", source.run, why=f"{source.log} has no such run: `agl runs list` shows them")
-            as_of = log.head()
+            head = log.head()
+            if self._at is not None and self._at > head:
+                raise BadValue("at", self._at, why=f"{source.log} ends at position {head}")
+            as_of = self._at or head
             rows, found, answers = self._rows(log, source, as_of)
         _refuse_others(answers, Path(policy), source.log)
         self._read = _digest(rows), rows
@@ -69,7 +74,7 @@ class Reader:
     ) -> dict[str, float]:
         """`Tuner.tune`, on the rows that `look` found."""
         if self._read is None or self._read[0] != found["digest"]:
-            with closing(agl.open_log(source.log, readonly=True)) as log:
+            with closing(self._opened(source.log)) as log:
                 rows, _, _ = self._rows(log, source, found["as_of"])
             if _digest(rows) != found["digest"]:
                 why = "it gives other rows than it did: something of it was erased, or it is another file"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 from agl_sft import Sft
 
 import agl_core as agl
-from agl_core.errors import BadValue, LogNotFound, StepFailed
+from agl_core.errors import BadValue, LogNotFound, NotOffline, StepFailed
 from agl_core.trainer import resume
 
 pytest.importorskip("agl_triplets")
@@ -205,3 +206,78 @@ def test_it_learns_from_a_log_or_from_tasks(world, offline):
 
     with pytest.raises(BadValue, match="1 training tasks too"):
         offline(agent=agent, train_dataset=[{"name": "x"}])
+
+
+@pytest.fixture
+def later(world, source):
+    """A reward that came later for each rollout of the tasks: `style`, and the worst of x is now the best."""
+
+    async def give():
+        with agl.open_log(str(source)) as log:
+            store = agl.Store(log)
+            given = [record.event for record in log.read(types=["reward.given"])]
+            trained = {id_ for (id_,) in log.rows("select rollout_id from rollouts where mode = 'train'")}
+            for rollout_id, reward in [(one.target.id, one.value) for one in given if one.target.id in trained]:
+                await store.add_reward(rollout_id, 1.0 - reward, name="style", judge="style 1")
+                if reward == 0.25:
+                    await store.add_reward(rollout_id, 2.0)
+            store.close()
+
+    with agl.open_log(str(source), readonly=True) as log:
+        head = log.head()
+    asyncio.run(give())
+    return head
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"), [({}, [2.0, 2.0]), ({"reward": "style"}, [0.75, 1.0]), ({"at": True}, [0.25, 1.0])]
+)
+def test_rewards_are_as_they_are_now_or_were_then(world, offline, later, config, expected):
+    """A judge over old rollouts changes what is learnt of them: by its name, and no sooner than it judged."""
+    offline(config={name: later if value is True else value for name, value in config.items()})
+
+    assert earned(world.scribe.lessons[0]) == expected
+
+
+@pytest.mark.parametrize(
+    ("config", "why"),
+    [
+        ({"at": 10**6}, "ends at position"),
+        ({"at": 1}, "0 of 0 rollouts"),
+        ({"reward": "nobody"}, "no_reward"),
+    ],
+)
+def test_a_place_and_a_reward_that_are_not_there_are_told(world, offline, config, why):
+    """By what became of the calls, or by where the log ends."""
+    with pytest.raises(BadValue, match=why):
+        offline(config=config)
+
+    assert not world.scribe.lessons
+
+
+def test_the_log_that_the_run_writes_is_another(world, offline, source):
+    """What is read must not grow by reading it; nothing is sampled, and no weights are made."""
+    with pytest.raises(BadValue, match="this run writes to it"):
+        offline(log=source)
+
+    assert not world.scribe.lessons
+
+
+def test_a_log_without_token_ids_says_so(world, offline):
+    """Of a model that others serve there are words alone, and no tokens to say again."""
+    world.says_tokens = False
+    world.log = world.log.with_name("words.db")
+    nothing = Sft(rounds=1, choose="threshold", at_least=9.0)
+    world.fit(nothing, {"x": [1.0, 0.5]}, run_id="run-3")
+
+    with pytest.raises(BadValue, match="no_token_ids"):
+        offline(config={"from_log": str(world.log)})
+
+
+def test_it_learns_with_every_rollout_forbidden(world, offline, tmp_path):
+    """`--no-rollouts` costs it nothing: it asks for none."""
+    summary = offline(models={"no_rollouts": True})
+
+    assert summary.result["chosen"] == 2
+    with pytest.raises(NotOffline, match=r"^sft cannot learn from a log alone: it was told of no log. sft can"):
+        offline(log="other.db", models={"no_rollouts": True}, config={"from_log": None})
