@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from agl_core.agents._decorators import FunctionalLitAgent, llm_rollout, prompt_rollout, rollout
 from agl_core.agents._ending import EndAttempt, Said
+from agl_core.agents._finding import find_agent, import_path
 from agl_core.agents._litagent import LitAgent, Result
 from agl_core.agents._types import Dataset, RolloutMode, RolloutRawResult, TaskInput
 
@@ -17,6 +18,8 @@ __all__ = [
     "RolloutRawResult",
     "Said",
     "TaskInput",
+    "find_agent",
+    "import_path",
     "llm_rollout",
     "prompt_rollout",
     "rollout",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -42,6 +43,9 @@ class ToolAnswer:
 
 class Replaying(Protocol):
     """The replay under way. Its methods are called from any thread, and from any task."""
+
+    departed: Future[None]
+    """Fails, once, with why the agent does not do what it did then: it is stopped there, whatever it does with that."""
 
     def tool(self, asked: ToolAsked) -> ToolAnswer:
         """Which of the recorded calls this is; `ReplayError` where it is none, or may be several."""

@@ -9,6 +9,7 @@ import threading
 import traceback
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,8 +44,36 @@ class Ended:
     raised: BaseException | None = None
 
 
-async def run_agent(agent: LitAgent[Any], rollout: AttemptedRollout, resources: NamedResources) -> Ended:
-    """Run the agent to its end, or to its time-out."""
+async def run_agent(
+    agent: LitAgent[Any], rollout: AttemptedRollout, resources: NamedResources, *, stop: Future[None] | None = None
+) -> Ended:
+    """Run the agent to its end, or to its time-out; or until `stop` fails, and then it ends with what that says."""
+    if stop is None:
+        return await _run_agent(agent, rollout, resources)
+    task, loop, under_way = asyncio.current_task(), asyncio.get_running_loop(), True
+
+    def cancel() -> None:
+        if under_way and task is not None:
+            task.cancel()
+
+    def stopped(_: Future[None]) -> None:
+        with suppress(RuntimeError):  # the loop is closed: an agent that was left behind has said why
+            loop.call_soon_threadsafe(cancel)
+
+    stop.add_done_callback(stopped)
+    try:
+        ended = await _run_agent(agent, rollout, resources)
+    except asyncio.CancelledError:
+        if not stop.done() or task is None or task.uncancel():
+            raise
+        ended = Ended("agent_raised")
+    finally:
+        under_way = False
+    # Also of one that came to an end by itself: it may have caught what told it.
+    return _failed(why) if stop.done() and (why := stop.exception()) is not None else ended
+
+
+async def _run_agent(agent: LitAgent[Any], rollout: AttemptedRollout, resources: NamedResources) -> Ended:
     is_training = rollout.mode == "train"
     try:
         async with asyncio.timeout(rollout.config.timeout_seconds) as limit:

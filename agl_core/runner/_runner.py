@@ -131,6 +131,11 @@ class Runner(Generic[T]):
             raise ended.raised
         return await self.store.get_rollout_by_id(rollout.rollout_id)
 
+    async def run(self, rollout: AttemptedRollout) -> Rollout:
+        """Run the agent on an attempt that somebody has begun for it; what became of the rollout."""
+        await self._run(rollout)
+        return await self.store.get_rollout_by_id(rollout.rollout_id)
+
     async def _run(self, rollout: AttemptedRollout) -> Ended:
         assert self.tracer is not None
         scope = Scope(
@@ -159,9 +164,10 @@ class Runner(Generic[T]):
             ended = Ended("agent_raised", error=f"[{error.code}] {error}", raised=error)
         else:
             await _hooks.call(self._hooks, "on_rollout_start", **arguments)
+            stop = self.replaying.departed if self.replaying is not None else None
             with attributed(scope):
                 await _hooks.call(self._hooks, "on_trace_start", tracer=self.tracer, **arguments)
-                ended = await run_agent(self.agent, rollout, resources)
+                ended = await run_agent(self.agent, rollout, resources, stop=stop)
                 await _hooks.call(self._hooks, "on_trace_end", tracer=self.tracer, **arguments)
         ended = await self._keep(ended, rollout, scope)
         if self._hooks:

@@ -148,10 +148,17 @@ class Claiming(Base):
         assert isinstance(known, AttemptedRollout)
         return known
 
-    async def start_attempt(self, rollout_id: str, worker_id: str | None = None) -> AttemptedRollout:
-        """Try it once more now, whatever `max_attempts` says; a settled rollout is final: `AlreadySettled`."""
+    async def start_attempt(
+        self, rollout_id: str, worker_id: str | None = None, *, again: AttemptStarted | None = None
+    ) -> AttemptedRollout:
+        """Try it once more now, whatever `max_attempts` says; a settled rollout is final: `AlreadySettled`.
+
+        `again` is an attempt of another log, whose id and number this one is to have.
+        """
         worker_id = self._worker(worker_id)
-        records = await self._begun(lambda view: updating.start_attempt(view, rollout_id, worker_id, self._leases))
+        records = await self._begun(
+            lambda view: updating.start_attempt(view, rollout_id, worker_id, self._leases, again)
+        )
         return self._attempted(records)[0]
 
     def _attempted(self, records: Sequence[Record]) -> list[AttemptedRollout]:

@@ -132,9 +132,11 @@ class Leases:
         )
 
 
-def begin(view: View, rollout: Standing, worker_id: str, leases: Leases) -> Draft:
-    """One more attempt, under a lease."""
-    attempt_id, sequence = new_id("at"), rollout.attempts + 1
+def begin(
+    view: View, rollout: Standing, worker_id: str, leases: Leases, *, again: AttemptStarted | None = None
+) -> Draft:
+    """One more attempt, under a lease; with the id and the number of one that it does `again`."""
+    attempt_id, sequence = (again.attempt_id, again.sequence) if again else (new_id("at"), rollout.attempts + 1)
     leases.put(view, rollout.id, attempt_id, rollout.config, started=leases.clock.now())
     return rollout.draft(
         AttemptStarted(

@@ -6,7 +6,15 @@ from collections.abc import Mapping
 from typing import Any, get_args
 
 from agl_core.errors import AlreadySettled, BadValue, UnknownId
-from agl_core.events import AttemptFinished, AttemptUpdated, ExitStatus, RolloutConfig, RolloutDeleted, RolloutUpdated
+from agl_core.events import (
+    AttemptFinished,
+    AttemptStarted,
+    AttemptUpdated,
+    ExitStatus,
+    RolloutConfig,
+    RolloutDeleted,
+    RolloutUpdated,
+)
 from agl_core.ids import task_id
 from agl_core.log import View
 from agl_core.record import Draft
@@ -28,13 +36,15 @@ _ENDS: Mapping[str, ExitStatus] = {
 """What an attempt's status of Agent Lightning becomes, when it is written from outside."""
 
 
-def start_attempt(view: View, rollout_id: str, worker_id: str, leases: Leases) -> list[Draft]:
+def start_attempt(
+    view: View, rollout_id: str, worker_id: str, leases: Leases, again: AttemptStarted | None = None
+) -> list[Draft]:
     """One more, whatever `max_attempts` says; an attempt under way is fenced off by it."""
     rollout = _standing(view, rollout_id)
     if rollout.status in FINISHED:
         raise AlreadySettled("rollout", rollout_id, status=rollout.status)
     lost = decide.lose(view, rollout, "another attempt was asked for")
-    return [*lost, decide.begin(view, rollout, worker_id, leases)]
+    return [*lost, decide.begin(view, rollout, worker_id, leases, again=again)]
 
 
 def delete(view: View, rollout_id: str, why: str) -> list[Draft]:
