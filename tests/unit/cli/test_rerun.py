@@ -1,0 +1,265 @@
+"""`agl rollouts rerun`: the same task on the same resources, live, beside the log that is read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from click.testing import CliRunner
+
+import agl_core as agl
+from agl_core.algorithm import Baseline
+from agl_core.cli import agl as command
+from agl_core.events import RolloutConfig
+from agl_core.log import SqliteLog
+from agl_core.run import Run
+from agl_core.testing import ScriptedEngine, ScriptedModel
+
+
+@agl.rollout
+def solver(task: dict[str, Any], policy: agl.LLM, prompt: agl.PromptTemplate) -> float:
+    """Ask once, and be worth what is answered."""
+    if task.get("bad"):
+        raise ValueError("this task is bad")
+    body = {
+        "model": policy.model,
+        "messages": [{"role": "user", "content": prompt.format(q=task["q"])}],
+        **policy.sampling_parameters,
+    }
+    headers = {"authorization": f"Bearer {policy.api_key}"}
+    reply = httpx.post(f"{policy.endpoint}/chat/completions", headers=headers, json=body)
+    return float(reply.json()["choices"][0]["message"]["content"])
+
+
+PROMPT = {"prompt": agl.PromptTemplate("What is {q}?")}
+
+
+class Recorded:
+    """A log with one rollout in it, and the command that does it again."""
+
+    def __init__(self, path: Path, url: str, task: dict[str, Any], **options: Any) -> None:
+        self.path = path
+        summary = agl.Trainer(
+            algorithm=options.pop("algorithm", None) or Baseline(), store=path, initial_resources=PROMPT,
+            models={"policy": f"{url}#policy"}, rollout_config=RolloutConfig(), **options,
+        ).fit(solver, [task])  # fmt: skip
+        with SqliteLog(path, readonly=True) as log:
+            self.rollout = log.rows("select rollout_id from rollouts order by position desc limit 1")[0][0]
+        self.run = summary.run_id
+        self.bytes = path.read_bytes()
+
+    def rerun(self, *words: Any) -> Any:
+        """Type it; what came of it."""
+        words = ("rollouts", "rerun", self.rollout, "--quiet", "--log", self.path, *words)
+        return CliRunner().invoke(command, [str(word) for word in words])
+
+
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGL_LOAD_PLUGINS", "")
+
+
+def rows(path: str, sql: str) -> list[Any]:
+    """What the log at `path` answers."""
+    with SqliteLog(path, readonly=True) as log:
+        return log.rows(sql)
+
+
+def test_it_is_done_again_beside_the_log_that_is_read(tmp_path):
+    """New rollouts that know their parent; not a byte of the log is another one."""
+    with ScriptedModel("0.5") as model:
+        then = Recorded(tmp_path / "log.db", model.url, {"q": "6*7"}, seed=7)
+        asked = model.requests[0].body
+
+        done = then.rerun("--times", 2, "--json")
+
+        told = json.loads(done.stdout)
+        again = [request.body for request in model.requests[1:]]
+    assert done.exit_code == 0, done.stderr
+    assert then.path.read_bytes() == then.bytes
+    assert Path(told["log"]).parent == tmp_path / "log.db.d" / "replays"
+    assert [one["reward"] for one in told["now"]] == [0.5, 0.5]
+    assert told["difference"]["mean"] == 0.0
+    assert rows(told["log"], "select parent, task_id = (select min(task_id) from rollouts) from rollouts") == [
+        (then.rollout, 1),
+        (then.rollout, 1),
+    ]
+    # The first with the very seed that it had, so that an engine that keeps to seeds says the same.
+    assert {body["messages"][0]["content"] for body in again} == {"What is 6*7?"}
+    assert {body["seed"] for body in again} > {asked["seed"]}
+
+
+def test_another_model_may_answer(tmp_path):
+    """The one that is named; what it was worth then stands beside it."""
+    with ScriptedModel("0.5") as model, ScriptedModel("0.75") as other:
+        then = Recorded(tmp_path / "log.db", model.url, {"q": "6*7"})
+
+        url = f"{other.url}#policy"
+        done = then.rerun("--model", f"policy={url}")
+
+    assert "now - then  0.25" in done.stdout
+    assert f"as it was served then, {url} now" in done.stdout
+    assert len(other.requests) == 1
+
+
+def test_one_that_fails_again_is_exit_code_1(tmp_path):
+    """With what it said, and no traceback."""
+    with ScriptedModel("0.5") as model:
+        then = Recorded(tmp_path / "log.db", model.url, {"q": "6*7", "bad": True})
+
+        done = then.rerun()
+
+    assert done.exit_code == 1
+    assert "ValueError: this task is bad" in done.stderr
+
+
+class Trains:
+    """Serves one version after another, and runs the tasks on the last."""
+
+    name = "trains"
+
+    def __init__(self, *, keep: bool) -> None:
+        self.keep = keep
+
+    async def run(self, run: Run) -> None:
+        """Three versions."""
+        checkpoint = run.policy()
+        for text in ("one", "two", "three"):
+            made = await run.update("train", _written, checkpoint, text, keep=self.keep)
+            checkpoint = made.checkpoint
+            await run.serve(checkpoint)
+        await run.rollouts(run.train)
+
+
+def _written(_checkpoint: Any, out: Path, text: str) -> dict[str, Any]:
+    (out / "model.safetensors").write_text(text)
+    return {}
+
+
+class Tunable(ScriptedEngine):
+    """A scripted engine whose first weights lie in a folder."""
+
+    folder: Path
+
+    async def start(self) -> Any:
+        """Listen."""
+        from dataclasses import replace
+
+        return replace(await super().start(), folder=self.folder)
+
+
+@pytest.fixture
+def engines(tmp_path, monkeypatch):
+    """Every engine that was opened."""
+    opened: list[Tunable] = []
+    folder = tmp_path / "base"
+    folder.mkdir()
+    (folder / "model.safetensors").write_text("base")
+
+    def open_engine(_self: Any, url: str, name: str) -> Tunable:
+        engine = Tunable("0.5", model=name)
+        engine.folder = folder
+        opened.append(engine)
+        return engine
+
+    monkeypatch.setattr("agl_core.plugins.Plugins.open_engine", open_engine)
+    return opened
+
+
+def test_the_weights_that_spoke_are_loaded_again(tmp_path, engines):
+    """A rollout of version 3 is done again on the files of version 3."""
+    then = Recorded(tmp_path / "log.db", "scripted:", {"q": "6*7"}, algorithm=Trains(keep=True))
+
+    told = json.loads(then.rerun("--json").stdout)
+
+    ((checkpoint, _),) = engines[-1].loaded
+    assert (checkpoint.folder / "model.safetensors").read_text() == "three"
+    assert told["weights"] == [
+        {"policy": "policy", "then": "policy@3", "checkpoint": checkpoint.digest, "now": "the same"}
+    ]
+
+
+def test_weights_that_are_gone_are_said_to_be(tmp_path, engines):
+    """What the run began with answers, and that is told."""
+    then = Recorded(tmp_path / "log.db", "scripted:", {"q": "6*7"}, algorithm=Trains(keep=False))
+
+    done = then.rerun()
+
+    assert engines[-1].loaded == []
+    assert "policy@3 spoke then, and their files were not kept: what its run began with answers now" in done.stderr
+    assert "policy@3 then, what its run began with now" in done.stdout
+
+
+def test_a_checkpoint_that_is_another_is_refused(tmp_path, engines):
+    """Nothing runs on weights that only bear the name."""
+    then = Recorded(tmp_path / "log.db", "scripted:", {"q": "6*7"}, algorithm=Trains(keep=True))
+    for file in (tmp_path / "log.db.d" / "checkpoints").glob("*/model.safetensors"):
+        file.write_text("other")
+
+    done = then.rerun()
+
+    assert done.exit_code == 1
+    assert "error[CHECKPOINT_FOREIGN]" in done.stderr
+    assert not (tmp_path / "log.db.d" / "replays").exists()
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory):
+    """A rollout whose model listens no more."""
+    with pytest.MonkeyPatch.context() as patch, ScriptedModel("0.5") as model:
+        patch.setenv("AGL_LOAD_PLUGINS", "")
+        return Recorded(tmp_path_factory.mktemp("stopped") / "log.db", model.url, {"q": "6*7"})
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--model", "critic=http://127.0.0.1:1/v1#x"), "error[BAD_VALUE]"),
+        (("--agent", "nowhere:agent"), "error[NOT_IMPORTABLE]"),
+        (("--model", "policy=http://127.0.0.1:1/v1"), "error[ENGINE_FAILED]"),
+        (("--into", "{path}"), "error[LOG_EXISTS]"),
+    ],
+)
+def test_what_cannot_be_done_leaves_nothing(stopped, words, said):
+    """A line with its code, and no log that has nothing in it."""
+    done = stopped.rerun(*(word.format(path=stopped.path) for word in words))
+
+    assert done.exit_code == 1
+    assert said in done.stderr
+    assert not (stopped.path.parent / "log.db.d" / "replays").exists()
+
+
+def test_a_rollout_of_no_run_has_to_be_told_its_agent(tmp_path):
+    """Nothing says which ran; with both named, it is done again."""
+    path = tmp_path / "log.db"
+    with ScriptedModel("0.5") as model:
+        rollout = _handed_out(path, model.url)
+        words = ["rollouts", "rerun", rollout, "--log", str(path), "--quiet"]
+
+        refused = CliRunner().invoke(command, words)
+        done = CliRunner().invoke(command, [*words, "--agent", f"{__name__}:solver"])
+
+    assert "error[NOT_REPLAYABLE]" in refused.stderr
+    assert "--agent MODULE:AGENT" in refused.stderr
+    assert done.exit_code == 0, done.stderr
+    assert "0.5" in done.stdout
+
+
+def _handed_out(path: Path, url: str) -> str:
+    import asyncio
+
+    from agl_core.projections import CORE
+    from agl_core.store import Store
+
+    async def hand_out(store: Store) -> str:
+        bundle = await store.add_resources({**PROMPT, "policy": agl.LLM(endpoint=url, model="policy")})
+        return (await store.enqueue_rollout({"q": "6*7"}, "train", bundle.resources_id)).rollout_id
+
+    with SqliteLog(path, projections=CORE) as log:
+        store = Store(log)
+        found = asyncio.run(hand_out(store))
+        store.close()
+    return found
