@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, cast
 
 from agl_core.export._frames import Kind, frame
 from agl_core.export._query import Answer, query
-from agl_core.log import Archive, SqliteLog
+from agl_core.log import Archive, Past, Pasts, SqliteLog
 
-__all__ = ["Log", "LogArchive"]
+__all__ = ["Log", "LogArchive", "LogPast"]
 
 
 class Log(SqliteLog):
@@ -24,6 +25,21 @@ class Log(SqliteLog):
     ) -> AbstractContextManager[Answer]:
         """The answer to one `select` of the views, row by row."""
         return query(self, sql, timeout=timeout, limit=limit)
+
+    def at(self, position: int, *, streams: Sequence[str] = ()) -> LogPast:
+        """The log as it was when that was its last position: asked like this one, and closed with it."""
+        return cast("LogPast", super().at(position, streams=streams))
+
+    def _remembering(self) -> Pasts:
+        return Pasts(self, LogPast)
+
+
+class LogPast(Past, Log):
+    """The same, as it was."""
+
+    def at(self, position: int, *, streams: Sequence[str] = ()) -> LogPast:
+        """The log as it was before that."""
+        return cast("LogPast", Past.at(self, position, streams=streams))
 
 
 class LogArchive(Archive, Log):

@@ -10,6 +10,7 @@ from agl_core.log._exported import COLUMNS, ENVELOPE, Format, digest
 from agl_core.log._folding import rebuild
 from agl_core.log._follow import Subscription
 from agl_core.log._owner import Owner, is_alive
+from agl_core.log._past import Past, Pasts
 from agl_core.log._protocol import Decide, EventLog, Expected, Projection, View, Work
 from agl_core.log._recover import Lost, Recovered, recover
 from agl_core.log._sqlite import SqliteLog
@@ -31,6 +32,8 @@ __all__ = [
     "Moving",
     "Owner",
     "Page",
+    "Past",
+    "Pasts",
     "Projection",
     "Recovered",
     "SqliteLog",

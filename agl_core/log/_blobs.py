@@ -10,9 +10,11 @@ from itertools import groupby
 from agl_core.codec import before, references
 from agl_core.errors import ContentErased, LogCorrupt
 
-__all__ = ["fetch", "find", "fresh", "likely", "needed", "place", "unplaced"]
+__all__ = ["WHOLE", "fetch", "find", "fresh", "likely", "needed", "place", "unplaced"]
 
 _REFERENCE = re.compile(r'"(\$(?:u32|f32|chat|pool))"\s*:\s*"(b2:[0-9a-f]{64})"')
+WHOLE = "whole"
+"""What a past calls the log as it is now."""
 _PLACES = 1 << 20
 """Blobs an event may bring: a million, which is 256 million token ids."""
 
@@ -42,12 +44,18 @@ def fetch(db: sqlite3.Connection) -> Callable[[str], bytes]:
         content = seek(id_)
         if content is None:
             # Which ones were erased fills a list as long as there are; whether all that miss are on it, `verify` says.
-            if db.execute("select 1 from events where type = 'blobs.erased' limit 1").fetchone():
+            if db.execute(f"select 1 from {_all(db)}events where type = 'blobs.erased' limit 1").fetchone():  # noqa: S608 - ours
                 raise ContentErased(f"blob {id_}")
             raise LogCorrupt("the log", why=f"blob {id_} is missing")
         return content
 
     return get
+
+
+def _all(db: sqlite3.Connection) -> str:
+    """Where every event is: what was erased later cannot be read in the past either."""
+    names = {name for _, name, _ in db.execute("pragma database_list")}
+    return f"{WHOLE}." if WHOLE in names else ""
 
 
 def fresh(db: sqlite3.Connection, *, after: int, until: int) -> dict[int, list[Blob]]:

@@ -37,9 +37,11 @@ def readable(codec: Codec, type_: str, schema: int, data: str, get: Get) -> Even
         return Unknown(name=type_, version=schema, data=msgspec.json.decode(data))
 
 
-def foldable(log: SqliteLog, *, after: int = 0, until: int | None = None) -> Iterator[Record]:
+def foldable(
+    log: SqliteLog, *, after: int = 0, until: int | None = None, stream: str | None = None
+) -> Iterator[Record]:
     """The records as tables take them in: what was erased from an event is blank there, and counts what it counted."""
-    for record in log.read(after=after, until=until):
+    for record in log.read(after=after, until=until, stream=stream):
         event = record.event
         if isinstance(event, Unknown) and log.codec.vocabulary.get(event.name) and event.data.keys() != {"erased"}:
             with log.reading() as db:

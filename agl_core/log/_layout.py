@@ -9,7 +9,7 @@ from collections.abc import Callable
 from agl_core.log import _in_flight, _seals
 from agl_core.log._blobs import place, unplaced
 
-__all__ = ["LAYOUT", "bring_up"]
+__all__ = ["LAYOUT", "PROJECTIONS", "bring_up"]
 
 _EVENTS = """
 create table events (
@@ -44,15 +44,19 @@ create table blobs (
   id text primary key,
   content blob not null
 ) strict, without rowid;
-create table projections (
-  name text primary key,
-  version integer not null
-) strict;
 create table secrets (
   name text primary key,
   value blob not null
 ) strict;
 """
+
+PROJECTIONS = """
+create table projections (
+  name text primary key,
+  version integer not null
+) strict;
+"""
+"""Which tables a file has, and of which version."""
 
 _BLOBS = """
 create table placed (
@@ -72,7 +76,7 @@ create table seals (
 
 def m001_events_blobs_and_what_is_in_flight(db: sqlite3.Connection) -> None:
     """The first layout."""
-    _run(db, _EVENTS + _in_flight.DDL)
+    _run(db, _EVENTS + PROJECTIONS + _in_flight.DDL)
     db.execute("insert into secrets values ('log', ?)", [os.urandom(32)])
 
 

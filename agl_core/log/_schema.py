@@ -14,7 +14,7 @@ from agl_core.log._failures import READ, explained
 from agl_core.log._layout import LAYOUT, bring_up, statements
 from agl_core.log._protocol import Projection
 
-__all__ = ["address", "check", "connect", "install", "make", "refuse_foreign", "transaction"]
+__all__ = ["address", "check", "connect", "install", "make", "nowhere", "refuse_foreign", "transaction"]
 
 _ESCAPE = re.compile(r"\\(\d{3})")
 """How the kernel writes a blank in the name of a mount."""
@@ -29,13 +29,16 @@ _NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "lustre", "fuse.sshfs", "9p"
 
 def connect(path: Path, *, readonly: bool = False) -> sqlite3.Connection:
     """A connection that commits when told to, waits for others, and may cross threads."""
-    db = sqlite3.connect(
-        address(path, readonly=readonly),
-        uri=True,
-        timeout=BUSY_MS / 1000,
-        isolation_level=None,
-        check_same_thread=False,
-    )
+    return _connected(address(path, readonly=readonly))
+
+
+def nowhere() -> sqlite3.Connection:
+    """A connection to nothing, to attach a file to."""
+    return _connected("file::memory:")
+
+
+def _connected(to: str) -> sqlite3.Connection:
+    db = sqlite3.connect(to, uri=True, timeout=BUSY_MS / 1000, isolation_level=None, check_same_thread=False)
     db.execute("pragma foreign_keys = off")
     return db
 

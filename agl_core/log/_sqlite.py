@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 from weakref import WeakKeyDictionary
 
 from agl_core.clock import Clock, System
@@ -34,6 +34,9 @@ from agl_core.log._transaction import Transaction
 from agl_core.log._turns import Turns
 from agl_core.log._write import Writer
 from agl_core.record import Draft, Record
+
+if TYPE_CHECKING:
+    from agl_core.log._past import Past, Pasts
 
 __all__ = ["SqliteLog"]
 
@@ -73,6 +76,7 @@ class SqliteLog:
             _schema.check(self.path, readonly=True)
         self._follower = Follower(self._connect, self.read)
         self._tally: Tally | None = None
+        self._pasts: Pasts | None = None
         self._writer = None if readonly else self._start_writing(durability)
 
     def _start_writing(self, durability: str) -> Writer:
@@ -250,13 +254,32 @@ class SqliteLog:
                 else:
                     self._readers.append(db)
 
+    def _reach(self) -> sqlite3.Connection:
+        return _schema.connect(self.path, readonly=True)
+
     def _connect(self) -> sqlite3.Connection:
         try:
-            return _schema.connect(self.path, readonly=True)
+            return self._reach()
         except sqlite3.OperationalError:
             if self.path.exists():
                 raise
             raise LogGone(str(self.path)) from None
+
+    def at(self, position: int, *, streams: Sequence[str] = ()) -> Past:
+        """The log as it was when that was its last position, for reading; closed with this one.
+
+        Its tables are folded when somebody asks for a row, from the events up to there; of `streams` only, if named.
+        0 is before the first event. Raises `BadValue` for a position that there is not.
+        """
+        with self._lock:
+            if self._pasts is None:
+                self._pasts = self._remembering()
+        return self._pasts.at(position, streams)
+
+    def _remembering(self) -> Pasts:
+        from agl_core.log._past import Pasts
+
+        return Pasts(self)
 
     # --- following
 
@@ -274,6 +297,8 @@ class SqliteLog:
             if self._closed:
                 return
             self._closed = True
+        if self._pasts is not None:
+            self._pasts.close()
         if self._writer is not None:
             self._writer.close()
         self._follower.close()

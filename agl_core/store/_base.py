@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from agl_core.clock import Clock, System
@@ -24,6 +25,17 @@ class Base:
         self.log = log
         self.ask = Queries(log)
         self._leases = Leases(Owner.me(), clock or System(), lease_seconds)
+
+    async def _then(self, at: int | None, *streams: str) -> Queries:
+        """Who answers: `ask`, or one who knows the log up to `at`, and of it what those streams say if any is named.
+
+        Folding takes its time, and is not done in the loop.
+        """
+        if at is None:
+            return self.ask
+        past = self.log.at(at, streams=streams)
+        await asyncio.to_thread(past.rows, "select 1")
+        return Queries(past)
 
     async def _decided(self, decide: Decide) -> Sequence[Record]:
         """What a decision wrote, once it is durable."""

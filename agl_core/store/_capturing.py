@@ -129,14 +129,16 @@ class Capturing(Base):
         offset: int = 0,
         sort_by: str | None = "sequence_id",
         sort_order: SortOrder = "asc",
+        at: int | None = None,
     ) -> PaginatedResult[Span]:
         """Spans of a rollout, of one attempt, or of the `"latest"`; `filter_logic` joins the filters only."""
         page = Page(columns=SPANS, sort_by=sort_by, sort_order=sort_order, limit=limit, offset=offset)
-        latest = self.ask.latest_attempt(rollout_id)
+        ask = await self._then(at, f"rollout/{rollout_id}")
+        latest = ask.latest_attempt(rollout_id)
         if attempt_id == "latest":
             attempt_id = latest or ""  # none yet: then there are no spans either
         elif attempt_id is not None:
-            self.ask.attempt(rollout_id, attempt_id)
+            ask.attempt(rollout_id, attempt_id)
         exact = {"trace_id": trace_id, "span_id": span_id, "parent_id": parent_id, "name": name}
         part = {
             "trace_id": trace_id_contains,
@@ -146,7 +148,7 @@ class Capturing(Base):
         }
         filters: list[tuple[str, Any]] = [(f"{column} = ?", value) for column, value in exact.items()]
         filters += [(f"instr({column}, ?) > 0", value) for column, value in part.items()]
-        return self.ask.spans(rollout_id, attempt_id, filters, filter_logic, page)
+        return ask.spans(rollout_id, attempt_id, filters, filter_logic, page)
 
 
 def _number(value: Any) -> float:

@@ -119,18 +119,22 @@ class Publishing(Base):
         sort_order: SortOrder = "asc",
         limit: int = -1,
         offset: int = 0,
+        at: int | None = None,
     ) -> PaginatedResult[ResourcesUpdate]:
         """Each bundle at its newest version; the one that was changed last comes last."""
         page = Page(columns=BUNDLES, sort_by=sort_by, sort_order=sort_order, limit=limit, offset=offset)
-        return self.ask.bundles(resources_id, resources_id_contains, page)
+        streams = [f"resources/{resources_id}"] if resources_id else []
+        return (await self._then(at, *streams)).bundles(resources_id, resources_id_contains, page)
 
-    async def get_latest_resources(self) -> ResourcesUpdate | None:
+    async def get_latest_resources(self, *, at: int | None = None) -> ResourcesUpdate | None:
         """The bundle that came out last."""
-        return self.ask.latest_resources()
+        return (await self._then(at)).latest_resources()
 
-    async def get_resources_by_id(self, resources_id: str, version: int | None = None) -> ResourcesUpdate:
+    async def get_resources_by_id(
+        self, resources_id: str, version: int | None = None, *, at: int | None = None
+    ) -> ResourcesUpdate:
         """A bundle; its newest version when none is named."""
-        return self.ask.resources(resources_id, version)
+        return (await self._then(at, f"resources/{resources_id}")).resources(resources_id, version)
 
     def api_key(self, resources_id: str, name: str) -> str | None:
         """The provider's key that came with a resource: held by this process, written nowhere."""

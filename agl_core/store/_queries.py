@@ -51,6 +51,10 @@ class Queries(Lists):
         super().__init__(log)
         self._secret = log.secret()
 
+    def at(self, position: int) -> Queries:
+        """Who answers the same questions of the log as it was when that was its last position."""
+        return Queries(self.log.at(position))
+
     def rollout(self, rollout_id: str) -> Rollout:
         """The rollout of that id, with the attempt that counts if there was one."""
         self.check([rollout_id])

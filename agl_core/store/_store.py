@@ -51,9 +51,13 @@ class Store(Claiming, Settling, Capturing, Publishing):
         """What may be done with it, in Agent Lightning's words."""
         return {"thread_safe": True, "async_safe": True, "zero_copy": True, "otlp_traces": False}
 
-    async def statistics(self) -> Mapping[str, Any]:
+    async def statistics(self, *, at: int | None = None) -> Mapping[str, Any]:
         """How much there is; deleted rollouts are not counted, their attempts and spans neither."""
-        return {"name": type(self).__name__, **self.ask.totals(), "uptime": time.monotonic() - self._opened}
+        return {
+            "name": type(self).__name__,
+            **(await self._then(at)).totals(),
+            "uptime": time.monotonic() - self._opened,
+        }
 
     # --- rollouts and attempts
 
@@ -68,18 +72,22 @@ class Store(Claiming, Settling, Capturing, Publishing):
         sort_order: SortOrder = "asc",
         limit: int = -1,
         offset: int = 0,
+        at: int | None = None,
     ) -> PaginatedResult[Rollout]:
-        """Rollouts in the order they were enqueued, or by `sort_by`; `filter_logic` joins the filters."""
+        """Rollouts in the order they were enqueued, or by `sort_by`; `filter_logic` joins the filters.
+
+        With `at`, here and in every query: as the log was when that was its last position.
+        """
         known("status_in", status_in, get_args(RolloutStatus))
         page = Page(columns=ROLLOUTS, sort_by=sort_by, sort_order=sort_order, limit=limit, offset=offset)
-        return self.ask.rollouts(
+        return (await self._then(at)).rollouts(
             ids=rollout_id_in, status_in=status_in, id_contains=rollout_id_contains, filter_logic=filter_logic,
             page=page,
         )  # fmt: skip
 
-    async def get_rollout_by_id(self, rollout_id: str) -> Rollout:
+    async def get_rollout_by_id(self, rollout_id: str, *, at: int | None = None) -> Rollout:
         """The rollout; `UnknownId` when there is none, or it was deleted."""
-        return self.ask.rollout(rollout_id)
+        return (await self._then(at, f"rollout/{rollout_id}")).rollout(rollout_id)
 
     async def query_attempts(
         self,
@@ -89,15 +97,17 @@ class Store(Claiming, Settling, Capturing, Publishing):
         sort_order: SortOrder = "asc",
         limit: int = -1,
         offset: int = 0,
+        at: int | None = None,
     ) -> PaginatedResult[Attempt]:
         """All tries at a rollout."""
         page = Page(columns=ATTEMPTS, sort_by=sort_by, sort_order=sort_order, limit=limit, offset=offset)
-        return self.ask.attempts(rollout_id, page)
+        return (await self._then(at, f"rollout/{rollout_id}")).attempts(rollout_id, page)
 
-    async def get_latest_attempt(self, rollout_id: str) -> Attempt | None:
+    async def get_latest_attempt(self, rollout_id: str, *, at: int | None = None) -> Attempt | None:
         """The try that counts; None when there was none yet."""
-        latest = self.ask.latest_attempt(rollout_id)
-        return self.ask.attempt(rollout_id, latest) if latest is not None else None
+        ask = await self._then(at, f"rollout/{rollout_id}")
+        latest = ask.latest_attempt(rollout_id)
+        return ask.attempt(rollout_id, latest) if latest is not None else None
 
     # --- workers
 
@@ -111,15 +121,16 @@ class Store(Claiming, Settling, Capturing, Publishing):
         sort_order: SortOrder = "asc",
         limit: int = -1,
         offset: int = 0,
+        at: int | None = None,
     ) -> PaginatedResult[Worker]:
         """Workers that joined and did not leave; one joins with the first rollout it takes under its name."""
         known("status_in", status_in, get_args(WorkerStatus))
         page = Page(columns=WORKERS, sort_by=sort_by, sort_order=sort_order, limit=limit, offset=offset)
-        return self.ask.workers(status_in, worker_id_contains, filter_logic, page)
+        return (await self._then(at)).workers(status_in, worker_id_contains, filter_logic, page)
 
-    async def get_worker_by_id(self, worker_id: str) -> Worker:
+    async def get_worker_by_id(self, worker_id: str, *, at: int | None = None) -> Worker:
         """The worker; `UnknownId` when nobody of that name has joined, or it has left."""
-        found = self.ask.workers(worker_id=worker_id)
+        found = (await self._then(at)).workers(worker_id=worker_id)
         if not found:
             raise UnknownId("worker", worker_id)
         return found[0]
