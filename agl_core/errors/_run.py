@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from agl_core.errors._base import AglError
 
@@ -40,14 +41,36 @@ class ReplayDiverged(RunError):
 
     code = "REPLAY_DIVERGED"
 
-    def __init__(self, key: str, *, position: int, recorded: str, asked: str) -> None:
+    def __init__(
+        self,
+        key: str,
+        *,
+        position: int | None,
+        recorded: str,
+        asked: str,
+        difference: Sequence[Mapping[str, Any]] = (),
+        where: str = "",
+        by: str = "",
+    ) -> None:
+        """`difference` is where the two sides part, the first place first: `at`, `recorded` and `asked`."""
+        there = f"position {position}" + (f", by {by}" if by else "") if position is not None else "the log"
+        at = f" ({where})" if where else ""
+        first = difference[0] if difference and difference[0].get("at") else None
+        sides = " and ".join(
+            f"{first[side]!r} {when}" if side in first else f"nothing {when}"
+            for side, when in (("recorded", "then"), ("asked", "now"))
+        ) if first else ""  # fmt: skip
         super().__init__(
-            f"movement {key!r} is recorded at position {position} as {recorded}, the code now asks for {asked}: "
-            "run the code that wrote the log, or start a new run",
+            f"movement {key!r}: {there} has {recorded}, the code now asks for {asked}{at}"
+            + (f"; {first['at']} is {sides}" if first else "")
+            + ": run the code that wrote the log, or start a new run",
             key=key,
             position=position,
             recorded=recorded,
             asked=asked,
+            difference=tuple(difference),
+            where=where,
+            by=by,
         )
 
 

@@ -74,6 +74,8 @@ class EndpointRegistered(Event):
     """What its calls are; only a policy's become rows."""
     named: str = ""
     """What the model is called there, if that is another name."""
+    checkpoint: str | None = None
+    """Digest of the weights that are served at first; null of those that others have, and of logs before this."""
 
 
 @event("endpoint.removed", schema=1)

@@ -163,6 +163,10 @@ class StepRecorded(Event):
     """Hash of the function's name and its arguments."""
     result: Pooled[Any] = None
     seconds: float = 0.0
+    function: str = ""
+    """Its name, `module:qualified.name`; empty of what is no effect, and of logs before this."""
+    arguments: Pooled[tuple[Any, ...]] = ()
+    """Each as it is; of one that is long, `digest` and `bytes`."""
 
 
 @event("batch.formed", schema=1)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Self
+from uuid import UUID
 
 from agl_core.adapter import Adapter
+from agl_core.clock import Clock, System
 from agl_core.errors import BadValue
 from agl_core.events import MetricsLogged, RolloutConfig
-from agl_core.ids import content_id
+from agl_core.ids import canonical, content_id, digest
 from agl_core.log import SqliteLog
 from agl_core.plugins import Plugins
 from agl_core.record import Record
@@ -54,7 +56,9 @@ class Base:
         asks: Asks | None = None,
         catch_up: Callable[[], Awaitable[None]] | None = None,
         no_rollouts: bool = False,
+        clock: Clock | None = None,
         actor: str = "agl-core",
+        journal: Journal | None = None,
     ) -> None:
         self.id, self.seed, self.deterministic = id, seed, deterministic
         self.train, self.val = tuple(train), tuple(val)
@@ -78,7 +82,8 @@ class Base:
         """The bundle that rollouts get when none is named."""
         self._plugins, self._asks, self._catch_up = plugins, asks, catch_up
         self._weights = Weights(serving, Checkpoints(store.log.artefacts, id))
-        self._journal = Journal(store.log, id, "main", actor)
+        self._journal = journal or Journal(store.log, id, "main", actor)
+        self._clock: Clock = clock or System()
         self._random: dict[str, random.Random] = {}
         self._timed = 0
         """Position of the last numbers that say how the time was spent."""
@@ -121,12 +126,28 @@ class Base:
             self._random[name] = random.Random(f"{self.seed}/{self._journal.scope}/{name}")
         return self._random[name]
 
+    def new_id(self, prefix: str, label: str = "") -> str:
+        """An id that nothing else has, such as `note-5f0c...`; when the run is resumed, the same.
+
+        It is made of the run, the scope, the label and a count of those before it: one more with another label, or
+        another prefix, changes no other.
+        """
+        return f"{prefix}-{self._made(prefix, label)}"
+
+    def uuid(self, label: str = "") -> UUID:
+        """The same as a UUID, of version 4 by its looks."""
+        return UUID(self._made("uuid", label), version=4)
+
+    def _made(self, kind: str, label: str) -> str:
+        journal, name = self._journal, f"{kind}/{label}"
+        journal.ids[name] += 1
+        return digest(canonical([self.id, journal.scope, name, journal.ids[name]]))[:32]
+
     def scope(self, name: str) -> Self:
         """A child with counters of its own, for work under `gather`."""
         child = object.__new__(type(self))
         child.__dict__.update(self.__dict__)
-        journal = self._journal
-        child._journal = Journal(journal.log, journal.run_id, f"{journal.scope}.{name}", journal.actor)
+        child._journal = self._journal.child(name)
         child._random = {}
         return child
 

@@ -83,7 +83,7 @@ class Flight:
             # left of it waits until the run does something new.
             if not rounds.has_begun(self._journal, movement.key):
                 await self._weights.admit()
-            ids = await run.store.enqueue(requests)
+            ids = await rounds.hand_out(run, self._journal, movement.key, requests)
         for first in range(0, len(ids), repeat):
             members = {ids[place]: requests[place].input for place in range(first, first + repeat)}
             self._groups[self._launched] = _Group(inputs=members, since=self._landings)
@@ -104,7 +104,7 @@ class Flight:
                 assert isinstance(event, OutcomesRead)
                 groups, as_of = event.groups or (), event.as_of
                 if len(groups) != count or not self._groups.keys() >= set(groups):
-                    movement.check(f"groups {groups}", f"{count} of {tuple(self._groups)}")
+                    movement.check({"groups": list(groups)}, {"groups": sorted(self._groups)[:count]})
             else:
                 await self._weights.admit()
                 groups, as_of = await self._first(count), log.head()

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import msgspec
+
 from agl_core.events import ResourcesPromoted, ResourcesPublished, RolloutConfig
-from agl_core.ids import canonical
 from agl_core.resources import NamedResources, Resource, ResourcesUpdate, dump
 from agl_core.run import _rounds as rounds
 from agl_core.run._doing import Effects
@@ -30,9 +31,7 @@ class Handing(Effects):
                 event = movement.recorded.event
                 assert isinstance(event, ResourcesPublished)
                 asked = {name: dump(resource) for name, resource in changes.items()}
-                then = {name: event.resources[name] for name in asked}
-                # Canonical: the log sorts what it keeps, so the same resource comes back in another order.
-                movement.check(canonical(then).decode(), canonical(asked).decode())
+                movement.check({name: event.resources[name] for name in asked}, asked)
                 found = self.store.ask.resources(event.resources_id, event.version)
             else:
                 found = await self.store.publish(changes, parent=parent, why=why, run_id=self.id, key=movement.key)
@@ -44,7 +43,7 @@ class Handing(Effects):
         with self._journal.movement("promote", bundle.resources_id) as movement:
             event = ResourcesPromoted(resources_id=bundle.resources_id, version=bundle.version, why=why, run_id=self.id)
             if movement.recorded is not None:
-                movement.check(str(movement.recorded.event), str(event))
+                movement.check(msgspec.to_builtins(movement.recorded.event), msgspec.to_builtins(event))
             else:
                 draft = self._journal.draft(event, movement.key)
                 await self._journal.log.soon([replace(draft, stream=f"resources/{bundle.resources_id}")])
@@ -65,7 +64,8 @@ class Handing(Effects):
         `sampling` gives defaults for what the agent's requests leave open. One call is one group: samples of the
         same task in it are compared with each other. What came of each is as the run's `failures` have it; a reward
         that comes later changes nothing in it, when the run is resumed neither. Raises `RolloutFailed` for an end that
-        the run stops for, and `TooManyFailed` when more than `max_failed_fraction` of them are masked.
+        the run stops for, and `TooManyFailed` when more than `max_failed_fraction` of them are masked; and, before
+        anything is enqueued, `RolloutsForbidden` where the run is to hand out none.
         """
         bundle = self.resources if resources is None else resources
         if bundle is not None and not isinstance(bundle, ResourcesUpdate):
@@ -77,7 +77,7 @@ class Handing(Effects):
             rounds.check(self._journal, movement.key, requests)
             if not rounds.is_settled(self._journal, movement.key, len(requests)):
                 await self._weights.admit()
-            ids = await self.store.enqueue(requests)
+            ids = await rounds.hand_out(self, self._journal, movement.key, requests)
             await self.store.wait(ids)
             as_of = await rounds.read_as_of(self._journal, movement)
         inputs = {id_: request.input for id_, request in zip(ids, requests, strict=True)}

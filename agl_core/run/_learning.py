@@ -20,7 +20,7 @@ from agl_core.run._adapters import options as options_of
 from agl_core.run._batch import adapted, formed, refuse_empty
 from agl_core.run._effects import carried_out, plain
 from agl_core.run._handing import Handing
-from agl_core.run._journal import digest
+from agl_core.run._journal import Asked
 from agl_core.store import Outcome
 
 __all__ = ["Learning", "Updated"]
@@ -75,14 +75,14 @@ class Learning(Handing):
                 traces, batch, selection=self.selection, failures=self.failures, ever_selected=self._ever_selected
             )
             rows = content_id(msgspec.json.encode(batch.rows, order="sorted"))
-            if before is not None:
-                movement.check(before.digest, rows)
-            else:
-                told = options_of(self._plugins, made)
-                event = formed(
-                    self.id, made.name, traces, batch, failures=self.failures, digest=rows, options=told, as_of=as_of
-                )
+            told = options_of(self._plugins, made)
+            event = formed(
+                self.id, made.name, traces, batch, failures=self.failures, digest=rows, options=told, as_of=as_of
+            )
+            if before is None:
                 self._journal.append(self._journal.draft(event, movement.key))
+            elif before.digest != rows:
+                movement.check(_compared(before), _compared(event))
         return batch
 
     def _ever_selected(self) -> bool:
@@ -99,7 +99,7 @@ class Learning(Handing):
         `keep=False` the files may go once something newer is there; on resume they are made again by calling `fn`.
         """
         with self._journal.movement("update", label) as movement:
-            asked = digest(fn, checkpoint.digest, *args)
+            asked = Asked.of(fn, checkpoint.digest, *args)
             weights = self._weights
 
             async def make(*, keep: bool = False) -> tuple[Checkpoint, dict[str, str], int, Any]:
@@ -113,9 +113,7 @@ class Learning(Handing):
                 return (await make())[0]
 
             if movement.recorded is not None:
-                assert isinstance(movement.recorded.event, StepRecorded)
-                movement.check(movement.recorded.event.digest, asked)
-                found = movement.recorded.event.result
+                found = movement.step(asked).result
                 base = _base(checkpoint) if found["adapter"] else None
                 made = weights.recorded(found["checkpoint"], base=base, recipe=again)
                 return Updated(checkpoint=made, result=found["result"])
@@ -124,7 +122,9 @@ class Learning(Handing):
             step = StepRecorded(
                 run_id=self.id,
                 label=label,
-                digest=asked,
+                digest=asked.digest,
+                function=asked.function,
+                arguments=asked.arguments,
                 result={"checkpoint": made.digest, "kept": keep, "adapter": made.base is not None, "result": result},
                 seconds=time.monotonic() - began,
             )
@@ -145,11 +145,16 @@ class Learning(Handing):
         with self._journal.movement("serve", policy) as movement:
             event = PolicyUpdated(run_id=self.id, policy=policy, version=version, checkpoint=checkpoint.digest)
             if movement.recorded is not None:
-                movement.check(str(movement.recorded.event), str(event))
+                movement.check(msgspec.to_builtins(movement.recorded.event), msgspec.to_builtins(event))
             else:
                 await self._weights.catch_up()
                 await self._journal.log.soon([self._journal.draft(event, movement.key)])
         return version
+
+
+def _compared(batch: BatchFormed) -> dict[str, Any]:
+    """A batch, without what each has of its own."""
+    return {name: value for name, value in msgspec.to_builtins(batch).items() if name not in {"batch_id", "as_of"}}
 
 
 def _base(checkpoint: Checkpoint) -> Path:

@@ -7,19 +7,23 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from agl_core.errors import ReplayDiverged, RolloutFailed, TooManyFailed
-from agl_core.events import OutcomesRead, RolloutConfig
+import msgspec
+
+from agl_core.errors import KeyReused, RolloutFailed, RolloutsForbidden, TooManyFailed
+from agl_core.events import OutcomesRead, RolloutConfig, RolloutEnqueued
 from agl_core.ids import canonical, task_id
 from agl_core.log import SqliteLog
+from agl_core.record import Record
 from agl_core.resources import ResourcesUpdate
 from agl_core.run._failures import Failures
 from agl_core.run._journal import Journal, Movement
+from agl_core.run._sides import diverged
 from agl_core.store import EnqueueRolloutRequest, Outcome
 
 if TYPE_CHECKING:
     from agl_core.run._base import Base
 
-__all__ = ["check", "copies", "has_begun", "is_settled", "read_as_of", "refuse", "requests"]
+__all__ = ["check", "copies", "hand_out", "has_begun", "is_settled", "read_as_of", "refuse", "requests"]
 
 _log = logging.getLogger(__name__)
 
@@ -35,7 +39,12 @@ def requests(
     sampling: Mapping[str, Any] | None,
     config: RolloutConfig | None = None,
 ) -> list[EnqueueRolloutRequest]:
-    """What is asked for under a movement's key: each task `repeat` times, samples of one next to each other."""
+    """What is asked for under a movement's key: each task `repeat` times, samples of one next to each other.
+
+    Whatever a run hands out is asked for here; raises `RolloutsForbidden` where it is to hand out nothing.
+    """
+    if run.no_rollouts:
+        raise RolloutsForbidden(f"{len(tasks) * repeat} of mode {mode}")
     return [
         EnqueueRolloutRequest(
             input=task,
@@ -58,19 +67,63 @@ def requests(
 def check(journal: Journal, key: str, requests: Sequence[EnqueueRolloutRequest]) -> None:
     """What was enqueued under this name must be what is asked for now; raises `ReplayDiverged`."""
     rows = journal.log.rows(
-        "select coalesce(json_extract(metadata, '$.on_enqueue.task_id'), task_id), repeat, mode "
+        "select coalesce(json_extract(metadata, '$.on_enqueue.task_id'), task_id), repeat, mode, rollout_id "
         "from rollouts where run_id = ? and grp = ? order by position",
         (journal.run_id, key),
     )
     asked = [(task_id(request.input, request.copy), request.repeat, request.mode) for request in requests]
-    if rows and rows != asked:
-        first = next((n for n, (a, b) in enumerate(zip(rows, asked, strict=False)) if tuple(a) != b), len(asked))
-        raise ReplayDiverged(
-            key,
-            position=0,
-            recorded=f"{len(rows)} rollouts, number {first}: {rows[first : first + 1]}",
-            asked=f"{len(asked)} rollouts, number {first}: {asked[first : first + 1]}",
-        )
+    then = [row[:3] for row in rows]
+    if not rows or then == asked:
+        return
+    first = next((n for n, (a, b) in enumerate(zip(then, asked, strict=False)) if a != b), min(len(rows), len(asked)))
+    name = f"rollout {first + 1}"
+    recorded, now = {"rollouts": len(rows)}, {"rollouts": len(asked)}
+    record = _enqueued(journal, rows[first][3]) if first < len(rows) else None
+    raise diverged(
+        key,
+        record or _enqueued(journal, rows[0][3]),
+        recorded=recorded | ({name: _asked_then(record)} if record is not None else {}),
+        asked=now | ({name: _asked_now(requests[first])} if first < len(asked) else {}),
+    )
+
+
+async def hand_out(run: Base, journal: Journal, key: str, requests: Sequence[EnqueueRolloutRequest]) -> list[str]:
+    """Their ids; `ReplayDiverged` where one was asked for otherwise before, on other resources for instance."""
+    try:
+        return await run.store.enqueue(requests)
+    except KeyReused as reused:
+        record, request = journal.log.get(reused.key), next(one for one in requests if one.key == reused.key)
+        if record is None:
+            raise
+        raise diverged(key, record, recorded=_asked_then(record), asked=_asked_now(request)) from reused
+
+
+def _enqueued(journal: Journal, rollout_id: str) -> Record:
+    return next(iter(journal.log.read(stream=f"rollout/{rollout_id}", limit=1)))
+
+
+def _asked_then(record: Record) -> dict[str, Any]:
+    event = record.event
+    assert isinstance(event, RolloutEnqueued)
+    return {
+        "task": event.input,
+        "mode": event.mode,
+        "repeat": event.repeat,
+        "resources": [event.resources_id, event.resources_version],
+        "config": msgspec.to_builtins(event.config),
+        "metadata": {name: value for name, value in event.metadata.items() if name != "on_enqueue"},
+    }
+
+
+def _asked_now(request: EnqueueRolloutRequest) -> dict[str, Any]:
+    return {
+        "task": request.input,
+        "mode": request.mode,
+        "repeat": request.repeat,
+        "resources": [request.resources_id, request.resources_version],
+        "config": msgspec.to_builtins(request.config or RolloutConfig()),
+        "metadata": dict(request.metadata or {}),
+    }
 
 
 def copies(tasks: Sequence[Any]) -> list[int]:

@@ -13,7 +13,15 @@ from agl_core.errors import BadValue, RunNotImportable, UnknownName
 from agl_core.events import Component
 from agl_core.plugins import Plugins
 
-__all__ = ["agent_component", "algorithm_component", "build_component", "find_agent", "found_again", "import_path"]
+__all__ = [
+    "actor_of",
+    "agent_component",
+    "algorithm_component",
+    "build_component",
+    "find_agent",
+    "found_again",
+    "import_path",
+]
 
 
 def build_component(spec: Any, *, kind: str, find: Callable[[str], Any] | None = None, **defaults: Any) -> Any:
@@ -78,6 +86,12 @@ def algorithm_component(algorithm: Any, plugins: Plugins) -> Component:
             return Component(name=name, version=_version(cls), config=fields)
     target = algorithm if inspect.isfunction(getattr(algorithm, "__wrapped__", None)) else type(algorithm)
     return found_again(target, fields)
+
+
+def actor_of(algorithm: Any, plugins: Plugins) -> str:
+    """What the facts of its movements bear: its name, with its version."""
+    component = algorithm_component(algorithm, plugins)
+    return f"{component.name} {component.version or ''}".rstrip()
 
 
 def found_again(target: Any, config: dict[str, Any], *, version: str | None = None) -> Component:

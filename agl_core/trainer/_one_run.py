@@ -26,7 +26,7 @@ from agl_core.run import Run, account
 from agl_core.runner import QueueHooks
 from agl_core.store import Store
 from agl_core.trainer._asking import RunAsks
-from agl_core.trainer._components import build_component
+from agl_core.trainer._components import actor_of, build_component
 from agl_core.trainer._driving import RunSummary, drive
 from agl_core.trainer._dry import unless_dry
 from agl_core.trainer._given import foreign
@@ -103,6 +103,7 @@ async def one_run(
             budget=told.budget,
             prices=told.prices,
             catch_up=reacting.catch_up,
+            actor=actor_of(algorithm, told.plugins),
             no_rollouts=told.no_rollouts,
             asks=RunAsks(
                 store,

@@ -111,6 +111,7 @@ class Models:
 
     async def _register(self, endpoint: Endpoint, closing: AsyncExitStack, *, role: Role) -> None:
         self._gateway.register(endpoint, role=role)
+        first = self._initial.get(endpoint.model)
         await self._note(
             EndpointRegistered(
                 model=endpoint.model,
@@ -121,6 +122,7 @@ class Models:
                 tools=endpoint.tools,
                 role=role,
                 named=endpoint.named,
+                checkpoint=first.digest if first is not None else None,
             )
         )
         closing.push_async_callback(self._note, EndpointRemoved(model=endpoint.model, url=endpoint.url))

@@ -206,6 +206,7 @@ MEANINGS: dict[tuple[str, int], Event] = {
                 tools="hermes",
                 role="judge",
                 named="org/model",
+                checkpoint="b2:2f",
             ),
         ),
         (1, EndpointRemoved(model="policy", url="http://127.0.0.1:1/v1")),
@@ -393,7 +394,18 @@ MEANINGS: dict[tuple[str, int], Event] = {
                 **OF_SENDER,
             ),
         ),
-        (1, StepRecorded(**OF_RUN, label="critique", digest="0f", result={"text": "better"}, seconds=0.5)),
+        (
+            1,
+            StepRecorded(
+                **OF_RUN,
+                label="critique",
+                digest="0f",
+                result={"text": "better"},
+                seconds=0.5,
+                function="picker:critique",
+                arguments=("a prompt", {"digest": "b2:1f", "bytes": 2048}),
+            ),
+        ),
         (1, OutcomesRead(**OF_RUN, as_of=12, groups=(0, 2))),
         (1, TestOpened(**OF_RUN, tasks=64)),
         (1, TracerAttached(name="openai", package="openai", version="2.0")),
@@ -419,6 +431,7 @@ _BEFORE_BUDGET: dict[str, object] = {
 }
 _BEFORE_AS_OF: dict[str, object] = {"options": None, "as_of": None, "failures": {}, "zeroed": {}, "unmatched": {}}
 _BEFORE_SENDERS: dict[str, object] = {"trace_state": None, "links": (), "resource": {}, "scope": {}}
+_BEFORE_SIDES: dict[str, object] = {"function": "", "arguments": ()}
 BEFORE: dict[str, dict[str, object]] = {
     "batch.formed.v1": _BEFORE_AS_OF,
     "span.recorded.v1": {**_BEFORE_SENDERS, "sequence_id": None},
@@ -428,7 +441,8 @@ BEFORE: dict[str, dict[str, object]] = {
     "call.recorded.v1.3": _BEFORE_RETRIES,
     "call.recorded.v1.4": _BEFORE_REQUESTS,
     "call.recorded.v1.5": _BEFORE_PLACES,
-    "endpoint.registered.v1": {"role": "policy", "named": ""},
+    "endpoint.registered.v1": {"role": "policy", "named": "", "checkpoint": None},
+    "endpoint.registered.v1.2": {"checkpoint": None},
     "outcomes.read.v1": {"groups": None},
     "resources.promoted.v1": {"by": ""},
     "run.resumed.v1": {"budget": {}, "prices": {}},
@@ -439,6 +453,8 @@ BEFORE: dict[str, dict[str, object]] = {
     "run.started.v1.5": _BEFORE_JUDGES,
     "run.started.v1.6": _BEFORE_REACTIONS,
     "run.started.v1.7": _BEFORE_BUDGET,
+    "step.recorded.v1": _BEFORE_SIDES,
+    "step.recorded.v1.2": _BEFORE_SIDES,
 }
 """Golden to the fields that came after it was written, with the default they have in it."""
 
