@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
 import json
@@ -11,13 +12,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, TypeVar, get_args, overload
 
-from agl_core.emit import _tool_words as words
+from agl_core.emit import tool_words as words
 from agl_core.emit._core_fields import SpanCoreFields
 from agl_core.emit._exceptions import format_exception_attributes
 from agl_core.emit._tool_again import again
 from agl_core.emit._work import ITEMS, UnderWay, bound
 from agl_core.emit.semconv import ToolAttributes
 from agl_core.errors import BadValue, OutsideAttempt, ReplayError
+from agl_core.ids import ulid
 from agl_core.recorder import Scope, ToolAnswer, ToolAsked, ToolWay, current, each_call
 
 __all__ = ["tool"]
@@ -133,7 +135,7 @@ class _Call(UnderWay):
         if call_id is not None:
             said[ToolAttributes.CALL.value] = call_id
         if place is None:
-            said[ToolAttributes.THREAD.value] = threading.get_ident()
+            said[ToolAttributes.STRAND.value] = _strand()
         super().__init__(f"execute_tool {tool.name}", said, scope=scope)
         self._tool, self._replaying = tool, scope.replaying
         self._asked = ToolAsked(name=tool.name, way=tool.way, said=said, call_id=call_id, place=place)
@@ -201,3 +203,22 @@ class _Call(UnderWay):
         elif isinstance(raised, Exception):
             told = format_exception_attributes(raised)
             self._replaying.compared(self._asked, self._answer, {**self._came, **told})
+
+
+def _strand() -> str:
+    """What runs here one step after the other."""
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        task = None
+    return f"thread {_thread.id}" if task is None else f"task {task.get_name()}"
+
+
+class _Thread(threading.local):
+    """The thread that looks: Python gives the number of one that has ended to the next."""
+
+    def __init__(self) -> None:
+        self.id = ulid()
+
+
+_thread = _Thread()

@@ -9,7 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
-from agl_core.emit._tool_words import Outcome
+from agl_core.emit.tool_words import Outcome
 from agl_core.errors import ReplayUnmatched
 
 __all__ = ["again", "error_like"]

@@ -15,7 +15,7 @@ from agl_core.emit.semconv import ToolAttributes
 from agl_core.errors import NotReplayable
 from agl_core.spans import plain
 
-__all__ = ["ARGUMENTS", "NAME", "RESULT", "Outcome", "given", "is_json", "items", "outcome", "result"]
+__all__ = ["ARGUMENTS", "NAME", "RESULT", "Outcome", "given", "is_json", "items", "outcome", "read", "result"]
 
 NAME = "gen_ai.tool.name"
 ARGUMENTS = "gen_ai.tool.call.arguments"
@@ -95,6 +95,14 @@ def outcome(said: Mapping[str, Any]) -> Outcome:
     if raised is None:
         return Outcome(value=value, left=left)
     return Outcome(value=value, raised=(str(raised), str(said.get("exception.message", ""))), left=left)
+
+
+def read(told: Any) -> Any:
+    """What JSON says; what is none is what it is."""
+    try:
+        return json.loads(told)
+    except (TypeError, ValueError):
+        return told
 
 
 def is_json(value: Any, depth: int = 0) -> bool:
