@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from agl_core.cli._failing import warn
-from agl_core.cli._logs import find, open_log
+from agl_core.cli._logs import find, open_log, position
 from agl_core.cli._options import as_json, log_level, log_path
 from agl_core.cli._tables import print_json
 from agl_core.errors import AglError, BadValue, UnknownId
@@ -69,9 +69,9 @@ def explain(
         recipes = recorded(log, batch_id=id_ if kind == "batch" else None, rollout_id=rollout_id)
         if adapter or credit or sets or as_of is not None or not recipes:
             base = recipes[-1] if recipes else supposed(log, rollout_id or "")
-            position = None if as_of is None else _position(log, as_of)
+            then = None if as_of is None else position(log, as_of, "--as-of") or log.head()
             said = assigned("--set", sets)
-            recipes = [otherwise(log, base, adapter=adapter, credit=credit, told=said, as_of=position)]
+            recipes = [otherwise(log, base, adapter=adapter, credit=credit, told=said, as_of=then)]
             _refuse_too_early(recipes[0], rollout_id)
         call_id = id_ if kind == "call" else None
         told = list(_told(log, recipes, rollout_id=rollout_id, call_id=call_id, limit=0 if as_json else limit))
@@ -138,17 +138,6 @@ def _rewards(log: SqliteLog, what: str) -> Mapping[str, str]:
     """Those that begin so, a few of them, with their rollouts."""
     sql = "select id, rollout_id from rewards where id between ? and ? order by id desc limit 5"
     return {str(id_): str(of) for id_, of in log.rows(sql, (what.lower(), f"{what.lower()}~"))} if what else {}
-
-
-def _position(log: SqliteLog, as_of: str) -> int:
-    head = log.head()
-    try:
-        position = head if as_of.strip().lower() == "now" else int(as_of)
-    except ValueError:
-        position = 0
-    if not 0 < position <= head:
-        raise BadValue("--as-of", as_of, why=f"the log's positions are 1 to {head}, and the last is `now`")
-    return position
 
 
 def _refuse_too_early(recipe: Recipe, rollout_id: str | None) -> None:

@@ -12,7 +12,7 @@ import click
 from agl_core.cli._counting import counting
 from agl_core.cli._lazy import LazyGroup
 from agl_core.cli._logs import find_either, open_log
-from agl_core.cli._options import as_json, log_level, log_path
+from agl_core.cli._options import as_json, at, log_level, log_path
 from agl_core.cli._tables import print_json
 from agl_core.errors import BadValue
 
@@ -84,6 +84,7 @@ def export() -> None:
     help=f"Send what was said, or only names and numbers; default: as {_CONTENT} says, else send it.",
 )  # fmt: skip
 @click.option("--include-token-ids", is_flag=True, help="Send token ids and log-probabilities; else only their digest.")
+@at
 @log_path
 @as_json
 @log_level
@@ -96,6 +97,7 @@ def otlp(
     resource: Sequence[str],
     content: bool | None,
     include_token_ids: bool,
+    at: str | None,
     log_path: str | None,
     as_json: bool,
 ) -> None:
@@ -108,7 +110,7 @@ def otlp(
 
     where = place(to, preset=preset, headers=_pairs(headers, "--header"), environment=os.environ)
     is_said = os.environ.get(_CONTENT, "true").lower() not in {"no_content", "false"} if content is None else content
-    with open_log(log_path) as log:
+    with open_log(log_path, at=at) as log:
         spans = _spans(log, ids, _pairs(resource, "--resource"), content=is_said, token_ids=include_token_ids)
         sent = send(spans, where, progress=counting("spans sent"))
     if as_json:

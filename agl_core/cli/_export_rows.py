@@ -15,7 +15,7 @@ from agl_core.cli._counting import counting
 from agl_core.cli._explaining_reasons import in_words
 from agl_core.cli._guest_options import Guested, names_of
 from agl_core.cli._logs import find_either, open_log
-from agl_core.cli._options import as_json, log_level, log_path, quiet
+from agl_core.cli._options import as_json, at, log_level, log_path, quiet
 from agl_core.cli._tables import print_json
 from agl_core.errors import ExportEmpty, ExportExists, ExportRefused, UnknownName
 
@@ -108,6 +108,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         "--split", type=click.Choice(SPLITS), default="train", show_default=True,
         help="Which rollouts of a run: what is measured on must not be learnt from.",
     ),
+    at,
     log_path,
     quiet,
     as_json,
@@ -152,6 +153,7 @@ def _export(
     out: Path,
     split: str,
     force: bool,
+    at: str | None,
     log_path: str | None,
     as_json: bool,
     quiet: bool,
@@ -159,7 +161,7 @@ def _export(
     from agl_core.export.rows import RowsOf, choose
 
     _refuse(exporter, out, force=force)
-    with open_log(log_path) as log:
+    with open_log(log_path, at=at) as log:
         chosen = choose(log, [find_either(log, id_) for id_ in ids], split=split)
         progress = counting("rollouts read") if not quiet else lambda _done, _of: None
         rows = RowsOf(log, adapter, chosen, progress=progress)

@@ -8,7 +8,7 @@ from agl_core.cli import _log_files as files
 from agl_core.cli import _log_mending as mending
 from agl_core.cli._counting import counting
 from agl_core.cli._logs import busy_is_said, open_log, there, where
-from agl_core.cli._options import as_json, log_level, log_path
+from agl_core.cli._options import as_json, at, log_level, log_path
 from agl_core.cli._tables import facts, print_json
 from agl_core.cli._words import here, iso, size
 
@@ -21,15 +21,16 @@ def log() -> None:
 
 
 @log.command("info")
+@at
 @log_path
 @as_json
 @log_level
-def info(*, log_path: str | None, as_json: bool) -> None:
+def info(*, at: str | None, log_path: str | None, as_json: bool) -> None:
     """Where the log lies, and how much is in it."""
     from agl_core.log import digest
 
     path, _ = where(log_path)
-    with open_log(log_path) as log:
+    with open_log(log_path, at=at) as log:
         events, first, last = log.rows("select count(*), min(recorded_at), max(recorded_at) from events")[0]
         found = {
             "log": str(path),

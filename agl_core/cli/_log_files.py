@@ -12,7 +12,7 @@ import click
 from agl_core.cli._counting import counting
 from agl_core.cli._failing import report
 from agl_core.cli._logs import busy_is_said, open_log
-from agl_core.cli._options import as_json, log_level, log_path
+from agl_core.cli._options import as_json, at, log_level, log_path
 from agl_core.cli._tables import print_csv, print_json, print_json_rows, print_table
 
 if TYPE_CHECKING:
@@ -39,10 +39,13 @@ def register(group: click.Group) -> None:
 )  # fmt: skip
 @click.option("--limit", type=click.IntRange(min=0), metavar="ROWS", help="Most rows to print.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values, names first.")
+@at
 @log_path
 @as_json
 @log_level
-def query(*, sql: str, timeout: float, limit: int | None, as_csv: bool, log_path: str | None, as_json: bool) -> None:
+def query(
+    *, sql: str, timeout: float, limit: int | None, as_csv: bool, at: str | None, log_path: str | None, as_json: bool
+) -> None:
     """Ask one SELECT of the views of the log, also while others write to it.
 
     "show tables" lists the views, "describe rollouts" shows the columns of one. The dialect is DuckDB's; nothing but
@@ -53,7 +56,7 @@ def query(*, sql: str, timeout: float, limit: int | None, as_csv: bool, log_path
     if as_csv and as_json:
         raise click.UsageError("choose one of --csv and --json")
     show = print_csv if as_csv else print_json_rows if as_json else print_table
-    with open_log(log_path) as log, ask(log, sql, timeout=timeout, limit=limit) as answer:
+    with open_log(log_path, at=at) as log, ask(log, sql, timeout=timeout, limit=limit) as answer:
         rows = _Rows(answer.rows)
         show(answer.columns, rows)
     if rows.cut is not None:
@@ -80,10 +83,11 @@ class _Rows:
 @click.command("export")
 @click.argument("path")
 @click.option("--format", type=click.Choice(FORMATS), help="What to write; default: as the suffix of PATH says.")
+@at
 @log_path
 @as_json
 @log_level
-def export(*, path: str, format: str | None, log_path: str | None, as_json: bool) -> None:
+def export(*, path: str, format: str | None, at: str | None, log_path: str | None, as_json: bool) -> None:
     """Write the whole log to PATH: .parquet, .duckdb, .jsonl or .db.
 
     Every event, blob and seal is in it, as of one moment, also while others write. The file is there when it is
@@ -92,7 +96,7 @@ def export(*, path: str, format: str | None, log_path: str | None, as_json: bool
     from agl_core.export import export_log
     from agl_core.log import Format
 
-    with open_log(log_path, projections=True) as log:
+    with open_log(log_path, projections=True, at=at) as log:
         kind = Format(format) if format else None
         moved = export_log(log, Path(path).expanduser(), format=kind, progress=counting("exported"))
     _say(moved, as_json=as_json)

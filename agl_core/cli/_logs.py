@@ -18,17 +18,30 @@ from agl_core.errors import BadValue, LogBusy, LogCorrupt, LogNotFound, LogReadO
 if TYPE_CHECKING:
     from agl_core.log import SqliteLog
 
-__all__ = ["DEFAULT", "busy_is_said", "find", "find_either", "open_log", "store_url", "there", "where"]
+__all__ = [
+    "DEFAULT",
+    "busy_is_said",
+    "find",
+    "find_either",
+    "open_log",
+    "position",
+    "store_url",
+    "there",
+    "where",
+    "within",
+]
 
 DEFAULT = ".agl/log.db"
 _SHOWN = 5
 _PREFIX = {"run": "run", "rollout": "ro", "call": "ca", "batch": "ba", "resource": "rs"}
 _BY_ID = {
-    "run": "select run_id from runs where run_id {} order by 1 desc limit 6",
-    "rollout": "select rollout_id from rollouts where rollout_id {} order by 1 desc limit 6",
-    "call": "select call_id from calls where call_id {} order by 1 desc limit 6",
-    "batch": "select batch_id from batches where batch_id {} order by 1 desc limit 6",
-    "resource": "select distinct resources_id from resources where resources_id {} order by 1 desc limit 6",
+    "run": "select run_id from runs where run_id {} and position <= {} order by 1 desc limit {}",
+    "rollout": "select rollout_id from rollouts where rollout_id {} and position <= {} order by 1 desc limit {}",
+    "call": "select call_id from calls where call_id {} and position <= {} order by 1 desc limit {}",
+    "batch": "select batch_id from batches where batch_id {} and position <= {} order by 1 desc limit {}",
+    "resource": (
+        "select distinct resources_id from resources where resources_id {} and position <= {} order by 1 desc limit {}"
+    ),
 }
 
 
@@ -74,11 +87,12 @@ def store_url(given: str | None) -> str:
 
 
 @contextmanager
-def open_log(given: str | None, *, projections: bool = False) -> Iterator[SqliteLog]:
-    """The log or export, for reading only: nothing a person looks at may change what is looked at."""
+def open_log(given: str | None, *, projections: bool = False, at: str | None = None) -> Iterator[SqliteLog]:
+    """The log or export, as it stands or as it was `at` a position, for reading only: nothing a person looks at may
+    change what is looked at."""  # noqa: D205, D209 - one sentence
     path, chosen = where(given)
     try:
-        log = _opened(path, projections=projections)
+        log = _opened(path, projections=projections or at is not None)
     except LogNotFound as error:
         error.add_note(f"looked there by {chosen}")
         raise
@@ -86,7 +100,8 @@ def open_log(given: str | None, *, projections: bool = False) -> Iterator[Sqlite
         raise LogUnsupported(str(path), why=str(error.strerror), cure="Choose a file you may read") from None
     try:
         with log, busy_is_said(path):
-            yield log
+            then = None if at is None else position(log, at, "--at")
+            yield log if then is None else log.at(then)
     finally:
         log.close()
 
@@ -104,6 +119,27 @@ def _opened(path: Path, *, projections: bool) -> SqliteLog:
     )
     click.echo("\r\x1b[2K", nl=False, err=True)
     return archive
+
+
+def position(log: SqliteLog, given: str, option: str) -> int | None:
+    """The position that is meant; None for `now`, which is wherever the log ends."""
+    if given.strip().lower() == "now":
+        return None
+    head = log.head()
+    try:
+        meant = int(given)
+    except ValueError:
+        meant = 0
+    if not 0 < meant <= head:
+        raise BadValue(option, given, why=f"the log's positions are 1 to {head}, and the last is `now`")
+    return meant
+
+
+def within(log: SqliteLog, stream: str) -> SqliteLog:
+    """The log; of a past, with tables of that stream alone, which are there at once."""
+    from agl_core.log import Past
+
+    return log.within(stream) if isinstance(log, Past) else log
 
 
 @contextmanager
@@ -152,16 +188,24 @@ def find_either(log: SqliteLog, given: str) -> str:
 
 def _beginning(log: SqliteLog, kind: str, given: str) -> list[str]:
     """The id that is `given`; else those that begin with it, a few of them."""
-    sql = _BY_ID[kind]
-    if exact := log.rows(sql.format("= ?"), (given,)):
-        return [id_ for (id_,) in exact]
+    if exact := _ids(log, kind, "= ?", given):
+        return exact
     start = given.lower()
     found: list[str] = []
     for prefix in (start, f"{_PREFIX[kind]}-{start}"):
         # A range, not `like`: it uses the index, and `_` in an id is no wildcard.
-        found += [id_ for (id_,) in log.rows(sql.format("between ? and ?"), (prefix, prefix + "~"))]
+        found += _ids(log, kind, "between ? and ?", prefix, prefix + "~")
     return found
 
 
 def _recent(log: SqliteLog, kind: str) -> list[str]:
-    return [id_ for (id_,) in log.rows(_BY_ID[kind].format("is not null").replace("limit 6", "limit 2000"))]
+    return _ids(log, kind, "is not null", limit=2000)
+
+
+def _ids(log: SqliteLog, kind: str, which: str, *given: str, limit: int = _SHOWN + 1) -> list[str]:
+    """Those of a past are looked for in the tables of the head: they need not be folded for it."""
+    from agl_core.log import Past
+
+    tables, until = (log.source, str(log.position)) if isinstance(log, Past) else (log, "position")
+    rows = tables.rows(_BY_ID[kind].format(which, until, limit), given)
+    return [id_ for (id_,) in rows]

@@ -10,7 +10,7 @@ import click
 
 from agl_core.cli._failing import JSON
 
-__all__ = ["as_json", "dry_run", "limits", "log_level", "log_path", "quiet", "run_options"]
+__all__ = ["as_json", "at", "dry_run", "limits", "log_level", "log_path", "quiet", "run_options"]
 
 LEVELS = ("debug", "info", "warning", "error")
 Decorated = TypeVar("Decorated", bound=Callable[..., Any] | click.Command)
@@ -41,6 +41,13 @@ def log_path(command: Decorated) -> Decorated:
     """`--log PATH`: which log."""
     return click.option(
         "--log", "log_path", metavar="PATH", help="The log; default: AGL_LOG, else .agl/log.db."
+    )(command)  # fmt: skip
+
+
+def at(command: Decorated) -> Decorated:
+    """`--at POSITION`: the log as it was."""
+    return click.option(
+        "--at", metavar="POSITION", help="Of the log as it was when that was its last position; `agl log head` says it."
     )(command)  # fmt: skip
 
 

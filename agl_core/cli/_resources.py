@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from agl_core.cli._logs import find, open_log
-from agl_core.cli._options import as_json, log_level, log_path
+from agl_core.cli._options import as_json, at, log_level, log_path
 from agl_core.cli._resources_meant import SPELT, best, meant
 from agl_core.cli._resources_shown import scored, show
 from agl_core.cli._tables import facts, print_json, print_table
@@ -30,14 +30,15 @@ def resources() -> None:
 @click.option(
     "--limit", default=50, show_default=True, type=click.IntRange(min=0), help="So many, newest first; 0 for all."
 )
+@at
 @log_path
 @as_json
 @log_level
-def list_resources(*, run: str | None, limit: int, log_path: str | None, as_json: bool) -> None:
+def list_resources(*, run: str | None, limit: int, at: str | None, log_path: str | None, as_json: bool) -> None:
     """Versions of the log, newest first, with what each earned."""
     from agl_core.cli._resources_told import listed
 
-    with open_log(log_path) as log:
+    with open_log(log_path, at=at) as log:
         found, total = listed(log, run_id=find(log, "run", run) if run else None, limit=limit)
     if as_json:
         print_json(found)
@@ -65,10 +66,11 @@ def list_resources(*, run: str | None, limit: int, log_path: str | None, as_json
     is_flag=True,
     help="Show what was tried and left, too, and what was rejected: its text, and the reason.",
 )
+@at
 @log_path
 @as_json
 @log_level
-def show_resources(*, given: str, lineage: bool, log_path: str | None, as_json: bool) -> None:
+def show_resources(*, given: str, lineage: bool, at: str | None, log_path: str | None, as_json: bool) -> None:
     """One version: its prompts whole, what it earned, and what made it.
 
     ID without a version is its promoted version, or its newest if none was promoted; RUN is what that run promoted. The
@@ -76,7 +78,7 @@ def show_resources(*, given: str, lineage: bool, log_path: str | None, as_json: 
     """
     from agl_core.cli._resources_told import told
 
-    with open_log(log_path) as log:
+    with open_log(log_path, at=at) as log:
         found = told(log, meant(log, given))
     if as_json:
         print_json(found)
@@ -86,14 +88,15 @@ def show_resources(*, given: str, lineage: bool, log_path: str | None, as_json: 
 
 @resources.command("best")
 @click.argument("run", metavar="[RUN]", required=False)
+@at
 @log_path
 @as_json
 @log_level
-def best_resources(*, run: str | None, log_path: str | None, as_json: bool) -> None:
+def best_resources(*, run: str | None, at: str | None, log_path: str | None, as_json: bool) -> None:
     """The version that was promoted last, of a run or of all; an error when none was."""
     from agl_core.cli._resources_told import told
 
-    with open_log(log_path) as log:
+    with open_log(log_path, at=at) as log:
         found = told(log, best(log, run))
     if as_json:
         print_json(found)
@@ -104,10 +107,11 @@ def best_resources(*, run: str | None, log_path: str | None, as_json: bool) -> N
 @resources.command("diff")
 @click.argument("first", metavar=SPELT)
 @click.argument("second", metavar=f"[{SPELT}]", required=False)
+@at
 @log_path
 @as_json
 @log_level
-def diff_resources(*, first: str, second: str | None, log_path: str | None, as_json: bool) -> None:
+def diff_resources(*, first: str, second: str | None, at: str | None, log_path: str | None, as_json: bool) -> None:
     """What changed between two versions, and what that earned; of one alone, since the version that all began with.
 
     Rewards are compared on the tasks that both were scored on. A version is named as `agl resources show` takes it.
@@ -117,7 +121,7 @@ def diff_resources(*, first: str, second: str | None, log_path: str | None, as_j
     from agl_core.cli._resources_meant import named
     from agl_core.store import Queries
 
-    with open_log(log_path) as log:
+    with open_log(log_path, at=at) as log:
         after = meant(log, second or first)
         before = meant(log, first) if second else Queries(log).lineage(after)[-1]
         sides = [(one.resources_id, one.version) for one in (before, after)]
@@ -172,6 +176,7 @@ def roll_back_resources(*, given: str, to: str | None, why: str, log_path: str |
 @click.option("--name", metavar="NAME", help="Which prompt, when there are several.")
 @click.option("--policy", metavar="NAME[@V]", help="The weights of a policy instead; default: its newest version.")
 @click.option("--force", is_flag=True, help="Replace what is there.")
+@at
 @log_path
 @as_json
 @log_level
@@ -182,6 +187,7 @@ def export_resources(
     name: str | None,
     policy: str | None,
     force: bool,
+    at: str | None,
     log_path: str | None,
     as_json: bool,
 ) -> None:
@@ -191,7 +197,7 @@ def export_resources(
     """
     from agl_core.cli._resources_export import export
 
-    found = export(given, to, name=name, policy=policy, force=force, log_path=log_path)
+    found = export(given, to, name=name, policy=policy, force=force, at=at, log_path=log_path)
     if as_json:
         print_json(found)
     else:

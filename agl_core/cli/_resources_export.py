@@ -21,14 +21,14 @@ _JINJA = (".j2", ".jinja", ".jinja2")
 
 
 def export(
-    given: str, to: Path, *, name: str | None, policy: str | None, force: bool, log_path: str | None
+    given: str, to: Path, *, name: str | None, policy: str | None, force: bool, at: str | None, log_path: str | None
 ) -> dict[str, Any]:
     """Write it, whole or not at all: what was written where, and what is to be known of it."""
     if to.exists() and not force and not (to.is_dir() and not any(to.iterdir())):
         raise ExportExists(str(to))
     if policy is not None and name is not None:
         raise BadValue("--name", name, why="with --policy no prompt is written: leave one of the two out")
-    with open_log(log_path) as log:
+    with open_log(log_path, at=at) as log:
         if policy is not None:
             from agl_core.cli._resources_weights import export_weights
 

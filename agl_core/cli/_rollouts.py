@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from agl_core.cli._logs import find, open_log
-from agl_core.cli._options import as_json, log_level, log_path
+from agl_core.cli._logs import find, open_log, within
+from agl_core.cli._options import as_json, at, log_level, log_path
 from agl_core.cli._rerun import rerun
 from agl_core.cli._tables import facts, print_json, print_table
 from agl_core.cli._tree import branches, drawn, known_dialects
@@ -41,14 +41,16 @@ rollouts.add_command(rerun)
 @click.option(
     "--limit", default=50, show_default=True, type=click.IntRange(min=0), help="So many, newest first; 0 for all."
 )
+@at
 @log_path
 @as_json
 @log_level
 def list_rollouts(
-    *, run: str | None, status: Sequence[str], mode: str | None, limit: int, log_path: str | None, as_json: bool
-) -> None:
+    *, run: str | None, status: Sequence[str], mode: str | None, limit: int, at: str | None,
+    log_path: str | None, as_json: bool,
+) -> None:  # fmt: skip
     """Rollouts of the log, newest first."""
-    with open_log(log_path) as log:
+    with open_log(log_path, at=at) as log:
         run_id = find(log, "run", run) if run else None
         found, total = _listed(log, run_id=run_id, statuses=status, mode=mode, limit=limit)
     if as_json:
@@ -116,17 +118,19 @@ def _timed(rollout: dict[str, Any]) -> dict[str, Any]:
 @rollouts.command("show")
 @click.argument("rollout_id", metavar="ROLLOUT")
 @click.option("--tree", "as_tree", is_flag=True, help="Show what was done in what: agents, tools, model calls.")
+@at
 @log_path
 @as_json
 @log_level
-def show_rollout(*, rollout_id: str, as_tree: bool, log_path: str | None, as_json: bool) -> None:
+def show_rollout(*, rollout_id: str, as_tree: bool, at: str | None, log_path: str | None, as_json: bool) -> None:
     """One rollout: what was said, done and earned. ROLLOUT may be the start of an id."""
     from agl_core.projections import tree
     from agl_core.store import Queries
 
-    with open_log(log_path) as log:
-        ask = Queries(log)
-        rollout = ask.rollout(find(log, "rollout", rollout_id))
+    with open_log(log_path, at=at) as log:
+        found = find(log, "rollout", rollout_id)
+        ask = Queries(within(log, f"rollout/{found}"))
+        rollout = ask.rollout(found)
         attempts = ask.attempts(rollout.rollout_id)
         trace = ask.traces([rollout.rollout_id])[0]
         reward = ask.outcomes([rollout.rollout_id], {rollout.rollout_id: None})[0].reward

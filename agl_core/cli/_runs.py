@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from agl_core.cli._logs import find, open_log
-from agl_core.cli._options import as_json, log_level, log_path
+from agl_core.cli._options import as_json, at, log_level, log_path
 from agl_core.cli._tables import facts, print_json, print_table
 from agl_core.cli._words import HEADLINES, curve, duration, here, number, size
 
@@ -21,14 +21,15 @@ def runs() -> None:
 
 
 @runs.command("list")
+@at
 @log_path
 @as_json
 @log_level
-def list_runs(*, log_path: str | None, as_json: bool) -> None:
+def list_runs(*, at: str | None, log_path: str | None, as_json: bool) -> None:
     """Runs of the log, newest first."""
     from agl_core.cli._stories import listed
 
-    with open_log(log_path) as log:
+    with open_log(log_path, at=at) as log:
         found = list(listed(log))
     if as_json:
         print_json(found)
@@ -48,14 +49,15 @@ def list_runs(*, log_path: str | None, as_json: bool) -> None:
 
 @runs.command("show")
 @click.argument("run_id", metavar="[RUN]", required=False)
+@at
 @log_path
 @as_json
 @log_level
-def show_run(*, run_id: str | None, log_path: str | None, as_json: bool) -> None:
+def show_run(*, run_id: str | None, at: str | None, log_path: str | None, as_json: bool) -> None:
     """One run: its numbers, batches, weights and end. RUN may be the start of an id; without one, the newest."""
     from agl_core.cli._stories import told
 
-    with open_log(log_path) as log:
+    with open_log(log_path, at=at) as log:
         run = told(log, find(log, "run", run_id) if run_id else _newest(log))
     if as_json:
         print_json(run)

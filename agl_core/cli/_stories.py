@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, cast
 
 from agl_core.cli._words import HEADLINES, iso
-from agl_core.log import Owner, is_alive
+from agl_core.log import Owner, Past, is_alive
 
 if TYPE_CHECKING:
     from agl_core.events import BatchFormed, RunStarted, RunStopAsked
@@ -97,7 +97,9 @@ def told(log: SqliteLog, run_id: str) -> dict[str, Any]:
 
 
 def _abandoned(log: SqliteLog) -> set[str]:
-    """Runs that say they run, and that no living process drives."""
+    """Runs that say they run, and that no living process drives; in the past nobody is known to be dead."""
+    if isinstance(log, Past):
+        return set()
     held = {id_: Owner.parse(owner) for id_, owner in log.rows("select id, owner from in_flight where kind = 'run'")}
     running = [run_id for (run_id,) in log.rows("select run_id from runs where status = 'running'")]
     return {run_id for run_id in running if run_id not in held or is_alive(held[run_id]) is False}
