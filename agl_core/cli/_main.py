@@ -32,6 +32,7 @@ COMMANDS = {
         "Resources: versions of prompts and models, which is the best, and the way back.",
     ),
     "replay": Later("agl_core.cli._replay:replay", "Make again what a log remembers: rows, scores, or the run itself."),
+    "diff": Later("agl_core.cli._diff:diff", "Compare two runs, rollouts, batches, resources, or files of rows."),
     "explain": Later(
         "agl_core.cli._explain:explain",
         "Explain what a rollout, a call or a batch earned, and what became of a reward.",

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from agl_core.replay._project import Projection
     from agl_core.replay._project_recipes import Recipe
 
-__all__ = ["project"]
+__all__ = ["line", "project"]
 
 _PARTLY = 3
 _SUMMARY = "projection.json"
@@ -62,6 +62,15 @@ def project(
         batches = _written(log, recipes, into, say) if into is not None else _checked(log, recipes, say)
     _tell({"kind": kind, "id": id_, "batches": batches}, into=into, as_json=as_json)
     _exit(batches)
+
+
+def line(row: Any) -> dict[str, Any]:
+    """A row with all its fields; one of a plugin that is no dataclass, under a name of its own."""
+    import msgspec
+
+    from agl_core.export.rows._plain import plain
+
+    return plain(row) if is_dataclass(row) else {"row": msgspec.to_builtins(row)}
 
 
 def _refuse_others(others: Mapping[str, Any]) -> None:
@@ -155,7 +164,7 @@ def _written(log: SqliteLog, recipes: Sequence[tuple[str, Recipe]], into: Path, 
             path = folder / f"{name}.jsonl"
             try:
                 made = Projection(log, plugins, recipe)
-                write_records(map(_line, made), path)
+                write_records(map(line, made), path)
             except ExportEmpty:
                 path.touch()
             except AglError as error:
@@ -187,15 +196,6 @@ def _batch(log: SqliteLog, plugins: Plugins, name: str, made: Projection) -> dic
         "same": None if recipe.digest is None else recipe.digest == made.digest,
         "why": differing(log, plugins, made),
     }
-
-
-def _line(row: Any) -> dict[str, Any]:
-    """A row with all its fields; one of a plugin that is no dataclass, under a name of its own."""
-    import msgspec
-
-    from agl_core.export.rows._plain import plain
-
-    return plain(row) if is_dataclass(row) else {"row": msgspec.to_builtins(row)}
 
 
 def _tell(told: Mapping[str, Any], *, into: Path | None, as_json: bool) -> None:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from agl_core.log import SqliteLog
-    from agl_core.run import Failures
+    from agl_core.run import Estimate, Failures
     from agl_core.store import Outcome
 
-__all__ = ["SPLITS", "Earned", "compared", "earned", "earned_by_policy", "headline"]
+__all__ = ["SPLITS", "Earned", "compared", "difference", "earned", "earned_by_policy", "earned_by_run", "headline"]
 
 SPLITS = ("test", "val", "train")
 """The one that tells most first."""
@@ -88,6 +88,19 @@ def earned_by_policy(log: SqliteLog, run_id: str, policy: str, version: int) -> 
     return _by_split(log.rows(sql, (policy, run_id, version, version)), _Policies(log))
 
 
+def earned_by_run(log: SqliteLog, run_id: str) -> list[Earned]:
+    """What the rollouts of a run earned that ended, whatever they were given."""
+    from agl_core.store import REWARD
+
+    sql = f"""
+    select {_ROLLOUT}, {REWARD}
+    from rollouts r
+    where r.run_id = ? and hidden = 0 and finished_at is not null
+    order by position
+    """  # noqa: S608 - names of ours
+    return _by_split(log.rows(sql, (run_id,)), _Policies(log))
+
+
 def headline(found: Iterable[Earned]) -> Mapping[str, Any] | None:
     """What the split says that tells most: test before val before train; None where nothing was scored."""
     return next((told for one in found if (told := one.to_json())["tasks"]), None)
@@ -95,8 +108,6 @@ def headline(found: Iterable[Earned]) -> Mapping[str, Any] | None:
 
 def compared(before: Iterable[Earned], after: Iterable[Earned]) -> list[dict[str, Any]]:
     """Both on the tasks that both were scored on, split by split: the paired difference, and which tasks got worse."""
-    from agl_core.run import Estimate
-
     found, first = [], {one.mode: one.by_task for one in before}
     for one in after:
         earlier, later = first.get(one.mode, {}), one.by_task
@@ -104,8 +115,7 @@ def compared(before: Iterable[Earned], after: Iterable[Earned]) -> list[dict[str
         if not changes:
             continue
         values = [*changes.values()]
-        # Of many, the two intervals agree, and to draw ten thousand samples of them takes seconds.
-        estimate = Estimate.bootstrap(values) if len(values) <= _FEW else Estimate.of(values)
+        estimate, _ = difference(values)
         found.append(
             {
                 "mode": one.mode,
@@ -116,6 +126,15 @@ def compared(before: Iterable[Earned], after: Iterable[Earned]) -> list[dict[str
             }
         )
     return found
+
+
+def difference(values: Sequence[float]) -> tuple[Estimate, str]:
+    """Of paired differences, their mean with its interval, and which interval that is."""
+    from agl_core.run import Estimate
+
+    # Of many, the two intervals agree, and to draw ten thousand samples of them takes seconds.
+    is_drawn = len(values) <= _FEW
+    return (Estimate.bootstrap(values), "bootstrap") if is_drawn else (Estimate.of(values), "normal")
 
 
 class _Policies:

@@ -360,3 +360,23 @@ def test_a_log_that_is_written_meanwhile_gives_the_same(scene):
 
     assert first == second
     assert {one["same"] for one in first} == {True}
+
+
+def test_projections_and_batches_are_compared_row_by_row(made, tmp_path):
+    """`agl diff` of two folders, and of two batches that are made again for it."""
+    for name, words in (("a", ()), ("b", ("--set", "credit.gamma=1.0"))):
+        project(made, *words, "--into", tmp_path / name, target=made.batches[1])
+
+    def diff(*words):
+        return CliRunner().invoke(agl, ["diff", *map(str, words), "--log", str(made.path), "--json"])
+
+    folders, same = diff(tmp_path / "a", tmp_path / "b"), diff(made.batches[0], made.batches[0])
+    batches = diff(*made.batches)
+
+    assert (folders.exit_code, same.exit_code, batches.exit_code) == (1, 0, 1)
+    found = json.loads(folders.stdout)
+    assert found["fields"] == {"credits": 2}
+    assert found["splits"][0]["won"] == 1
+    told = json.loads(batches.stdout)
+    assert {"by", "kept"} & {one["what"] for one in told["facts"]} == {"by"}
+    assert (told["rows"]["only_a"], told["rows"]["only_b"]) == (6, 6)
