@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from agl_apo._beam import Beam
 from agl_apo._config import ApoConfig
 from agl_apo._draws import batches
+from agl_apo._offline import offline, offline_plan
 from agl_apo._plan import apo_plan
 from agl_apo._search import Finding, begun
 from agl_apo._together import together
@@ -39,10 +40,12 @@ class Apo(Finding):
 
     In the end the best meets the base on the sealed test split, and is promoted if the bootstrapped interval of their
     differences is above zero. Else the base stays.
+
+    With `from_log` there is one step of this, on rollouts that a log has: g and p', and no b, for nothing runs.
     """
 
     name = "apo"
-    needs = ("rewards",)
+    learns_from_logs = True
 
     def __init__(self, config: ApoConfig | None = None, **overrides: Any) -> None:
         given: object = overrides.pop("async_openai_client", config)  # v0.3's first argument
@@ -56,10 +59,23 @@ class Apo(Finding):
 
     def plan(self, tasks: Mapping[str, int], budget: Budget) -> Plan:
         """What the search takes at least and at most."""
-        return apo_plan(self.config, tasks, budget)
+        return apo_plan(self.config, tasks, budget) if self.needs_tasks else offline_plan(self.config)
+
+    @property
+    def needs_tasks(self) -> bool:
+        """Whether there is nothing to do without training tasks."""
+        return self.config.from_log is None
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """What pre-flight looks for in the first rollout."""
+        return ("rewards",) if self.needs_tasks else ()
 
     async def run(self, run: Run) -> None:
         """Search until the rounds are over, the budget is spent or somebody asks to stop; then examine the best."""
+        if not self.needs_tasks:
+            await offline(run, self.config)
+            return
         config, search = self.config, await begun(run, self.config, name=self.name)
         run, base, board, val, nursery = search.run, search.base, search.board, search.val, search.nursery
         beam = Beam(run, config, base, board, search.purse)

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from agl_core.errors import BadValue
 from agl_core.ids import canonical, content_id
-from agl_core.resources import PromptTemplate, ResourcesUpdate, dump
+from agl_core.resources import PromptTemplate, ResourcesUpdate, dump, load
 
 if TYPE_CHECKING:
     from agl_core.run import Run
 
-__all__ = ["BASE", "Candidate", "Refused", "base_of", "content_of", "published", "refused"]
+__all__ = ["BASE", "Candidate", "Refused", "base_in", "base_of", "content_of", "published", "refused"]
 
 BASE = "v0"
 """Name of the prompts that a search starts from."""
@@ -83,6 +83,22 @@ async def base_of(run: Run, *, names: Collection[str] = (), prompt: str = "") ->
     for one in prompts.values():
         _ = one.placeholders  # raises for what cannot be filled
     return Candidate(name=BASE, prompts=prompts, bundle=bundle)
+
+
+async def base_in(run: Run, prompts: Mapping[str, Any], *, why: str) -> Candidate:
+    """Prompts that were somebody else's, as a version of this run's, which its candidates can come from.
+
+    Raises `BadValue` where the run was given prompts of its own.
+    """
+    own = run.resources.resources if run.resources else {}
+    if others := sorted(name for name, one in own.items() if isinstance(one, PromptTemplate)):
+        raise BadValue("initial_resources", others, why="the prompts are those of the log: leave them out")
+    made = {name: load(prompt) for name, prompt in prompts.items()}
+    templates = {name: one for name, one in made.items() if isinstance(one, PromptTemplate)}
+    bundle = await run.publish(templates, why=why)
+    for one in templates.values():
+        _ = one.placeholders  # raises for what cannot be filled
+    return Candidate(name=BASE, prompts=templates, bundle=bundle)
 
 
 async def published(

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from agl_apo._answers import plain
 from agl_apo._candidate import Refused
-from agl_apo._transcripts import read, short
+from agl_apo._transcripts import short
 
 if TYPE_CHECKING:
     from agl_apo._candidate import Candidate
     from agl_apo._costs import Purse
-    from agl_apo._scores import Score
     from agl_core.run import Run
 
 __all__ = ["LENSES", "Lens", "critique", "question"]
@@ -69,7 +68,7 @@ async def critique(
     run: Run,
     candidate: Candidate,
     prompt: str,
-    scores: Sequence[Score],
+    shown: Callable[[str], Sequence[str]],
     *,
     model: str,
     temperature: float,
@@ -79,10 +78,11 @@ async def critique(
 ) -> str | Refused:
     """What a model says is wrong with that prompt of the candidate's, given what its rollouts came to.
 
-    The way of looking is drawn. An answer that says nothing is asked for anew. Give `run` a scope of its own.
+    `shown` has them as texts, in the form that is asked for, `chat` or `spans`. The way of looking is drawn. An answer
+    that says nothing is asked for anew. Give `run` a scope of its own.
     """
     lens = run.rng("lens").choice(LENSES)
-    runs = read(run, scores, form=lens.form, longest=longest)
+    runs = shown(lens.form)
     if not runs:
         return Refused(reason="nothing_to_criticise", detail="the infrastructure failed in all of its rollouts")
     asked = [{"role": "user", "content": question(lens, candidate, prompt, runs)}]

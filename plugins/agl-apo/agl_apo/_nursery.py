@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from agl_apo._candidate import Candidate, Refused, content_of, published
 from agl_apo._critique import critique
 from agl_apo._edit import edit, note_rejected
 from agl_apo._together import together
+from agl_apo._transcripts import read
 from agl_core.errors import ModelNotFound
 from agl_core.resources import LLM
 
@@ -24,13 +26,17 @@ if TYPE_CHECKING:
 __all__ = ["Nursery"]
 
 
+Shown = Callable[[str], Sequence[str]]
+"""Rollouts as texts, in a form that a critic asks for."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Branch:
     """One critique and one edit of one prompt."""
 
     parent: Candidate
     prompt: str
-    tasks: Sequence[Task]
+    shown: Shown
     hand: Run
     """With counters of its own: branches grow side by side."""
 
@@ -68,7 +74,15 @@ class Nursery:
         return {"candidates": self.born, "rejected": dict(self.rejected)}
 
     async def expand(self, step: int, pairs: Sequence[tuple[Candidate, Sequence[Task]]]) -> list[Candidate | None]:
-        """Criticise each parent on its tasks and edit it so.
+        """Run each parent on its tasks, where it was not, then `grow`."""
+        wanted: dict[str, tuple[Candidate, list[Task]]] = {}
+        for parent, tasks in pairs:
+            wanted.setdefault(parent.name, (parent, []))[1].extend(tasks)
+        await together(self._board.evaluate(parent, tasks, mode="train") for parent, tasks in wanted.values())
+        return await self.grow(step, [(parent, partial(self._texts, parent, tasks)) for parent, tasks in pairs])
+
+    async def grow(self, step: int, pairs: Sequence[tuple[Candidate, Shown]]) -> list[Candidate | None]:
+        """Criticise each parent by what is shown of its rollouts, and edit it so.
 
         For each pair a new candidate, published with what made it; None where nothing came of it.
         """
@@ -77,16 +91,12 @@ class Nursery:
             Branch(
                 parent=parent,
                 prompt=names[(self._branches + n) % len(names)],
-                tasks=tasks,
+                shown=shown,
                 hand=self._run.scope(f"round-{step}.branch-{n + 1}"),
             )
-            for n, (parent, tasks) in enumerate(pairs)
+            for n, (parent, shown) in enumerate(pairs)
         ]
         self._branches += len(branches)
-        wanted: dict[str, tuple[Candidate, list[Task]]] = {}
-        for branch in branches:
-            wanted.setdefault(branch.parent.name, (branch.parent, []))[1].extend(branch.tasks)
-        await together(self._board.evaluate(parent, tasks, mode="train") for parent, tasks in wanted.values())
         grown = await together(self._grow(branch) for branch in branches)
         # In the order of the branches, not of their answers: the same run names the same candidates.
         return [await self._settle(branch, made) for branch, made in zip(branches, grown, strict=True)]
@@ -103,12 +113,11 @@ class Nursery:
     async def _grow(self, branch: Branch) -> Grown | tuple[Refused, str]:
         """The edited prompt; else why there is none, and the critique, if it came to that."""
         config, name = self._config, branch.prompt
-        scores = [self._board.score(branch.parent, task, mode="train") for task in branch.tasks]
         shared: dict[str, Any] = {
             "temperature": config.diversity_temperature, "tries": config.tries, "purse": self._purse,
         }  # fmt: skip
         gradient = await critique(
-            branch.hand, branch.parent, name, [score for score in scores if score is not None],
+            branch.hand, branch.parent, name, branch.shown,
             model=config.gradient_model, longest=config.longest_transcript, **shared,
         )  # fmt: skip
         if isinstance(gradient, Refused):
@@ -118,6 +127,12 @@ class Nursery:
             base=self._base.prompts[name], model=config.apply_edit_model, longest=config.longest_prompt, **shared,
         )  # fmt: skip
         return (made, gradient) if isinstance(made, Refused) else Grown(critique=gradient, template=made)
+
+    def _texts(self, parent: Candidate, tasks: Sequence[Task], form: str) -> list[str]:
+        """What came of these tasks, in that form."""
+        scores = [self._board.score(parent, task, mode="train") for task in tasks]
+        known = [score for score in scores if score is not None]
+        return read(self._run, known, form=form, longest=self._config.longest_transcript)
 
     async def _settle(self, branch: Branch, made: Grown | tuple[Refused, str]) -> Candidate | None:
         """Publish what is new, and record why the rest is not."""
