@@ -6,7 +6,7 @@ import asyncio
 import logging
 import re
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, cast
 from urllib.parse import unquote
 
@@ -20,7 +20,7 @@ from agl_core.gateway._calling import Asked, Calling
 from agl_core.gateway._keys import check_key, shows_judge
 from agl_core.gateway._lanes import Lanes
 from agl_core.gateway._otlp import SIGNALS, Otlp
-from agl_core.gateway._ports import Admissions, Facts
+from agl_core.gateway._ports import Admissions, Facts, Memory
 from agl_core.gateway._refusals import Refused, Reply
 from agl_core.gateway._retries import Sent
 from agl_core.gateway._telling import ROUTE as EVENTS
@@ -62,13 +62,13 @@ class App:
         clock: Clock,
         max_body: int,
         facts: Facts | None = None,
-        known: Collection[str] = (),
+        memory: Memory | None = None,
     ) -> None:
         """Without `facts`, there is nowhere to keep spans and events: their routes are not there.
 
-        `known` are models that nobody serves, and that are answered for all the same.
+        The models that `memory` speaks for are there, too, though nobody serves them.
         """
-        self._known = frozenset(known)
+        self._memory = memory
         self._calling, self._lanes, self._admissions = calling, lanes, admissions
         self._clock = clock
         self._bodies = Bodies(limit=max_body, cure="send less history, or smaller images")
@@ -124,7 +124,7 @@ class App:
         if role is None and not admission.is_open:
             raise LeaseLost(admission.attempt_id, why="it was settled, or its lease ran out")
         if route == "models":
-            named = sorted(self._known.union(self._lanes.models))
+            named = sorted({*self._lanes.models, *(self._memory.models if self._memory else ())})
             return _json({"object": "list", "data": [_model(name) for name in named]})
         raw = await self._bodies.read(receive)
         passed = {name: value for name in _FORWARDED if (value := _text(headers.get(name.encode())))}

@@ -79,8 +79,7 @@ class Gateway:
             ledger=self._ledger,
             memory=memory,
         )
-        known = memory.models if memory is not None else ()
-        self._app = App(calling, self._lanes, admissions, clock=clock, max_body=max_body, facts=log, known=known)
+        self._app = App(calling, self._lanes, admissions, clock=clock, max_body=max_body, facts=log, memory=memory)
 
     async def start(self) -> str:
         """Listen, and give the base URL; `PortBusy` when somebody else has the port."""

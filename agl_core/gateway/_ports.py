@@ -63,6 +63,9 @@ class Question:
     agent: str | None = None
     parent_call_id: str | None = None
     place: str | None = None
+    """Where in the agent's program it is asked, where that is known."""
+    retry: int | None = None
+    """How often its client has asked it before, in vain; None of clients that do not count."""
 
 
 class Memory(Protocol):

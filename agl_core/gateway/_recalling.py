@@ -59,6 +59,8 @@ class Recalling:
             role=asked.given_role,
             agent=asked.agent,
             parent_call_id=asked.parent_call_id,
+            place=asked.place,
+            retry=asked.sent.number if asked.sent.is_counted else None,
         )
         try:
             return await self._memory.recall(question)
@@ -109,6 +111,7 @@ class Recalling:
             attempt_id=asked.admission.attempt_id,
             agent=asked.agent,
             parent_call_id=asked.parent_call_id,
+            place=asked.place,
             started_at=asked.started_at,
             latency=(self._clock.now() - asked.started_at) / 1e9,
             first_token=None if first is None else (first - asked.started_at) / 1e9,

@@ -26,12 +26,16 @@ class Sent:
     raw: bytes
     number: int
     """0, then 1 for the first time it is sent again."""
+    is_counted: bool = False
+    """Whether the client says so; it is 0 of those that do not."""
 
     @classmethod
     def read(cls, attempt_id: str, route: str, raw: bytes, headers: Mapping[bytes, bytes]) -> Sent:
         """With the number that the client gives it."""
         mark = headers.get(MARK, b"")
-        return cls(attempt_id=attempt_id, route=route, raw=raw, number=int(mark) if mark.isdigit() else 0)
+        counted = mark.isdigit()
+        number = int(mark) if counted else 0
+        return cls(attempt_id=attempt_id, route=route, raw=raw, number=number, is_counted=counted)
 
 
 class Retries:
