@@ -1,0 +1,142 @@
+"""What a log remembers of one attempt: all that its agent is given again, and how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from agl_core.errors import ContentErased, LogCorrupt, NotReplayable, UnknownId
+from agl_core.events import (
+    AttemptExpired,
+    AttemptFinished,
+    AttemptStarted,
+    ResourcesPublished,
+    RewardGiven,
+    RolloutEnqueued,
+    RolloutUpdated,
+    RunStarted,
+    Unknown,
+)
+from agl_core.log import SqliteLog
+from agl_core.record import Record
+from agl_core.replay._tape import Tape
+from agl_core.replay._tool_tape import ToolTape
+
+__all__ = ["Recording", "rollouts_of"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """Of one attempt, as its log was when that had so many events."""
+
+    source: str
+    """The log's URL."""
+    head: int
+    enqueued: RolloutEnqueued
+    """With what was changed of it until the attempt began."""
+    started: AttemptStarted
+    ended: AttemptFinished | AttemptExpired | None
+    """None of one that was under way."""
+    run: RunStarted | None
+    resources: ResourcesPublished | None
+    tape: Tape
+    tools: ToolTape
+    rewards: tuple[RewardGiven, ...] = ()
+    """Those that the agent gave itself; a judge's are not its doing."""
+
+    @property
+    def rollout_id(self) -> str:
+        """Of the rollout."""
+        return self.enqueued.rollout_id
+
+    @property
+    def attempt_id(self) -> str:
+        """Of the attempt."""
+        return self.started.attempt_id
+
+    @classmethod
+    def of(cls, log: SqliteLog, rollout_id: str, attempt_id: str | None = None, *, at: int | None = None) -> Recording:
+        """Read it; of the attempt that settled the rollout, or the last one, unless another is named.
+
+        Raises `UnknownId`, and `NotReplayable` where the log does not hold what is needed.
+        """
+        head = log.head() if at is None else min(at, log.head())
+        try:
+            return cls._read(log, rollout_id, attempt_id, head)
+        except (ContentErased, LogCorrupt) as error:
+            cure = "Take a copy of the log that has it; `agl log verify` tells what is missing"
+            raise NotReplayable(f"rollout {rollout_id}", why=str(error), cure=cure) from error
+
+    @classmethod
+    def _read(cls, log: SqliteLog, rollout_id: str, attempt_id: str | None, head: int) -> Recording:
+        tape = Tape.of(log, rollout_id, attempt_id, until=head)
+        story = [record.event for record in log.read(stream=f"rollout/{rollout_id}", until=head)]
+        own = [event for event in story if getattr(event, "attempt_id", None) == tape.attempt_id]
+        started = next((event for event in own if isinstance(event, AttemptStarted)), None)
+        if started is None:
+            raise UnknownId("attempt", tape.attempt_id)
+        enqueued = _asked(story[: story.index(started)], rollout_id)
+        begun = log.get(enqueued.run_id) if enqueued.run_id else None
+        ended = next((event for event in own if isinstance(event, AttemptFinished | AttemptExpired)), None)
+        return cls(
+            source=log.url,
+            head=head,
+            enqueued=enqueued,
+            started=started,
+            ended=ended,
+            run=begun.event if begun and isinstance(begun.event, RunStarted) else None,
+            resources=_resources(log, enqueued, head),
+            tape=tape,
+            tools=ToolTape.of(log, rollout_id, tape.attempt_id, until=head),
+            rewards=tuple(event for event in own if isinstance(event, RewardGiven) and event.judge == "agent"),
+        )
+
+
+def rollouts_of(log: SqliteLog, run_id: str, *, at: int | None = None) -> list[str]:
+    """The rollouts of a run that came to an end, in the order they were enqueued; deleted ones are not among them."""
+    head = log.head() if at is None else at
+    sql = (
+        "select rollout_id from rollouts where run_id = ? and hidden = 0 and position <= ? and attempts > 0 "
+        "order by position"
+    )
+    return [rollout_id for (rollout_id,) in log.rows(sql, (run_id, head))]
+
+
+def _asked(story: Iterable[object], rollout_id: str) -> RolloutEnqueued:
+    """What was asked for, as it stood at the end of this part of the story."""
+    asked: RolloutEnqueued | None = None
+    for event in story:
+        match event:
+            case RolloutEnqueued():
+                asked = event
+            case RolloutUpdated() if asked is not None:
+                asked = _changed(asked, event)
+            case Unknown(name=RolloutEnqueued.type):
+                why = "its task was erased, or written by a newer version"
+                raise NotReplayable(f"rollout {rollout_id}", why=why, cure="Take a copy of the log that has it")
+    assert asked is not None
+    return asked
+
+
+def _changed(asked: RolloutEnqueued, by: RolloutUpdated) -> RolloutEnqueued:
+    fields: dict[str, Any] = {name: getattr(by, name) for name in by.changed if name != "resources"}
+    if "resources" in by.changed:
+        fields |= {"resources_id": by.resources_id, "resources_version": by.resources_version}
+    if "input" in by.changed:
+        fields["task_id"] = by.task_id or asked.task_id
+    return replace(asked, **fields)
+
+
+def _resources(log: SqliteLog, asked: RolloutEnqueued, head: int) -> ResourcesPublished | None:
+    if asked.resources_id is None:
+        return None
+    for record in log.read(stream=f"resources/{asked.resources_id}", until=head):
+        event = _published(record)
+        if event is not None and event.version == asked.resources_version:
+            return event
+    raise UnknownId("resource", f"{asked.resources_id}@{asked.resources_version}")
+
+
+def _published(record: Record) -> ResourcesPublished | None:
+    return record.event if isinstance(record.event, ResourcesPublished) else None
