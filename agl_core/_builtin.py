@@ -94,10 +94,10 @@ def agl_register_adapters() -> Mapping[str, Any]:
 
 @hookimpl
 def agl_register_algorithms() -> Mapping[str, Any]:
-    """`baseline`: no learning."""
-    from agl_core.algorithm import Baseline
+    """`baseline` and `collect`: no learning, or none yet."""
+    from agl_core.algorithm import Baseline, Collect
 
-    return {"baseline": Baseline}
+    return {kind.name: kind for kind in (Baseline, Collect)}
 
 
 @hookimpl

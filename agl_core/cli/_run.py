@@ -25,6 +25,11 @@ PARTIAL = 3
     **TASKS,
 )
 @click.option("--repeat", default=1, show_default=True, type=click.IntRange(min=1), help="Times over all tasks.")
+@click.option(
+    "--no-train", is_flag=True,
+    help="Collect as an algorithm would, to learn from later (agl train --from-log): --repeat samples of each task are"
+    " one group, of mode train, at temperature 1 unless the agent or --sampling says otherwise.",
+)  # fmt: skip
 @run_options
 @dry_run
 @log_path
@@ -36,6 +41,7 @@ def run(
     agent: str,
     tasks: str,
     repeat: int,
+    no_train: bool,
     dry_run: bool,
     from_log: Path | None,
     log_path: str | None,
@@ -47,7 +53,7 @@ def run(
 
     Exit code 3 when some rollouts failed, 1 when all did.
     """
-    from agl_core.algorithm import Baseline
+    from agl_core.algorithm import Baseline, Collect
     from agl_core.cli._code import find_code
     from agl_core.cli._datasets import read_tasks
     from agl_core.cli._driving import drive, refuse_no_model
@@ -58,9 +64,8 @@ def run(
         return
     code, given = find_code(agent), read_tasks(tasks)
     refuse_no_model(code, options["models"])
-    summary = drive(
-        code, Baseline(n_epochs=repeat), train=given, log_path=log_path, quiet=quiet, as_json=as_json, **options
-    )
+    algorithm = Collect(samples=repeat) if no_train else Baseline(n_epochs=repeat)
+    summary = drive(code, algorithm, train=given, log_path=log_path, quiet=quiet, as_json=as_json, **options)
     failed, total = _failures(summary.log, summary.run_id)
     if failed:
         see = f"agl rollouts list --status failed --run {summary.run_id} --log {summary.log}"
