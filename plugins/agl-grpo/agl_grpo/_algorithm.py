@@ -54,6 +54,10 @@ class Grpo:
     name = "grpo"
     needs = ("calls", "rewards", "token_ids", "groups", "exploration")
     """What pre-flight looks for in the first rollout."""
+    not_from_logs = (
+        "its ratios are to the weights that sampled, and a log does not say of version 0 of a run which weights these "
+        "were, so that nobody can tell whether they are those that are loaded"
+    )
 
     def __init__(self, config: GrpoConfig | None = None, **overrides: Any) -> None:
         self.config = replace(config or GrpoConfig(), **overrides)
