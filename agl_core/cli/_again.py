@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -96,18 +97,20 @@ def drive_again(
     times: int,
     quiet: bool,
     seed: int | None = None,
+    can_resume: bool = True,
+    **more: Any,
 ) -> None:
-    """Run it to the end; where it could not even begin, no log is left."""
+    """Run it to the end; where it could not even begin, no log is left. `more` is what only a fork has."""
     from agl_core.cli._driving import driving
     from agl_core.cli.progress import Progress
     from agl_core.trainer import trainer_again
 
     progress = Progress(quiet=quiet)
     trainer = trainer_again(
-        found, algorithm, into=into, models=models, times=times, seed=seed, on_records=progress.heard
+        found, algorithm, into=into, models=models, times=times, seed=seed, on_records=progress.heard, **more
     )
     try:
-        with driving(progress, str(into)):
+        with driving(progress, str(into)) if can_resume else progress:
             trainer.fit(agent, [found.rollout.input], run_id=run_id)
     except EngineFailed as error:
         error.add_note("its run had it there: where another one is to answer now, name it with --model NAME=URL")
@@ -127,37 +130,53 @@ def _remove(log: Path) -> None:
                 folder.rmdir()
 
 
-def tell(found: Original, into: Path, *, models: Mapping[str, str], as_json: bool, **more: Any) -> None:
-    """Then and now; exit with 3 where some failed, with 1 where all did. `more` is said as well, as it is."""
+def tell(
+    found: Original,
+    into: Path,
+    *,
+    models: Mapping[str, str],
+    as_json: bool,
+    head: Mapping[str, Any] = MappingProxyType({}),
+    of_each: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+) -> None:
+    """Then and now; exit with 3 where some failed, with 1 where all did.
+
+    `head` is told before them, `of_each` beside each, by its id; one whose `outcome` is `departed` counts for nothing.
+    """
     from agl_core.run import Estimate
 
-    done = _done(found, into)
+    done = _done(found, into, {id_ for id_, told in of_each.items() if told.get("outcome") == "departed"})
     rewards = [one.reward for one in done if one.counts and one.reward is not None]
     mean = Estimate.of(rewards) if rewards else None
-    against = (
-        Estimate.of([reward - found.reward for reward in rewards]) if rewards and found.reward is not None else None
-    )
+    then = found.reward
+    against = Estimate.of([reward - then for reward in rewards]) if rewards and then is not None else None
+    weights = _weights(found, models)
     if as_json:
         print_json(
             {
                 "rollout_id": found.rollout_id,
                 "log": str(into),
-                **more,
-                "weights": _weights(found, models),
+                **head,
+                "weights": weights,
                 "then": _then(found).to_json(),
-                "now": [one.to_json() for one in done],
+                "now": [{**one.to_json(), **of_each.get(one.rollout_id, {})} for one in done],
                 "mean": mean and mean.to_json(),
                 "difference": against and against.to_json(),
             }
         )
     else:
-        _show(found, into, done, mean, against, weights=_weights(found, models), more=more)
+        _show(found, into, done, weights=weights, head=head, of_each=of_each)
+        facts([("mean now", mean and _told(mean)), ("now - then", against and _told(against))])
+        for one in done:
+            if one.error:
+                warn(f"{one.rollout_id}: {one.error}")
+        click.echo(f"\nsee it: agl rollouts show {done[0].rollout_id} --log {into}" if done else "")
     failed = sum(one.status != "succeeded" for one in done)
     if failed:
         sys.exit(1 if failed == len(done) else PARTIAL)
 
 
-def _done(found: Original, into: Path) -> list[Done]:
+def _done(found: Original, into: Path, departed: Collection[str]) -> list[Done]:
     from agl_core.cli._logs import open_log
     from agl_core.run import Failures
     from agl_core.store import Queries
@@ -170,7 +189,8 @@ def _done(found: Original, into: Path) -> list[Done]:
     return [
         Done(
             rollout_id=rollout_id, status=status, exit_status=exit_status, reward=outcome.reward,
-            counts=outcome.mask is None and outcome.reward is not None, calls=calls, tokens=tokens,
+            counts=outcome.mask is None and outcome.reward is not None and rollout_id not in departed,
+            calls=calls, tokens=tokens,
             seconds=None if ended is None else round((ended - begun) / 1e9, 3), error=error,
         )
         for (rollout_id, status, exit_status, ended, begun, calls, tokens, error), outcome in zip(
@@ -212,39 +232,42 @@ def _show(
     found: Original,
     into: Path,
     done: Sequence[Done],
-    mean: Estimate | None,
-    against: Estimate | None,
     *,
     weights: Sequence[Mapping[str, Any]],
-    more: Mapping[str, Any],
+    head: Mapping[str, Any],
+    of_each: Mapping[str, Mapping[str, Any]],
 ) -> None:
     facts(
         [
             ("rollout", found.rollout_id),
             ("task", json.dumps(found.rollout.input, ensure_ascii=False)),
-            *((name, value) for name, value in more.items() if isinstance(value, str | int)),
+            *((name.replace("_", " "), _shown(value)) for name, value in head.items()),
             *((one["policy"], f"{one['then'] or 'as it was served'} then, {one['now']} now") for one in weights),
             ("log", str(into)),
         ]
     )
     click.echo()
+    beside = list(next(iter(of_each.values()), {}))
     rows = [("then", _then(found)), *(("now", one) for one in done)]
     print_table(
-        ("", "rollout", "status", "exit", "reward", "calls", "tokens", "took"),
+        ("", "rollout", "status", "exit", "reward", "calls", *beside, "tokens", "took"),
         [
             (
-                when, one.rollout_id, one.status, one.exit_status, one.reward, one.calls, one.tokens,
-                duration(one.seconds),
+                when, one.rollout_id, one.status, one.exit_status, one.reward, one.calls,
+                *(of_each.get(one.rollout_id, {}).get(name) for name in beside), one.tokens, duration(one.seconds),
             )
             for when, one in rows
         ],
     )  # fmt: skip
     click.echo()
-    facts([("mean now", mean and _told(mean)), ("now - then", against and _told(against))])
-    for one in done:
-        if one.error:
-            warn(f"{one.rollout_id}: {one.error}")
-    click.echo(f"\nsee it: agl rollouts show {done[0].rollout_id} --log {into}" if done else "")
+
+
+def _shown(value: Any) -> Any:
+    return (
+        ", ".join(map(str, value)) or None
+        if isinstance(value, Mapping | Sequence) and not isinstance(value, str)
+        else value
+    )
 
 
 def _told(estimate: Estimate) -> str:

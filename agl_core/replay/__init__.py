@@ -2,7 +2,26 @@
 
 from __future__ import annotations
 
-from agl_core.replay._again import Again, AgainConfig, bound
+from agl_core.replay._again import Again, AgainConfig
+from agl_core.replay._changes import Changes, changes
+from agl_core.replay._fork import Branch, Fork, Past, Told
+from agl_core.replay._forked import Forked, ForkedConfig, ForkRunner
 from agl_core.replay._original import Original, Spoke, agent_of, original
 
-__all__ = ["Again", "AgainConfig", "Original", "Spoke", "agent_of", "bound", "original"]
+__all__ = [
+    "Again",
+    "AgainConfig",
+    "Branch",
+    "Changes",
+    "Fork",
+    "ForkRunner",
+    "Forked",
+    "ForkedConfig",
+    "Original",
+    "Past",
+    "Spoke",
+    "Told",
+    "agent_of",
+    "changes",
+    "original",
+]

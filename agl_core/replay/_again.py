@@ -11,10 +11,10 @@ from agl_core.engine import Checkpoint
 from agl_core.errors import ModelNotFound
 from agl_core.plugins import Plugins
 from agl_core.replay._original import Original, Spoke, original
-from agl_core.resources import LLM, NamedResources, ProxyLLM, Resource
+from agl_core.resources import LLM, NamedResources, ProxyLLM, Resource, ResourcesUpdate
 from agl_core.run import Run
 
-__all__ = ["Again", "AgainConfig", "bound"]
+__all__ = ["Again", "AgainConfig", "bound", "prepared"]
 
 _ADAPTER = "adapter_config.json"
 
@@ -44,16 +44,24 @@ class Again:
     async def run(self, run: Run) -> None:
         """Serve what spoke then, publish what was given then, and hand the task out."""
         found = await asyncio.to_thread(self._read) if self._found is None else self._found
-        for spoke in found.spoke:
-            if spoke.checkpoint is not None and spoke.policy not in self.config.others:
-                await run.serve(_based(spoke, run), spoke.policy)
-        resources = bound(found.resources, run.resources.resources if run.resources else {}, self.config.others)
-        bundle = await run.publish(resources, why=f"as {found.rollout_id} had them") if resources else None
+        why = f"as {found.rollout_id} had them"
+        bundle = await prepared(run, found, found.resources, others=self.config.others, why=why)
         await run.again(found.rollout, resources=bundle, times=self.config.times)
 
     def _read(self) -> Original:
         with Plugins.load().open_log(self.config.source, readonly=True) as log:
             return original(log, self.config.rollout_id)
+
+
+async def prepared(
+    run: Run, found: Original, given: NamedResources, *, others: Collection[str], why: str
+) -> ResourcesUpdate | None:
+    """The weights that spoke then are served, but for `others`; `given` is published, bound to what is served."""
+    for spoke in found.spoke:
+        if spoke.checkpoint is not None and spoke.policy not in others:
+            await run.serve(_based(spoke, run), spoke.policy)
+    resources = bound(given, run.resources.resources if run.resources else {}, others)
+    return await run.publish(resources, why=why) if resources else None
 
 
 def bound(then: NamedResources, now: NamedResources, others: Collection[str] = ()) -> dict[str, Resource]:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from agl_core.errors import BadValue, ModelNotFound
-from agl_core.events import Component
+from agl_core.events import Component, RunConfig
+from agl_core.gateway import Memory
 from agl_core.record import Record
 from agl_core.resources import LLM, NamedResources
+from agl_core.runner import Runner
 from agl_core.trainer._given import foreign
 from agl_core.trainer._serving import is_foreign
 from agl_core.trainer._trainer import Trainer
@@ -33,35 +37,40 @@ def trainer_again(
     times: int,
     seed: int | None = None,
     on_records: Callable[[Sequence[Record]], None] | None = None,
+    memory: Memory | None = None,
+    runner: Runner[Any] | None = None,
+    sampling: Mapping[str, Any] = MappingProxyType({}),
 ) -> Trainer:
     """Its models, judges, seed and sampling are the run's; `models` are those that others answer for now.
 
-    Raises for a model that nobody would serve, before anything is started or written.
+    Of a fork, `memory` answers before any model does, `runner` runs it, and `sampling` goes over what the run had said
+    of its modes. Raises for a model that nobody would serve, before anything is started or written.
     """
     started = found.started
     served = {**(started.models if started else {}), **models}
     initial = {name: llm for name, llm in _foreign(found).items() if not {name, _model(llm)} & models.keys()}
     _refuse(found, served, initial, models)
-    if started is None:
-        return Trainer(
-            algorithm=algorithm, models=served, initial_resources=initial, store=into, seed=seed or 0,
-            n_runners=min(times, _AT_ONCE), on_records=on_records,
-        )  # fmt: skip
-    config = started.config
-    return Trainer(
+    config = started.config if started else RunConfig()
+    trainer = Trainer(
         algorithm=algorithm,
         models=served,
         initial_resources=initial,
         roles={name: role for name, role in config.roles.items() if name in {*served, *initial}},
-        sampling=config.sampling,
+        sampling={
+            mode: {name: sampling.get(name, value) for name, value in fields.items()}
+            for mode, fields in config.sampling.items()
+        },
         judges=dict(_judges(config.judges)),
         failures=config.failures,
         store=into,
-        seed=started.seed if seed is None else seed,
-        deterministic=started.deterministic,
+        runner=runner,
+        seed=seed if seed is not None else started.seed if started else 0,
+        deterministic=bool(started and started.deterministic),
         n_runners=min(times, _AT_ONCE),
         on_records=on_records,
     )
+    trainer.told = replace(trainer.told, memory=memory)
+    return trainer
 
 
 def _foreign(found: Original) -> NamedResources:

@@ -58,7 +58,15 @@ async def one_run(
         closing.push_async_callback(store.release_run, run_id)
         recorder = told.tracer or Recorder(log)
         ledger = Ledger(told.budget, prices=told.prices, account=account(log, run_id, told.prices))
-        gateway = Gateway(recorder, store.ask, log=log, port=told.port, overrides=told.sampling, ledger=ledger)
+        gateway = Gateway(
+            recorder,
+            store.ask,
+            log=log,
+            port=told.port,
+            overrides=told.sampling,
+            ledger=ledger,
+            memory=told.memory,
+        )
         base = await gateway.start()
         closing.push_async_callback(gateway.stop)
         models = Models(gateway, log, told.plugins, roles=told.roles)

@@ -10,6 +10,7 @@ from agl_core.agents import LitAgent
 from agl_core.algorithm import is_durable
 from agl_core.errors import BadValue
 from agl_core.events import Role, RolloutConfig, RunConfig, RunStarted
+from agl_core.gateway import Memory
 from agl_core.judges import Seat, asks
 from agl_core.log import SqliteLog
 from agl_core.plugins import Plugins
@@ -65,6 +66,8 @@ class Told:
     no_rollouts: bool
     goes_on_untraced: bool
     on_records: Callable[[Sequence[Record]], None] | None
+    memory: Memory | None = None
+    """Of a fork: what answers before any model is asked."""
 
     def __post_init__(self) -> None:
         if self.n_runners < 1:
