@@ -7,6 +7,7 @@ import click
 from agl_core.cli import _log_files as files
 from agl_core.cli import _log_mending as mending
 from agl_core.cli._counting import counting
+from agl_core.cli._log_diff import diff
 from agl_core.cli._logs import busy_is_said, open_log, there, where
 from agl_core.cli._options import as_json, at, log_level, log_path
 from agl_core.cli._tables import facts, print_json
@@ -89,5 +90,6 @@ def rebuild(*, log_path: str | None, as_json: bool) -> None:
         click.echo(f"{len(tables)} tables folded from {count} events")
 
 
+log.add_command(diff)
 mending.register(log)
 files.register(log)
