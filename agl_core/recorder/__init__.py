@@ -6,7 +6,17 @@ from agl_core.recorder._agent import agent
 from agl_core.recorder._each_call import Piece, each_call
 from agl_core.recorder._recorder import LoopRecorder, Recorder
 from agl_core.recorder._replaying import Replaying, ToolAnswer, ToolAsked, ToolWay
-from agl_core.recorder._scope import Attributed, Scope, attributed, current, is_machinery, machinery, owned
+from agl_core.recorder._scope import (
+    Attributed,
+    Scope,
+    attributed,
+    current,
+    is_machinery,
+    machinery,
+    numbered,
+    owned,
+    program_begins,
+)
 
 __all__ = [
     "Attributed",
@@ -24,5 +34,7 @@ __all__ = [
     "each_call",
     "is_machinery",
     "machinery",
+    "numbered",
     "owned",
+    "program_begins",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
@@ -14,12 +14,24 @@ from urllib.parse import quote
 from agl_core.errors import OutsideAttempt
 from agl_core.events import CaptureLost
 from agl_core.record import Record
+from agl_core.recorder._place import Branches, numbering
 from agl_core.recorder._replaying import Replaying
 
 if TYPE_CHECKING:
     from agl_core.recorder._recorder import Recorder
 
-__all__ = ["Attributed", "Inside", "Scope", "attributed", "current", "is_machinery", "machinery", "owned"]
+__all__ = [
+    "Attributed",
+    "Inside",
+    "Scope",
+    "attributed",
+    "current",
+    "is_machinery",
+    "machinery",
+    "numbered",
+    "owned",
+    "program_begins",
+]
 
 
 class Attributed(Protocol):
@@ -63,6 +75,8 @@ class Scope:
     """The replay that this attempt is run again in, if it is."""
     pending: list[Future[Sequence[Record]]] = field(default_factory=list)
     """Writes that have not landed, or failed; the runner waits for them before the attempt is settled."""
+    branches: Branches = field(default_factory=Branches, repr=False, compare=False)
+    """Those of the attempt's program: they tell where in it something is asked."""
 
     def expect(self, write: Future[Sequence[Record]]) -> None:
         """Have the runner wait for `write`; what has landed is let go of, because it holds what it wrote."""
@@ -128,6 +142,17 @@ def attributed(scope: Scope) -> Iterator[Scope]:
         _scope.reset(token)
 
 
+def numbered() -> AbstractContextManager[None]:
+    """While it lasts, this loop numbers the tasks that attempts make; all others it makes as it did."""
+    return numbering(_branches)
+
+
+def program_begins() -> None:
+    """The program of the attempt begins here: in this task, or in this thread."""
+    if (branches := _branches()) is not None:
+        branches.begin()
+
+
 class Inside:
     """A piece of work in `scope`, in whatever pieces it is done: entered again, it goes on where it was left."""
 
@@ -170,6 +195,11 @@ def machinery() -> Iterator[None]:
         yield
     finally:
         _is_machinery.reset(token)
+
+
+def _branches() -> Branches | None:
+    scope = _scope.get()
+    return None if scope is None else scope.branches
 
 
 def is_machinery() -> bool:

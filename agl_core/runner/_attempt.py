@@ -18,6 +18,7 @@ from typing import Any
 from agl_core.agents import EndAttempt, LitAgent
 from agl_core.errors import AglError
 from agl_core.events import ExitStatus
+from agl_core.recorder import program_begins
 from agl_core.resources import NamedResources
 from agl_core.store import AttemptedRollout
 
@@ -79,7 +80,7 @@ async def _run_agent(agent: LitAgent[Any], rollout: AttemptedRollout, resources:
         async with asyncio.timeout(rollout.config.timeout_seconds) as limit:
             if agent.is_async():
                 run = agent.training_rollout_async if is_training else agent.validation_rollout_async
-                result = await _cancellable(run(rollout.input, resources, rollout))
+                result = await _cancellable(_begun(run(rollout.input, resources, rollout)))
             else:
                 plain = agent.training_rollout if is_training else agent.validation_rollout
                 result = await _in_thread(lambda: plain(rollout.input, resources, rollout))
@@ -98,6 +99,11 @@ async def _run_agent(agent: LitAgent[Any], rollout: AttemptedRollout, resources:
     except Exception as raised:  # noqa: BLE001 - a guest: what it raises becomes an exit status
         return _failed(raised)
     return Ended("completed", result=result)
+
+
+async def _begun(work: Awaitable[Any]) -> Any:
+    program_begins()
+    return await work
 
 
 async def _cancellable(work: Awaitable[Any]) -> Any:
@@ -120,9 +126,13 @@ async def _in_thread(work: Callable[[], Any]) -> Any:
     future: Future[Any] = Future()
     context = copy_context()
 
+    def begun() -> Any:
+        program_begins()
+        return work()
+
     def run() -> None:
         try:
-            result = context.run(work)
+            result = context.run(begun)
         except BaseException as raised:  # noqa: BLE001 - carried to the one who waits
             future.set_exception(raised)
         else:

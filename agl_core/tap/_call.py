@@ -70,6 +70,7 @@ class Call:
         self._scope, self._asked = scope, asked
         self._id = new_id("ca")
         scope.asks(self._id)
+        self._place = scope.branches.place()
         self._try = begun_try(self._id, mark)
         self._started_at, self._started = time.time_ns(), time.perf_counter()
         self._first_token: float | None = None
@@ -148,6 +149,7 @@ class Call:
             tries=self._try.failures,
             latency=time.perf_counter() - self._started,
             requests=0,
+            place=self._place,
         )
 
     def _keep(self, event: CallRecorded) -> None:
@@ -160,6 +162,8 @@ def _sign(headers: MutableMapping[str, str], scope: Scope) -> None:
     scope.asks(headers.setdefault("AGL-Call-Id", new_id("ca")))
     for name, value in scope.headers().items():
         headers.setdefault(name, value)
+    if (place := scope.branches.place()) is not None:
+        headers.setdefault("AGL-Place", place)
 
 
 def _lost(scope: Scope, error: Exception) -> None:
