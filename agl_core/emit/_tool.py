@@ -123,7 +123,7 @@ class _Call(UnderWay):
     """A call in an attempt."""
 
     def __init__(self, tool: _Tool, scope: Scope, named: Mapping[str, Any]) -> None:
-        call_id, place = scope.last_call(), None
+        call_id, place = scope.last_call(), scope.branches.branch()
         said: dict[str, Any] = {
             "agl.span.kind": "tool",
             "gen_ai.operation.name": "execute_tool",
@@ -134,7 +134,9 @@ class _Call(UnderWay):
         }
         if call_id is not None:
             said[ToolAttributes.CALL.value] = call_id
-        if place is None:
+        if place is not None:
+            said[ToolAttributes.PLACE.value] = place
+        else:
             said[ToolAttributes.STRAND.value] = _strand()
         super().__init__(f"execute_tool {tool.name}", said, scope=scope)
         self._tool, self._replaying = tool, scope.replaying

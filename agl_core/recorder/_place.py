@@ -66,6 +66,11 @@ class Branches:
         number, here.asked = here.asked, here.asked + 1
         return f"{here.path}:{number}"
 
+    def branch(self) -> str | None:
+        """The path of the branch that runs now; None where that is a matter of chance."""
+        here = self._here()
+        return None if here is None else here.path
+
     def making(self, work: Work, make: Callable[[], Task]) -> Task:
         """What `make` makes of `work`: a branch of this one."""
         parent = self._here()

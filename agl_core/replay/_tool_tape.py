@@ -11,6 +11,7 @@ from agl_core.emit import tool_words as words
 from agl_core.emit.semconv import ToolAttributes
 from agl_core.events import SpanRecorded
 from agl_core.log import EventLog
+from agl_core.recorder import ToolWay
 
 __all__ = ["ToolTape", "ToolTaped", "came_as", "given_as"]
 
@@ -39,6 +40,12 @@ class ToolTaped:
     def name(self) -> str:
         """The tool."""
         return str(self.said.get(words.NAME))
+
+    @property
+    def way(self) -> ToolWay:
+        """What it was declared to do in a replay."""
+        said = self.said.get(ToolAttributes.REPLAY)
+        return "live" if said == "live" else "pure" if said == "pure" else "recorded"
 
     @property
     def call_id(self) -> str | None:

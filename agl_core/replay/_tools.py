@@ -63,12 +63,12 @@ class RecordedTools:
         """Calls that came to what is recorded, without being run."""
 
     def left(self) -> tuple[ToolTaped, ...]:
-        """Recorded, and not asked for until now; without what was done in tools that did not run."""
-        return tuple(one for one in self.tape.calls if self._is_free(one))
+        """Recorded, and not asked for until now; without tools that run live, and what was done in those that did not."""
+        return tuple(one for one in self.tape.calls if self._is_free(one) and self._way(one.name, one.way) != "live")
 
     def tool(self, asked: ToolAsked) -> ToolAnswer:
         """Which of the recorded calls this is."""
-        way = self._ways.get(asked.name, asked.way)
+        way = self._way(asked.name, asked.way)
         if way == "live":
             return ToolAnswer(way=way)
         try:
@@ -106,6 +106,9 @@ class RecordedTools:
         """It is not true any more."""
         with suppress(InvalidStateError):  # something else was not true before
             self.departed.set_exception(error)
+
+    def _way(self, name: str, declared: ToolWay) -> ToolWay:
+        return self._ways.get(name, declared)
 
     def _found(self, asked: ToolAsked) -> ToolTaped:
         own = [one for one in self.tape.calls if one.name == asked.name]
