@@ -55,7 +55,8 @@ class Past:
         if not tape.calls:
             raise NotReplayable(what, why="it made no model call", cure=_AGAIN[0].upper() + _AGAIN[1:])
         if count > len(tape):
-            raise BadValue("--fork-at", count, why=f"the rollout made {len(tape)} model call(s): give 0 to {len(tape)}")
+            calls = "1 model call" if len(tape) == 1 else f"{len(tape)} model calls"
+            raise BadValue("--fork-at", count, why=f"the rollout made {calls}: give 0 to {len(tape)}")
         unknown = [one.call_id for one in tape.calls[:count] if one.call.status == "unknown"]
         if unknown:
             why = f"nobody knows what was answered to {unknown[0]}, which is among its first {count} calls"
