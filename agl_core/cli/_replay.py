@@ -16,12 +16,11 @@ if TYPE_CHECKING:
 __all__ = ["replay"]
 
 MODES = ("project", "score", "execute")
-FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 NEW = click.Path(path_type=Path)
 
 
 @click.command()
-@click.argument("target", metavar="[RUN|ROLLOUT]", required=False)
+@click.argument("targets", metavar="[RUN|ROLLOUT|HISTORY...]", nargs=-1)
 @click.option(
     "--mode",
     type=click.Choice(MODES),
@@ -59,7 +58,9 @@ NEW = click.Path(path_type=Path)
     help="With --fork-at: who answers from there; an engine URL.",
 )
 @click.option(
-    "--check", "histories", multiple=True, type=FILE, metavar="HISTORY", help="Run algorithms over recorded logs."
+    "--check",
+    is_flag=True,
+    help="Run algorithms over recorded logs, exports or folders of them: nothing is carried out.",
 )
 @click.option(
     "--set", "sets", multiple=True, metavar="KEY=VALUE", help="An option of adapter or judge; a fork's resource."
@@ -68,29 +69,27 @@ NEW = click.Path(path_type=Path)
 @quiet
 @as_json
 @log_level
-def replay(
-    *, target: str | None, mode: str | None, fork_at: int | None, histories: Sequence[Path], **options: Any
-) -> None:
+def replay(*, targets: Sequence[str], mode: str | None, fork_at: int | None, check: bool, **options: Any) -> None:
     """Make again what a log remembers.
 
     Only `score` writes to the log it reads: new facts, which name who gave them. `project` writes rows, and `execute`
     a log of its own. Exit code 1 when what is done now is not what was done then.
     """
-    _way(target, mode, fork_at=fork_at, histories=histories)(
-        target=target, fork_at=fork_at, histories=histories, **options
+    if not targets:
+        raise click.UsageError("name a run or a rollout; or histories, with --check")
+    if len(targets) > 1 and not check:
+        raise click.UsageError("name one run or rollout; several are histories, with --check")
+    _way(targets[0], mode, fork_at=fork_at, check=check)(
+        target=targets[0], fork_at=fork_at, histories=[Path(target) for target in targets], **options
     )
 
 
-def _way(
-    target: str | None, mode: str | None, *, fork_at: int | None, histories: Sequence[Path]
-) -> Callable[..., None]:
+def _way(target: str, mode: str | None, *, fork_at: int | None, check: bool) -> Callable[..., None]:
     """Which of them is meant; imported when it is."""
-    if histories:
-        from agl_core.cli._replay_check import check
+    if check:
+        from agl_core.cli._replay_check import check as over_histories
 
-        return check
-    if target is None:
-        raise click.UsageError("name a run or a rollout; or histories, with --check")
+        return over_histories
     if fork_at is not None:
         if mode not in {None, "execute"}:
             raise click.UsageError(f"--fork-at runs the agent's own code; --mode {mode} runs none")

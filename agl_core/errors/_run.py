@@ -53,17 +53,17 @@ class ReplayDiverged(RunError):
         by: str = "",
     ) -> None:
         """`difference` is where the two sides part, the first place first: `at`, `recorded` and `asked`."""
-        there = f"position {position}" + (f", by {by}" if by else "") if position is not None else "the log"
-        at = f" ({where})" if where else ""
+        by_whom = f", by {by}" if by else ""
+        there = f"at position {position}{by_whom}" if position is not None else "nowhere"
         first = difference[0] if difference and difference[0].get("at") else None
-        sides = " and ".join(
-            f"{first[side]!r} {when}" if side in first else f"nothing {when}"
-            for side, when in (("recorded", "then"), ("asked", "now"))
-        ) if first else ""  # fmt: skip
+        if first is not None:
+            then, now = (repr(first[side]) if side in first else "nothing" for side in ("recorded", "asked"))
+            told = f"{first['at']} was {then} and is {now} now (it is recorded {there})"
+        else:
+            told = f"the log has {recorded} ({there}), the code now asks for {asked}"
+        at = f", at {where}" if where else ""
         super().__init__(
-            f"movement {key!r}: {there} has {recorded}, the code now asks for {asked}{at}"
-            + (f"; {first['at']} is {sides}" if first else "")
-            + ": run the code that wrote the log, or start a new run",
+            f"movement {key!r} diverges{at}: {told}. Run the code that wrote the log, or start a new run",
             key=key,
             position=position,
             recorded=recorded,

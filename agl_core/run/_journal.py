@@ -13,7 +13,7 @@ import msgspec
 
 from agl_core.errors import AmbiguousLabel, BadValue
 from agl_core.events import Event, StepRecorded
-from agl_core.ids import content_id
+from agl_core.ids import canonical, content_id
 from agl_core.log import SqliteLog
 from agl_core.record import Draft, Record
 from agl_core.run._sides import diverged, kept
@@ -31,7 +31,7 @@ class Movement:
 
     def check(self, recorded: Any, asked: Any) -> None:
         """Today's code must ask for what was asked for then; both are plain JSON. Raises `ReplayDiverged`."""
-        if recorded != asked:
+        if canonical(recorded) != canonical(asked):
             raise diverged(self.key, self.recorded, recorded=recorded, asked=asked)
 
     def step(self, asked: Asked) -> StepRecorded:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from agl_core.trainer._again import trainer_again
+from agl_core.trainer._checking import check_history
 from agl_core.trainer._components import build_component, import_path
 from agl_core.trainer._driving import RunSummary
 from agl_core.trainer._judging import judge_rollouts, judgeable
@@ -14,6 +15,7 @@ __all__ = [
     "RunSummary",
     "Trainer",
     "build_component",
+    "check_history",
     "import_path",
     "judge_rollouts",
     "judgeable",

@@ -93,7 +93,7 @@ def test_both_sides_and_the_place_in_the_code_are_told(tmp_path, kind):
     line = int(error.where.rpartition(":")[2].partition(" ")[0])
     assert "await run." in Path(__file__).read_text().splitlines()[line - 1]
     assert error.by.endswith("test_sides:Moving" if kind in {"step", "ask"} else "agl-core")
-    assert f"{KINDS[kind]} is 'the old words' then and 'the new words' now" in str(error)
+    assert f"{KINDS[kind]} was 'the old words' and is 'the new words' now" in str(error)
     assert str(error.position) in str(error)
 
 
