@@ -11,7 +11,8 @@
     │                   NotImportable NoRunnersLeft RewardMissing CaptureNone SelectsNothing StepFailed
     │                   RolloutFailed TooFewScored NoUsableRows TooManyFailed RunIsOver
     │                   BudgetSpent BudgetTooSmall PriceUnknown NotOffline RolloutsForbidden
-    ├── ReplayError     ReplayUnmatched ReplayDiffers ReplayAmbiguous NotReplayable NetworkDenied
+    ├── ReplayError     ReplayUnmatched ReplayDiffers ReplayAmbiguous ReplayStopped NotReplayable
+    │                   NetworkDenied
     ├── PreflightError  AgentFailed AgentHangs CallsFailed GroupTooSmall NoExploration PlaceholderMissing
     │                   RewardConstant SplitsOverlap UnattributedCall
     ├── JudgeError      ExpectedMissing JudgeFailed JudgeMalformed JudgeUnanswered NothingToJudge
@@ -93,6 +94,7 @@ from agl_core.errors._replay import (
     ReplayAmbiguous,
     ReplayDiffers,
     ReplayError,
+    ReplayStopped,
     ReplayUnmatched,
 )
 from agl_core.errors._resources import FilesNotKept, NothingPromoted, RunIsOver
@@ -200,6 +202,7 @@ __all__ = [
     "ReplayDiffers",
     "ReplayDiverged",
     "ReplayError",
+    "ReplayStopped",
     "ReplayUnmatched",
     "RewardConstant",
     "RewardMissing",

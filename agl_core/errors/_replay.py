@@ -7,7 +7,15 @@ from typing import Any
 
 from agl_core.errors._base import AglError
 
-__all__ = ["NetworkDenied", "NotReplayable", "ReplayAmbiguous", "ReplayDiffers", "ReplayError", "ReplayUnmatched"]
+__all__ = [
+    "NetworkDenied",
+    "NotReplayable",
+    "ReplayAmbiguous",
+    "ReplayDiffers",
+    "ReplayError",
+    "ReplayStopped",
+    "ReplayUnmatched",
+]
 
 
 class ReplayError(AglError):
@@ -69,6 +77,15 @@ class ReplayAmbiguous(ReplayError):
             candidates=tuple(candidates),
             why=why,
         )
+
+
+class ReplayStopped(ReplayError):
+    """Whoever looks at each call of a replay wanted to see no more."""
+
+    code = "REPLAY_STOPPED"
+
+    def __init__(self, call_id: str) -> None:
+        super().__init__(f"it was stopped by hand at {call_id}, before that was answered", call_id=call_id)
 
 
 class NetworkDenied(ReplayError):

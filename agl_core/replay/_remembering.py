@@ -16,7 +16,7 @@ from agl_core.replay._matching import Asked, Matcher
 __all__ = ["OnCall", "Remembering"]
 
 OnCall = Callable[[Question, CallRecorded], Awaitable[None]]
-"""Looks at each call and its recorded answer, before that goes out."""
+"""Looks at each call and its recorded answer, before that goes out; `ReplayStopped` says that it is enough."""
 
 
 class Remembering:
@@ -52,13 +52,13 @@ class Remembering:
         )
         try:
             found = await self._matcher.match(asked)
+            self._recorded[question.call_id] = found.call_id
+            if self._on_call is not None:
+                await self._on_call(replace(question, call=asked.call), found)
         except ReplayError as error:
             with suppress(InvalidStateError):  # something else was not as it was before
                 self._departed.set_exception(error)
             raise
-        self._recorded[question.call_id] = found.call_id
-        if self._on_call is not None:
-            await self._on_call(replace(question, call=asked.call), found)
         return found
 
     def _redacted(self, call: ModelCall) -> ModelCall:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from agl_core.events import (
     ReplayDeparted,
     ReplayFinished,
     ReplayStarted,
+    RunStarted,
 )
 from agl_core.gateway import Gateway, Question
 from agl_core.ids import new_id
@@ -29,6 +30,7 @@ from agl_core.record import Draft
 from agl_core.recorder import Recorder, ToolWay
 from agl_core.replay._ending import Ending, ending
 from agl_core.replay._matching import Matcher
+from agl_core.replay._network import Denied, no_network
 from agl_core.replay._recording import Recording
 from agl_core.replay._remembering import OnCall, Remembering
 from agl_core.replay._tools import RecordedTools
@@ -49,8 +51,10 @@ class Options:
     ignore: Sequence[str] = ()
     tools: Mapping[str, ToolWay] = field(default_factory=dict)
     on_call: OnCall | None = None
-    timed: bool = True
+    is_timed: bool = True
     """Whether the agent's time-out holds; not where somebody looks at each call."""
+    allow_network: bool = False
+    """Whether code of agents may reach other machines."""
 
     def to_json(self) -> dict[str, Any]:
         """As the log keeps them."""
@@ -75,6 +79,8 @@ class Replayed:
     """Model calls that were answered from the log."""
     tools: int
     """Tool calls that were."""
+    denied: tuple[str, ...]
+    """Other machines that code of this process wanted to reach meanwhile, and could not."""
     then: Ending
     now: Ending
     differs: Mapping[str, Any]
@@ -94,6 +100,7 @@ class Session:
         self.store = Store(log)
         self.recorder = Recorder(log)
         self.models: Collection[str] = frozenset()
+        self.denied = Denied()
         self._base = ""
         self._attempts: dict[str, Remembering] = {}
 
@@ -108,9 +115,11 @@ class Session:
             raise UnknownId("attempt", question.admission.attempt_id)
         return await attempt.recall(question)
 
-    async def replay(self, recording: Recording, agent: LitAgent[Any], component: Component) -> Replayed:
+    async def replay(
+        self, recording: Recording, agent: LitAgent[Any], component: Component, *, replay_id: str | None = None
+    ) -> Replayed:
         """Run it again, to its end, or to where it departs from what is recorded."""
-        replay_id = new_id("rp")
+        replay_id = replay_id or new_id("rp")
         going = _Going(self, recording, replay_id)
         self._attempts[recording.attempt_id] = going.remembering
         self.models = {*self.models, *(one.call.call.model for one in recording.tape)}
@@ -119,13 +128,13 @@ class Session:
         rollout = await self.store.start_attempt(recording.rollout_id, again=recording.started)
         with runner.run_context(agent=agent, store=self.store):
             await runner.run(rollout)
-        return await going.finished()
+        return await going.finished(self.denied.addresses)
 
     async def _prepare(self, recording: Recording, replay_id: str, component: Component) -> None:
         """Say what is to be done, and put the task where a runner finds it, with what it was given."""
         asked, given = recording.enqueued, recording.resources
         config = replace(asked.config, max_attempts=1, retry_condition=())
-        if not self.options.timed:
+        if not self.options.is_timed:
             config = replace(config, timeout_seconds=None)
         started = ReplayStarted(
             replay_id=replay_id,
@@ -177,13 +186,14 @@ class _Going:
             )
         )
 
-    async def finished(self) -> Replayed:
+    async def finished(self, denied: tuple[str, ...]) -> Replayed:
         """How it ended, beside how it did then."""
         recording, log = self._recording, self._log
         then, now = ending(recording), ending(Recording.of(log, recording.rollout_id, recording.attempt_id))
         departed = self.tools.departed.exception() if self.tools.departed.done() else None
         differs: dict[str, Any] = then.differs(now) if departed is None else {}
-        if departed is None and (unasked := [one.call_id for one in self._matcher.left()]):
+        unasked = [*(one.call_id for one in self._matcher.left()), *(one.span_id for one in self.tools.left())]
+        if departed is None and unasked:
             differs["unasked"] = unasked
         event = ReplayFinished(
             replay_id=self._replay_id,
@@ -203,6 +213,7 @@ class _Going:
             calls=len(recording.tape),
             answered=self._matcher.answered,
             tools=self.tools.answered,
+            denied=denied,
             then=then,
             now=now,
             differs=differs,
@@ -220,15 +231,19 @@ async def session(
     *,
     plugins: Plugins,
     options: Options,
-    overrides: Mapping[str, Mapping[str, Any]] | None = None,
+    run: RunStarted | None = None,
 ) -> AsyncIterator[Session]:
-    """While it lasts, attempts of `source` can be run again, into a log of their own."""
+    """While it lasts, attempts of `source` can be run again, into a log of their own; those of `run`, if it is one."""
+    overrides = run.config.sampling if run is not None else {}
     with plugins.open_log(str(into)) as log:
         made = Session(source, log, plugins=plugins, options=options)
-        gateway = Gateway(made.recorder, made.store.ask, log=log, overrides=overrides or {}, memory=made)
+        gateway = Gateway(made.recorder, made.store.ask, log=log, overrides=overrides, memory=made)
         try:
             await made.start(gateway)
-            with plugins.tracing(made.recorder, _untraced(log)):
+            with ExitStack() as closing:
+                if not options.allow_network:
+                    made.denied = closing.enter_context(no_network())
+                closing.enter_context(plugins.tracing(made.recorder, _untraced(log)))
                 yield made
         finally:
             await gateway.stop()
