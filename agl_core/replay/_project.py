@@ -11,9 +11,10 @@ from typing import Any, cast
 import msgspec
 
 from agl_core.adapter import Adapted, Adapter, Trace
+from agl_core.errors import ContentErased, NotReplayable
 from agl_core.log import SqliteLog
 from agl_core.plugins import Plugins
-from agl_core.replay._project_recipes import Recipe
+from agl_core.replay._project_recipes import Recipe, there
 from agl_core.run import Failures, Selection, adapted, treated
 from agl_core.run._adapters import adapter
 from agl_core.store import Queries
@@ -33,9 +34,10 @@ class Projection:
     """
 
     def __init__(self, log: SqliteLog, plugins: Plugins, recipe: Recipe) -> None:
-        """Raises what the adapter, or its plugin, has against it."""
+        """Raises what the log, the adapter or its plugin has against it."""
         self.recipe = recipe
         self.adapter: Adapter[Any] = adapter(plugins, recipe.adapter, recipe.options or {})
+        _refuse_missing(log, recipe)
         self._ask = Queries(log)
         self._slices = _slices(log, recipe.rollouts) if is_by_task(self.adapter) else [recipe.rollouts]
         self._selection, self._failures = Selection.of(recipe.select), Failures.of(recipe.failures)
@@ -121,6 +123,21 @@ COUNTED = ("dropped", "masked", "zeroed", "unmatched")
 def is_by_task(adapter: Adapter[Any]) -> bool:
     """Whether it says that the rows of a task depend on the rollouts of that task alone."""
     return bool(getattr(adapter, "by_task", False))
+
+
+def _refuse_missing(log: SqliteLog, recipe: Recipe) -> None:
+    """A batch names its rollouts for ever; a copy of the log may have been made without them."""
+    known = set(there(log, recipe.rollouts, recipe.as_of))
+    missing = next((rollout_id for rollout_id in recipe.rollouts if rollout_id not in known), None)
+    if missing is None:
+        return
+    if log.rows("select 1 from events where stream = ? limit 1", (f"rollout/{missing}",)):
+        raise ContentErased(f"rollout {missing}")
+    raise NotReplayable(
+        recipe.batch_id or "the batch",
+        why=f"its rollout {missing} is not in this log",
+        cure="Use the log that it was formed in, or a copy of all of it",
+    )
 
 
 def _slices(log: SqliteLog, rollouts: Sequence[str]) -> list[Sequence[str]]:

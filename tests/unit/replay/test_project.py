@@ -5,6 +5,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import shutil
+import sqlite3
+import tracemalloc
+from contextlib import closing
 from dataclasses import dataclass, field
 
 import pytest
@@ -13,6 +17,8 @@ from click.testing import CliRunner
 from agl_core.cli import agl
 from agl_core.clock import Still
 from agl_core.events import (
+    AttemptFinished,
+    AttemptStarted,
     BatchFormed,
     CallRecorded,
     Choice,
@@ -20,15 +26,19 @@ from agl_core.events import (
     Message,
     ModelCall,
     PluginLoaded,
+    RewardGiven,
+    RolloutEnqueued,
+    RolloutFinished,
     RunStarted,
+    Target,
 )
-from agl_core.ids import new_id
+from agl_core.ids import new_id, task_id
 from agl_core.log import SqliteLog
 from agl_core.plugins import Plugins
 from agl_core.projections import CORE
 from agl_core.record import Draft
 from agl_core.replay._project import Projection, is_by_task
-from agl_core.replay._project_recipes import otherwise, recorded
+from agl_core.replay._project_recipes import of_rollouts, otherwise, recorded
 from agl_core.run import Run
 from agl_core.store import EnqueueRolloutRequest, Store
 
@@ -269,8 +279,6 @@ def test_rewards_that_came_later_do_not_count(scene):
 
 
 def _reward(rollout_id, value):
-    from agl_core.events import RewardGiven, Target
-
     given = RewardGiven(rollout_id=rollout_id, target=Target(kind="rollout", id=rollout_id), value=value, judge="late")
     return Draft(stream=f"rollout/{rollout_id}", event=given)
 
@@ -380,3 +388,71 @@ def test_projections_and_batches_are_compared_row_by_row(made, tmp_path):
     told = json.loads(batches.stdout)
     assert {"by", "kept"} & {one["what"] for one in told["facts"]} == {"by"}
     assert (told["rows"]["only_a"], told["rows"]["only_b"]) == (6, 6)
+
+
+def test_a_log_without_its_blobs_says_so(made, tmp_path):
+    """A file that lost them; and a copy from which a rollout was erased: a code, and nothing is written."""
+    lost, erased = tmp_path / "lost.db", tmp_path / "erased.db"
+    shutil.copy(made.path, lost)
+    with closing(sqlite3.connect(lost)) as db:
+        db.execute("delete from blobs")
+        db.commit()
+    copied = CliRunner().invoke(
+        agl, ["log", "copy", str(made.path), str(erased), "--erase", f"rollout/{made.rollouts[0]}"]
+    )
+
+    assert copied.exit_code == 0, copied.output
+    for path, code in ((lost, "LOG_CORRUPT"), (erased, "CONTENT_ERASED")):
+        scene = Scene(path, made.run, made.rollouts)
+        target = made.batches[0]
+        assert code_of(project(scene, "--json", target=target)) == code
+        assert code_of(project(scene, "--json", "--into", tmp_path / "rows", target=target)) == code
+        assert not (tmp_path / "rows").exists()
+
+
+@pytest.mark.slow
+def test_what_is_in_memory_does_not_grow_with_the_batch(tmp_path):
+    """Four times the rollouts, and as much at its most: a batch of any size is projected a few tasks at a time."""
+    ids = tuple(range(200))
+    with SqliteLog(tmp_path / "log.db", projections=CORE) as log:
+        rollouts = [_appended(log, number, ids) for number in range(1200)]
+
+        def projected(count):
+            recipe = of_rollouts(log, rollouts[:count], run_id=None, as_of=log.head())
+            return Projection(log, Plugins.load(), otherwise(log, recipe, adapter="triplets"))
+
+        def peak(count):
+            made = projected(count)
+            tracemalloc.start()
+            made.through()
+            most = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+            return most
+
+        assert projected(1200).through().rows == 1200  # and the codec remembers what blobs it remembers
+        few, many = peak(300), peak(1200)
+
+    assert many < few * 1.2
+
+
+def _appended(log, number, ids):
+    """A rollout of one call with a long prompt, in a task of four."""
+    rollout_id, attempt_id = new_id("ro"), new_id("at")
+    task = {"task": number // 4}
+    call = CallRecorded(
+        call_id=new_id("ca"), rollout_id=rollout_id, attempt_id=attempt_id, started_at=0, latency=0.1,
+        call=ModelCall(
+            model="policy", prompt_token_ids=(number, *ids), provenance="engine",
+            choices=(Choice(message=Message(role="assistant", content="42"), token_ids=(1,), logprobs=(-0.1,)),),
+        ),
+    )  # fmt: skip
+    events = (
+        RolloutEnqueued(rollout_id=rollout_id, input=task, task_id=task_id(task), group="g", repeat=number % 4),
+        AttemptStarted(rollout_id=rollout_id, attempt_id=attempt_id, sequence=1, worker_id="wk-1", token=1),
+        call,
+        _reward(rollout_id, float(number % 3)).event,
+        AttemptFinished(rollout_id=rollout_id, attempt_id=attempt_id, exit_status="completed"),
+        RolloutFinished(rollout_id=rollout_id, attempt_id=attempt_id, status="succeeded", exit_status="completed"),
+    )
+    log.append([Draft(stream=f"rollout/{rollout_id}", event=event) for event in events])
+    return rollout_id
