@@ -144,6 +144,7 @@ with agl.open_log(LOG, readonly=True) as log:
 print(json.dumps(sorted(
     [fact.type, getattr(fact, "name", None), fact.call.messages[-1].content if fact.type == "call.recorded" else None]
     for fact in facts
+    if getattr(fact, "status", None) not in {"error", "broken"}  # a client that is kept waiting may ask again
 )))
 """
 
