@@ -105,10 +105,11 @@ def _tell(done: Replayed) -> None:
     click.echo(f"rollout   {done.rollout_id}, attempt {done.attempt_id}")
     tools = f", {done.tools} tool call{'s' * (done.tools != 1)}" if done.tools else ""
     click.echo(f"answered  {done.answered} of {done.calls} model calls{tools} from the log")
-    click.echo(f"reward    {_pair(done.then.reward, done.now.reward)}")
-    click.echo(f"exit      {_pair(done.then.exit_status, done.now.exit_status)}")
-    if done.now.error and done.departed is None:
-        click.echo(f"error     {done.now.error}")
+    if done.departed is None:
+        click.echo(f"reward    {_pair(done.then.reward, done.now.reward)}")
+        click.echo(f"exit      {_pair(done.then.exit_status, done.now.exit_status)}")
+        if done.now.error:
+            click.echo(f"error     {done.now.error}")
     click.echo(f"log       {done.log}")
     if done.denied:
         warn(f"kept from leaving this machine: {', '.join(done.denied[:_SHOWN])}; --allow-network lets it out")

@@ -71,7 +71,10 @@ async def run_agent(
     finally:
         under_way = False
     # Also of one that came to an end by itself: it may have caught what told it.
-    return _failed(why) if stop.done() and (why := stop.exception()) is not None else ended
+    if not stop.done() or (why := stop.exception()) is None:
+        return ended
+    code = f"[{why.code}] " if isinstance(why, AglError) else ""
+    return Ended("agent_raised", error=f"{code}{why}"[:2000], raised=why)
 
 
 async def _run_agent(agent: LitAgent[Any], rollout: AttemptedRollout, resources: NamedResources) -> Ended:
