@@ -19,7 +19,7 @@ from agl_core.events import (
 from agl_core.log import EventLog
 from agl_core.record import Record
 
-__all__ = ["Tape", "Taped"]
+__all__ = ["Tape", "Taped", "alone"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +91,7 @@ class Tape:
             calls=calls,
             is_over=bool(over),
             lost=sum(record.event.count for record in story if isinstance(record.event, CaptureLost)),
-            alone=frozenset(_alone(calls)),
+            alone=frozenset(alone(calls)),
         )
 
     def first(self, count: int) -> Tape:
@@ -150,8 +150,8 @@ def _unreadable(record: Record, rollout_id: str, *, is_newer: bool) -> NoReturn:
     raise NotReplayable(f"rollout {rollout_id}", why=why, cure=cure)
 
 
-def _alone(calls: Iterable[Taped]) -> Iterator[str]:
-    """Those that began when all before had ended, and ended before the next one began."""
+def alone(calls: Iterable[Taped]) -> Iterator[str]:
+    """The ids of those that began when all before had ended, and ended before the next one began."""
     latest, before, before_is_apart = -1, None, True
     for one in sorted(calls, key=lambda taped: (taped.call.started_at, taped.position)):
         began = one.call.started_at
