@@ -28,6 +28,7 @@ from agl_core.log import SqliteLog
 from agl_core.plugins import Plugins
 from agl_core.record import Draft
 from agl_core.recorder import Recorder, ToolWay
+from agl_core.replay._alike import Alike
 from agl_core.replay._ending import Ending, ending
 from agl_core.replay._matching import Matcher
 from agl_core.replay._network import Denied, no_network
@@ -168,7 +169,12 @@ class _Going:
         departed.add_done_callback(self._departed)
         self.remembering = Remembering(self._matcher, redact=redact, departed=departed, on_call=options.on_call)
         self.tools = RecordedTools(
-            recording.tools, ways=options.tools, origin=self.remembering.origin, redact=redact, departed=departed
+            recording.tools,
+            ways=options.tools,
+            alike=Alike(strict=options.strict, ignore=options.ignore),
+            origin=self.remembering.origin,
+            redact=redact,
+            departed=departed,
         )
 
     def _departed(self, departed: Future[None]) -> None:
@@ -192,7 +198,8 @@ class _Going:
         then, now = ending(recording), ending(Recording.of(log, recording.rollout_id, recording.attempt_id))
         departed = self.tools.departed.exception() if self.tools.departed.done() else None
         differs: dict[str, Any] = then.differs(now) if departed is None else {}
-        unasked = [*(one.call_id for one in self._matcher.left()), *(one.span_id for one in self.tools.left())]
+        calls = (one.call_id for one in self._matcher.left() if not self.tools.covers(one.call))
+        unasked = [*calls, *(one.span_id for one in self.tools.left())]
         if departed is None and unasked:
             differs["unasked"] = unasked
         event = ReplayFinished(

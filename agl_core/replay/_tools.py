@@ -12,7 +12,7 @@ from typing import Any, NoReturn, get_args
 from agl_core.emit import tool_words as words
 from agl_core.emit.semconv import ToolAttributes
 from agl_core.errors import BadValue, ReplayAmbiguous, ReplayDiffers, ReplayError, ReplayUnmatched
-from agl_core.events import SpanRecorded
+from agl_core.events import CallRecorded, SpanRecorded
 from agl_core.record import Draft
 from agl_core.recorder import ToolAnswer, ToolAsked, ToolWay
 from agl_core.replay._alike import Alike, Renaming, Shape
@@ -21,6 +21,8 @@ from agl_core.replay._tool_tape import ToolTape, ToolTaped, came_as, given_as
 __all__ = ["RecordedTools", "tool_ways"]
 
 Redact = Callable[[Draft], Draft]
+_TICK = 1_000_000
+"""Nanoseconds by which two readings of one clock may be apart."""
 
 
 class RecordedTools:
@@ -63,8 +65,19 @@ class RecordedTools:
         """Calls that came to what is recorded, without being run."""
 
     def left(self) -> tuple[ToolTaped, ...]:
-        """Recorded, and not asked for until now; without tools that run live, and what was done in those that did not."""
+        """Recorded, and not asked for until now; without live tools, and what was done in those that did not run."""
         return tuple(one for one in self.tape.calls if self._is_free(one) and self._way(one.name, one.way) != "live")
+
+    def covers(self, call: CallRecorded) -> bool:
+        """Whether a recorded model call was made in a tool that does not run now: then nobody makes it again."""
+        branch = None if call.place is None else call.place.rpartition(":")[0]
+        ended_at = call.started_at + round(call.latency * 1e9)
+        return any(
+            one.span.started_at - _TICK <= call.started_at and ended_at <= one.span.ended_at + _TICK
+            and (branch is None or one.place is None or _is_in(branch, one.place))
+            for one in self.tape.calls
+            if one.span_id in self._within
+        )  # fmt: skip
 
     def tool(self, asked: ToolAsked) -> ToolAnswer:
         """Which of the recorded calls this is."""
@@ -203,6 +216,10 @@ class RecordedTools:
         )
         kept = self._redact(Draft(stream="log", event=event)).event
         return kept.attributes if isinstance(kept, SpanRecorded) else said
+
+
+def _is_in(branch: str, place: str) -> bool:
+    return not place or branch == place or branch.startswith(f"{place}.")
 
 
 def tool_ways(said: Sequence[str]) -> dict[str, ToolWay]:
