@@ -20,6 +20,8 @@ _ADAPTER_CONFIG = "adapter_config.json"
 
 def insist_on_tunable(checkpoint: Checkpoint, config: GrpoConfig) -> None:
     """Raise `NotTunable` for a model that has no way to learn as `config` says, with the way that it has."""
+    if not checkpoint.folder.is_dir():  # a recorded run that is gone through again has its digest, and no files
+        return
     why = next(_objections(checkpoint, config), None)
     if why is not None:
         raise NotTunable(config.policy, why=why)

@@ -108,14 +108,15 @@ class Logged:
         if run.train:
             why = f"there are {len(run.train)} training tasks too: learn from a log, or from rollouts of them"
             raise BadValue("from_log", config.from_log, why=why)
-        self._run, self._folder = run, policy.base or policy.folder
-        self._reader = Reader(run.adapter("triplets", **config.rows), tuner, opened=run.other_log, at=config.at)
+        self._run = run
+        rows, folder = run.adapter("triplets", **config.rows), policy.base or policy.folder
+        self._reader = Reader(rows, tuner, folder, opened=run.other_log, at=config.at)
         self._source = Source(log=str(config.from_log), run=config.from_run, select=dict(run.selection.wanted))
 
     async def next(self) -> Lesson:
         """All that is chosen of it; raises `BadValue` when that is none."""
         source = self._source
-        found = await self._run.step("read", self._reader.look, source, str(self._folder))
+        found = await self._run.step("read", self._reader.look, source)
         lesson = Lesson(
             chosen=found["chosen"],
             of=found["rollouts"],

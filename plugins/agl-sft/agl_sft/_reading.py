@@ -45,16 +45,23 @@ class Reader:
     """Reads rows, and tunes on them: a run records what was read by its digest, and reads it again when resumed."""
 
     def __init__(
-        self, adapter: Adapter[Row], tuner: Tuner, *, opened: Callable[[str], SqliteLog], at: int | None = None
+        self,
+        adapter: Adapter[Row],
+        tuner: Tuner,
+        policy: Path,
+        *,
+        opened: Callable[[str], SqliteLog],
+        at: int | None = None,
     ) -> None:
-        """`opened` opens a log for reading; `at` is how far it is read, to where it stands when null."""
-        self._adapter, self._tuner, self._opened, self._at = adapter, tuner, opened, at
+        """`policy` is the folder with the tokenizer; `opened` opens a log for reading; `at` is how far it is read, to
+        where it stands when null."""  # noqa: D205, D209 - one sentence
+        self._adapter, self._tuner, self._policy, self._opened, self._at = adapter, tuner, policy, opened, at
         self._read: tuple[str, list[Row]] | None = None
 
-    def look(self, source: Source, policy: str) -> dict[str, Any]:
+    def look(self, source: Source) -> dict[str, Any]:
         """What is there, as plain JSON: how far the log went, the digest of the rows, and how many of what.
 
-        Raises `BadValue` for a run that is not there, and for tokens that the tokenizer in the folder `policy` reads
+        Raises `BadValue` for a run that is not there, and for tokens that the tokenizer of the policy reads
         differently from what the log says they mean.
         """
         with closing(self._opened(source.log)) as log:
@@ -65,7 +72,7 @@ class Reader:
                 raise BadValue("at", self._at, why=f"{source.log} ends at position {head}")
             as_of = self._at or head
             rows, found, answers = self._rows(log, source, as_of)
-        _refuse_others(answers, Path(policy), source.log)
+        _refuse_others(answers, self._policy, source.log)
         self._read = _digest(rows), rows
         return {"as_of": as_of, "digest": self._read[0], **found}
 

@@ -17,6 +17,8 @@ _WEIGHTS = ("*.safetensors", "*.bin")
 
 def insist_on_tunable(checkpoint: Checkpoint, config: SftConfig) -> None:
     """Raise `NotTunable` for a model that TRL could not tune as `config` says."""
+    if not checkpoint.folder.is_dir():  # a recorded run that is gone through again has its digest, and no files
+        return
     why = next(_objections(checkpoint, config), None)
     if why is not None:
         raise NotTunable(config.policy, why=why)
