@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -21,8 +23,13 @@ from agl_core.testing._algorithm_fixtures import AlgorithmFixtures, ends_the_sam
 from agl_core.testing._algorithm_images import RUN, Movement, asked_to_stop, copied, movements, tampered
 from agl_core.testing._algorithm_lives import Lives, Story, left_behind, there
 from agl_core.testing._scripted_model import ScriptedModel
+from agl_core.trainer import check_history
 
 __all__ = ["AlgorithmContract"]
+
+_NOW = time.time
+_LATER = 400 * 86_400.0
+"""Seconds, so that no part of a date is what it was."""
 
 
 class AlgorithmContract(AlgorithmFixtures):
@@ -102,6 +109,26 @@ class AlgorithmContract(AlgorithmFixtures):
 
             assert _ended(path) == "REPLAY_DIVERGED", f"where {movement.key} was another"
             assert _facts(path) == _facts(image.path)
+
+    def test_it_takes_time_ids_and_chance_from_the_run(self, lives: Lives, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Gone through again at another time, with other dice, its run is the same: every movement is in the log.
+
+        Nothing is carried out for that. `run.now()`, `run.new_id()`, `run.uuid()` and `run.rng(name)` are the same in
+        every life; a clock, `uuid4()` and dice of its own are not.
+        """
+        path = lives.whole().path
+        plugins = lives.options.get("plugins")
+        before = random.getstate()
+        monkeypatch.setattr(time, "time", lambda: _NOW() + _LATER)
+        monkeypatch.setattr(time, "time_ns", lambda: int(_NOW() + _LATER * 1e9))
+        random.seed("other dice")
+
+        try:
+            (checked,) = check_history(path, algorithm=lives.make(), plugins=plugins)
+        finally:
+            random.setstate(before)
+
+        assert checked.outcome == "same", str(checked.error)
 
     # --- what it makes of what it gets
 

@@ -3,8 +3,10 @@
 import contextlib
 import random
 import threading
+import time
 from inspect import signature
 from itertools import count
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -52,6 +54,12 @@ async def mishap(task, llm):
     if task["n"] == 22:
         raise agl.EndAttempt("tool_failed")
     return found
+
+
+@agl.rollout
+def idle(task):
+    """Asks nobody."""
+    return task["n"] / 10
 
 
 class Asking:
@@ -165,6 +173,36 @@ class Dicing(Picker):
     def tasks(self, run):
         """Two, by another chance in each life."""
         return random.sample(run.train, 2)
+
+
+class Dated(Picker):
+    """Looks at a clock of its own."""
+
+    async def pick(self, run, rewards):
+        """The best of today."""
+        return await run.step("pick", best_of_day, rewards, time.strftime("%F", time.gmtime(time.time())))
+
+
+class Minting(Picker):
+    """Makes ids of its own."""
+
+    async def pick(self, run, rewards):
+        """The best, under a name that nobody had before."""
+        return await run.step("pick", best_of_day, rewards, str(uuid4()))
+
+
+class Proper(Picker):
+    """Asks the run for both, and for its dice."""
+
+    async def pick(self, run, rewards):
+        """The best, under such a name, at such a time."""
+        told = [str(run.uuid("pick")), run.new_id("pick"), await run.now(), run.rng("pick").random()]
+        return await run.step("pick", best_of_day, rewards, told)
+
+
+def best_of_day(rewards, _told):
+    """The best."""
+    return max(rewards)
 
 
 class Remembering(Picker):
@@ -318,10 +356,14 @@ class Leaving(Picker):
 KILLED = "test_killed_at_any_movement_and_resumed_it_ends_the_same"
 CANCELLED = "test_cancelled_anywhere_it_leaves_nothing_and_can_be_resumed"
 STOPPED = "test_asked_to_stop_it_ends_in_good_order"
+REPLAYED = "test_it_takes_time_ids_and_chance_from_the_run"
 LOST = "test_nothing_of_what_it_asked_for_is_lost"
 FAULTS = [
     ("test_the_same_seed_gives_the_same_run", Dicing, "assert"),
     (KILLED, Dicing, "killed before it kept"),
+    (REPLAYED, Dated, r"arguments\[1\] was"),
+    (REPLAYED, Minting, r"in Minting.pick: arguments\[1\] was"),
+    (REPLAYED, Dicing, "in Dicing|in Picker"),
     ("test_killed_again_and_again_it_ends_the_same", Remembering, "assert"),
     ("test_an_agent_that_fails_is_no_accident", Clumsy, "division by zero"),
     ("test_it_is_durable", Direct, "is_durable"),
@@ -356,15 +398,23 @@ class TestPicker(AlgorithmContract):
 
     @pytest.mark.parametrize(("promise", "faulty", "said"), FAULTS)
     def test_a_fault_is_found_by_the_promise_that_it_breaks(
-        self, promise, faulty, said, agent, tasks, options, tmp_path
+        self, promise, faulty, said, agent, tasks, options, tmp_path, monkeypatch
     ):
         """The contract can fail."""
-        given = {"agent": agent, "tasks": tasks, "options": options, "tmp_path": tmp_path}
+        given = {"agent": agent, "tasks": tasks, "options": options, "tmp_path": tmp_path, "monkeypatch": monkeypatch}
 
         try:
             broken(self, promise, faulty, said, given)
         finally:
             LEFT.set()
+
+
+def test_time_ids_and_chance_of_the_run_keep_the_promise(tmp_path, monkeypatch):
+    """They are the same in every life."""
+    given = AlgorithmContract()
+    tasks = {"train": [{"n": n} for n in range(4)]}
+
+    given.test_it_takes_time_ids_and_chance_from_the_run(Lives(Proper, idle, tasks, {}, tmp_path), monkeypatch)
 
 
 class TestAskerFaults(Asking):
