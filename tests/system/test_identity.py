@@ -114,6 +114,28 @@ def test_tasks_threads_and_generators_keep_their_names(tmp_path, model, way):
     }  # fmt: skip
 
 
+def test_a_call_says_where_in_the_program_it_was_asked(tmp_path, model, way):
+    """Branches that ask the same, in an order that is chance, each have their own place in the log."""
+
+    @agl.rollout
+    async def solve(task, llm) -> float:
+        async def branch(number):
+            await asyncio.sleep((2 - number) / 100)
+            for text in ("the same", f"of {number}"):
+                await ask(way(llm), said(text))
+
+        await asyncio.gather(*map(branch, range(3)))
+        await ask(way(llm), said("all"))
+        await asyncio.to_thread(ask_sync, way(llm), "beside")
+        return 1.0
+
+    found = [(call.call.messages[-1].content, call.place) for call in calls(tmp_path, model, solve)]
+
+    assert sorted(place for text, place in found if text == "the same") == [f"branch{n}:0" for n in range(3)]
+    rest = {text: place for text, place in found if text != "the same"}
+    assert rest == {**{f"of {n}": f"branch{n}:1" for n in range(3)}, "all": ":0", "beside": None}
+
+
 def test_a_call_says_which_call_it_was_made_for(tmp_path, model, way):
     """A sub-agent's calls name the call of the agent that began it; its own later ones too."""
 

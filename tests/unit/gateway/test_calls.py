@@ -149,12 +149,13 @@ async def test_defaults_of_the_attempt_fill_what_the_agent_left_out(scene: Scene
 
 async def test_headers_of_ours_are_kept_and_go_no_further(scene: Scene):
     """Who asked, and from which call, is between the agent and the log."""
-    given = {"AGL-Call-Id": "ca-7", "AGL-Agent": "critic", "AGL-Parent-Call": "ca-6", "X-Own": "1"}
+    ours = {"AGL-Call-Id": "ca-7", "AGL-Agent": "critic", "AGL-Parent-Call": "ca-6", "AGL-Place": "ask0:1"}
+    given = {**ours, "X-Own": "1"}
 
     _, _, headers = await scene.ask_fully(headers=given)
 
     (event,) = scene.calls.events
-    assert (event.call_id, event.agent, event.parent_call_id) == ("ca-7", "critic", "ca-6")
+    assert (event.call_id, event.agent, event.parent_call_id, event.place) == ("ca-7", "critic", "ca-6", "ask0:1")
     assert headers["AGL-Call-Id"] == "ca-7"
     assert not {name for name in scene.model.headers[0] if name.lower().startswith(("agl-", "x-own", "authorization"))}
 

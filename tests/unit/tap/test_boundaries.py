@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from agl_core.events import CallRecorded
 from agl_core.gateway import Gateway
-from agl_core.recorder import Recorder, Scope, agent, attributed
+from agl_core.recorder import Recorder, Scope, agent, attributed, program_begins
 from agl_core.store import Store
 from agl_core.tap import _call, tapped
 from agl_core.testing import ScriptedModel
@@ -89,6 +89,7 @@ def test_no_header_of_ours_goes_to_a_foreign_host(attempt, http):
     with seen.client as client:
         client.post(URL, json=question(), headers={"authorization": f"Bearer {KEY}"})
         with attempt.tapped(), agent("writer"):
+            program_begins()
             client.post(URL, json=question(), headers={"authorization": f"Bearer {KEY}"})
             elsewhere = f"/rollout/ro-2/attempt/{attempt.scope.attempt_id}/v1/chat/completions"
             client.post(f"http://model.invalid{elsewhere}", json=question())
@@ -97,6 +98,7 @@ def test_no_header_of_ours_goes_to_a_foreign_host(attempt, http):
     assert with_.headers.raw == without.headers.raw
     assert with_.content == without.content
     assert not [name for name in other.headers if name.startswith("agl")]
+    assert attempt.calls()[0].place == ":0"
 
 
 def test_nothing_of_a_key_is_in_the_log(attempt, http, tmp_path):
