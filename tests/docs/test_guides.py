@@ -23,6 +23,7 @@ WITH_FRAMEWORK = {
     "docs/how-to/export-traces.md": "openai",
     "docs/how-to/failures.md": "agl_triplets",
     "docs/how-to/optimise-a-prompt.md": "agl_apo",
+    "docs/how-to/re-project.md": "agl_triplets",
     "docs/how-to/select-an-agent.md": "agl_triplets",
     "docs/how-to/trace-anthropic.md": "anthropic",
     "docs/how-to/trace-crewai.md": "crewai",
