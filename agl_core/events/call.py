@@ -105,8 +105,9 @@ class CallRecorded(Event):
     """Requests that left the gateway for it: what a budget counts, each try among them. 0 when none left, or when the
     call went past the gateway; 1 of logs before this."""
     place: str | None = None
-    """Where in the agent's program it was asked: the branches of concurrent work that lead there, each by its number,
-    and which call of that branch it was, `0.2:1`. Null where that is a matter of chance, and of logs before this."""
+    """Where in the agent's program it was asked: the tasks that lead there, each by its name and its number among those
+    that its maker gave that name, and which call of the last one it was, `solve0.ask2:1`. Null where that is a matter
+    of chance, and of logs before this."""
     replay_of: str | None = None
     """The recorded call, of another log, that it was answered from; null of one that a model answered."""
 
