@@ -139,13 +139,14 @@ def tell(
     head: Mapping[str, Any] = MappingProxyType({}),
     of_each: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
 ) -> None:
-    """Then and now; exit with 3 where some failed, with 1 where all did.
+    """Then and now; exit with 3 where some failed, with 1 where all did, or one departed from its past.
 
-    `head` is told before them, `of_each` beside each, by its id; one whose `outcome` is `departed` counts for nothing.
+    `head` is told before them, `of_each` beside each, by its id; what departed counts for nothing.
     """
     from agl_core.run import Estimate
 
-    done = _done(found, into, {id_ for id_, told in of_each.items() if told.get("outcome") == "departed"})
+    departed = {id_ for id_, told in of_each.items() if told.get("outcome") == "departed"}
+    done = _done(found, into, departed)
     rewards = [one.reward for one in done if one.counts and one.reward is not None]
     mean = Estimate.of(rewards) if rewards else None
     then = found.reward
@@ -172,8 +173,8 @@ def tell(
                 warn(f"{one.rollout_id}: {one.error}")
         click.echo(f"\nsee it: agl rollouts show {done[0].rollout_id} --log {into}" if done else "")
     failed = sum(one.status != "succeeded" for one in done)
-    if failed:
-        sys.exit(1 if failed == len(done) else PARTIAL)
+    if failed or departed:
+        sys.exit(1 if departed or failed == len(done) else PARTIAL)
 
 
 def _done(found: Original, into: Path, departed: Collection[str]) -> list[Done]:

@@ -50,7 +50,7 @@ class Past:
         """Read it; raises `NotReplayable` for a rollout that has nothing to be forked, `BadValue` for a later step."""
         tape = Tape.of(log, rollout_id, until=until)
         what = f"rollout {rollout_id}"
-        if not tape.is_over:
+        if not (tape.is_over or Tape.of(log, rollout_id).is_over):
             raise NotReplayable(what, why="it has not come to its end", cure="Wait for that, or give it up")
         if not tape.calls:
             raise NotReplayable(what, why="it made no model call", cure=_AGAIN[0].upper() + _AGAIN[1:])
@@ -137,7 +137,7 @@ class Branch:
         try:
             found = await self._matcher.match(asked)
         except ReplayError as error:
-            if self.live and not self._ids.intersection(error.facts.get("candidates", ())):
+            if self._is_live(error):
                 self.live += 1
                 return None
             await asyncio.wrap_future(self._depart(error))
@@ -194,13 +194,20 @@ class Branch:
             differs={**differs, **({"unasked": left} if left else {})},
         )
 
-    def prefix(self) -> str:
-        """Hash of all that was answered from the log, in the log's order."""
+    def prefix(self) -> str | None:
+        """Hash of all that was answered from the log, in the log's order; None where nothing was to be."""
+        if not self.past.count:
+            return None
         left = {one.span_id for one in self._tools.left()}
         calls = (one.call for one in self.past.tape.calls if one.call_id in self._given)
         tools = (one for one in self.past.tools.calls if one.span_id not in left)
         said = [*map(_heard, calls), *([one.span_id, came_as(one.said)] for one in tools)]
         return content_id(msgspec.json.encode(said, order="deterministic"))
+
+    def _is_live(self, error: ReplayError) -> bool:
+        """Whether what is no call of then, or may be several, is asked after the fork all the same."""
+        candidates = frozenset(error.facts.get("candidates", ()))
+        return self._ids.isdisjoint(candidates) and bool(candidates or self.live)
 
     def _origin(self, call_id: str) -> str | None:
         return self._origins.get(call_id)

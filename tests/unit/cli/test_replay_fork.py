@@ -245,6 +245,7 @@ def test_from_0_on_all_is_live(source, live):
 
     assert asked == 4 == len(live.requests)
     assert (first["now"][0]["live"], last["now"][0]["live"]) == (4, 0)
+    assert first["prefix"] == []
     assert last["difference"]["mean"] == 0.0
     assert LOOKED == []
 

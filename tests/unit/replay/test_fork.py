@@ -11,7 +11,7 @@ import pytest
 
 from agl_core.emit import tool_words as words
 from agl_core.emit.semconv import ToolAttributes
-from agl_core.errors import NotReplayable, ReplayDiffers, ReplayUnmatched
+from agl_core.errors import NotReplayable, ReplayAmbiguous, ReplayDiffers, ReplayUnmatched
 from agl_core.events import (
     AttemptFinished,
     AttemptStarted,
@@ -130,6 +130,23 @@ def test_anything_may_be_asked_after_it():
         "ca-one", None, None, "ca-quick", None,
     ]  # fmt: skip
     assert not fork.branch.departed.done()
+
+
+def test_which_of_several_after_the_fork_does_not_matter():
+    """They are asked live, each of them; only the past has to be known."""
+    twins = [replace(call("twin", at=2, until=8), call_id=f"ca-twin-{n}", error=f"{n}") for n in (1, 2)]
+    fork = Forked(*BOTH, *twins, at=2)
+
+    assert [fork.ask(text) for text in ("one", "twin", "twin", "quick")] == ["ca-one", None, None, "ca-quick"]
+
+
+def test_which_of_several_in_the_past_has_to_be_known():
+    """Nobody can tell which answer is whose: it stops."""
+    twins = [replace(call("twin", at=0, until=1), call_id=f"ca-twin-{n}", error=f"{n}") for n in (1, 2)]
+    fork = Forked(*twins, *BOTH, at=3)
+
+    with pytest.raises(ReplayAmbiguous):
+        fork.ask("twin")
 
 
 def test_a_tool_is_of_the_past_if_it_began_before_a_later_answer():
