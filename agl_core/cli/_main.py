@@ -37,6 +37,10 @@ COMMANDS = {
         "agl_core.cli._explain:explain",
         "Explain what a rollout, a call or a batch earned, and what became of a reward.",
     ),
+    "why": Later(
+        "agl_core.cli._why:why",
+        "Walk back from a thing to its first cause: what led to it, and to that, each with its position in the log.",
+    ),
     "export": Later("agl_core.cli._export:export", "Export: what a log holds, for other tools."),
     "import": Later("agl_core.cli._import:import_", "Import what others wrote: trajectories, chats, traces, a store."),
     "log": Later("agl_core.cli._log:log", "The log: ask it, check it, fold it again."),

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from agl_core.resources import ResourcesUpdate
     from agl_core.store import Promotion
 
-__all__ = ["listed", "told"]
+__all__ = ["REJECTED", "listed", "told"]
 
 _NOW, _BEFORE = "now", "before"
-_REJECTED = "candidate.rejected"
+REJECTED = "candidate.rejected"
 """The step in which an algorithm writes down what it did not publish: its parent, the text, and the reason."""
 _LIST = """
 select resources_id, version, run_id, parent, why, data, created_at
@@ -170,7 +170,7 @@ def _rejected(log: SqliteLog, run_id: str | None, parents: Collection[str]) -> I
     for record in log.read(stream=f"run/{run_id}", types=[StepRecorded.type]) if run_id else ():
         match record.event:
             case StepRecorded(label=label, result={"parent": str(parent), "reason": reason, **facts}) if (
-                label == _REJECTED and parent in parents
+                label == REJECTED and parent in parents
             ):
                 told = {name: facts.get(name) for name in ("detail", "why", "text")}
                 yield {"parent": parent, "reason": reason, **told}
