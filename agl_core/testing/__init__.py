@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from agl_core.testing._judge_contract import JudgeContract
     from agl_core.testing._log_contract import LogContract, LogReadingContract
     from agl_core.testing._reaction_contract import ReactionContract, story
+    from agl_core.testing._replayed import Recorded, no_network, replayed
     from agl_core.testing._scripted_engine import ScriptedEngine
     from agl_core.testing._scripted_faults import Broken, Failing, Malformed, Stalled, Unfinished, in_turn
     from agl_core.testing._scripted_model import ScriptedModel
@@ -47,6 +48,7 @@ __all__ = [
     "Malformed",
     "Ran",
     "ReactionContract",
+    "Recorded",
     "Refusal",
     "ScriptedEngine",
     "ScriptedModel",
@@ -54,6 +56,8 @@ __all__ = [
     "TracerContract",
     "Unfinished",
     "in_turn",
+    "no_network",
+    "replayed",
     "selected",
     "story",
     "strategies",
@@ -78,6 +82,7 @@ _HOMES = {
     "Malformed": "_scripted_faults",
     "Ran": "_selected",
     "ReactionContract": "_reaction_contract",
+    "Recorded": "_replayed",
     "Refusal": "_scripted_values",
     "ScriptedEngine": "_scripted_engine",
     "ScriptedModel": "_scripted_model",
@@ -85,6 +90,8 @@ _HOMES = {
     "TracerContract": "_tracer_contract",
     "Unfinished": "_scripted_faults",
     "in_turn": "_scripted_faults",
+    "no_network": "_replayed",
+    "replayed": "_replayed",
     "selected": "_selected",
     "story": "_reaction_contract",
 }

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
+from agl_core import testing
 from agl_core.errors import NetworkDenied
 from agl_core.replay._network import allowed, no_network
 
@@ -184,3 +185,8 @@ def test_what_was_denied_is_remembered_once_whatever_the_code_made_of_it():
                 _connect(NAMED, 80)
 
     assert denied.addresses == (f"{NAMED}:80",)
+
+
+def test_tests_of_others_can_deny_the_network_too():
+    """It is among what tests stand on."""
+    assert testing.no_network is no_network

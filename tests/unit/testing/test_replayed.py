@@ -1,0 +1,196 @@
+"""`replayed`: a test of an agent on a recorded rollout passes for the code that was recorded, and no other."""
+
+import asyncio
+import contextlib
+import re
+
+import httpx
+import pytest
+
+import agl_core as agl
+from agl_core.errors import NetworkDenied, UnknownId, UnknownName
+from agl_core.testing import ScriptedModel, replayed
+
+LOOKED_UP = []
+"""What the world outside was asked."""
+
+
+@agl.tool
+def look_up(what):
+    """In the world outside."""
+    LOOKED_UP.append(what)
+    return f"{what}: 6 x 7"
+
+
+async def ask(client, llm, messages):
+    """One answer."""
+    reply = await client.post("/chat/completions", json={"model": llm.model, "messages": messages})
+    reply.raise_for_status()
+    return reply.json()["choices"][0]["message"]["content"]
+
+
+async def reckon(task, llm, *, word="reckon", steps=2):
+    """An agent's code, which knows nothing of rewards."""
+    key = {"authorization": f"Bearer {llm.api_key}"}
+    async with httpx.AsyncClient(base_url=llm.endpoint, headers=key) as client:
+        messages = [{"role": "user", "content": f"Please {word}: {task['question']}"}]
+        answer = ""
+        for _ in range(steps):
+            answer = await ask(client, llm, messages)
+            messages += [{"role": "assistant", "content": answer}, {"role": "user", "content": look_up(answer)}]
+        return answer
+
+
+@agl.rollout
+async def agent(task: dict, llm: agl.LLM) -> float:
+    """The same, as it is trained."""
+    return float("42" in await reckon(task, llm))
+
+
+def blocking(task, llm):
+    """The same, by hand and without a loop."""
+    key = {"authorization": f"Bearer {llm.api_key}"}
+    with httpx.Client(base_url=llm.endpoint, headers=key) as client:
+        messages = [{"role": "user", "content": f"Please reckon: {task['question']}"}]
+        answer = ""
+        for _ in range(2):
+            body = {"model": llm.model, "messages": messages}
+            answer = client.post("/chat/completions", json=body).json()["choices"][0]["message"]["content"]
+            messages += [{"role": "assistant", "content": answer}, {"role": "user", "content": look_up(answer)}]
+        return answer
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory):
+    """A log, and the rollout in it; the model is gone."""
+    path = tmp_path_factory.mktemp("log") / "run.db"
+    with ScriptedModel(lambda asked: "page 6" if len(asked.body["messages"]) == 1 else "It is 42") as model:
+        agl.Trainer(models={"llm": f"{model.url}#policy"}, store=str(path), preflight=False).fit(
+            agent, [{"question": "?"}]
+        )
+    with agl.open_log(str(path), readonly=True) as log:
+        return path, log.rows("select rollout_id from rollouts")[0][0]
+
+
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch):
+    monkeypatch.setenv("AGL_LOAD_PLUGINS", "")
+    LOOKED_UP.clear()
+
+
+@pytest.mark.parametrize("code", [reckon, blocking])
+def test_the_code_that_was_recorded_comes_to_what_it_came_to(recorded, code):
+    """No model, and no tool: both answer as they did. The function need not be an agent of ours."""
+    with replayed(*recorded) as rollout:
+        answer = rollout.run(code)
+
+    assert answer == "It is 42"
+    assert LOOKED_UP == []
+
+
+def test_the_code_may_be_called_by_the_test_itself(recorded):
+    """With the task and the model of the rollout, in a loop of its own."""
+    with replayed(*recorded) as rollout:
+        answer = asyncio.run(reckon(rollout.task, rollout.llm))
+
+    assert answer == "It is 42"
+
+
+def test_a_test_that_awaits_can_do_it_too(recorded):
+    """Inside the loop that it runs in."""
+
+    async def story():
+        with replayed(*recorded) as rollout:
+            return await reckon(rollout.task, rollout.llm)
+
+    assert asyncio.run(story()) == "It is 42"
+
+
+def test_an_agent_is_held_to_its_reward(recorded):
+    """The reward that it returns is compared with the one it returned then."""
+    with replayed(*recorded) as rollout:
+        assert rollout.run(agent) == 1.0
+
+    def scored(rollout):
+        rollout.run(blocking)
+        agl.emit_reward(0.5)
+
+    assert "reward: then {'primary': 1.0}, now {'primary': 0.5}" in failed(recorded, scored)
+
+
+def test_the_log_is_only_read(recorded):
+    """Whatever the test makes of it."""
+    path, _ = recorded
+    before = path.read_bytes()
+
+    with replayed(*recorded) as rollout:
+        rollout.run(agent)
+
+    assert path.read_bytes() == before
+    assert not list(path.parent.glob("**/replays/*"))
+
+
+def failed(recorded, body):
+    """What a test is told that does `body`."""
+    with pytest.raises(AssertionError) as raised, replayed(*recorded) as rollout:
+        body(rollout)
+    return str(raised.value)
+
+
+def test_another_request_fails_the_test_and_is_told(recorded):
+    """Where it differs, from what to what."""
+    told = failed(recorded, lambda rollout: asyncio.run(reckon(rollout.task, rollout.llm, word="guess")))
+
+    assert told.startswith("[REPLAY_DIFFERS] a call of")
+    assert "messages[0].content: then Please reckon: ?, now Please guess: ?" in told
+
+
+def test_another_tool_call_fails_the_test_even_if_the_code_hides_it(recorded):
+    """As frameworks do, which tell the model of an error instead of raising it."""
+
+    def hidden(rollout):
+        with contextlib.suppress(Exception):
+            look_up("page 7")
+
+    assert "arguments.what: then page 6, now page 7" in failed(recorded, hidden)
+
+
+def test_what_is_left_out_fails_the_test(recorded):
+    """A code that stops early has not done what it did."""
+    told = failed(recorded, lambda rollout: asyncio.run(reckon(rollout.task, rollout.llm, steps=1)))
+
+    assert re.search("recorded then, and not asked for now: ca-[^,]*, sp-[^,]*$", told)
+
+
+def test_an_assertion_of_the_test_stays_its_own(recorded):
+    """What the test itself says comes first."""
+    with pytest.raises(AssertionError, match="mine"), replayed(*recorded):
+        raise AssertionError("mine")
+
+
+def test_code_that_goes_elsewhere_is_refused(recorded):
+    """And nothing is open when the replay is over."""
+    with pytest.raises(NetworkDenied), replayed(*recorded):
+        httpx.get("http://192.0.2.1/", trust_env=False)
+
+
+def test_a_rollout_that_is_not_there_is_said(recorded):
+    """Before anything runs."""
+    with pytest.raises(UnknownId), replayed(recorded[0], "ro-0"):
+        raise AssertionError("it ran")
+
+
+def test_a_model_that_was_not_given_is_said(tmp_path):
+    """Its agent had none among its resources."""
+
+    @agl.rollout
+    def alone(task):
+        return 1.0
+
+    path = tmp_path / "run.db"
+    agl.Trainer(store=str(path), preflight=False).fit(alone, [{"n": 1}])
+    with agl.open_log(str(path), readonly=True) as log:
+        rollout_id = log.rows("select rollout_id from rollouts")[0][0]
+
+    with replayed(path, rollout_id) as rollout, pytest.raises(UnknownName, match="is answered all the same"):
+        rollout.llm  # noqa: B018 - to be asked is enough
