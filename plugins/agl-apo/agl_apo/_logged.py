@@ -90,6 +90,8 @@ class Logged:
     def __init__(self, config: ApoConfig, opened: Callable[[str], SqliteLog]) -> None:
         """`opened` opens a log for reading."""
         self._config, self._opened = config, opened
+        self._gone: set[str] = set()
+        """Versions that rollouts were given, and that the log does not have."""
 
     def look(self, url: str) -> dict[str, Any]:
         """`Found`, as plain JSON. Raises `BadValue` for what is not there."""
@@ -155,7 +157,8 @@ class Logged:
             return {}
         try:
             bundle = ask.resources(resources_id, number).resources
-        except UnknownId:  # of a log that was imported without it
+        except UnknownId:  # it was erased, or the log was imported without it
+            self._gone.add(f"{resources_id}@{number}")
             return {}
         wanted = self._config.prompts
         found = {name: one for name, one in sorted(bundle.items()) if isinstance(one, PromptTemplate)}
@@ -168,7 +171,8 @@ class Logged:
             count = sum(len(version.rollouts) for version in versions)
             wanted = ", ".join(self._config.prompts)
             why = f"{count} rollout(s) of training mode have ended in it, and none was given "
-            raise BadValue("from_log", url, why=why + (f"the prompt {wanted}" if wanted else "a prompt"))
+            gone = f"; {', '.join(sorted(self._gone))}, which some were given, is not in it" if self._gone else ""
+            raise BadValue("from_log", url, why=why + (f"the prompt {wanted}" if wanted else "a prompt") + gone)
         named = self._config.from_version
         if named is None:
             return max(reversed(able), key=lambda version: len(version.rollouts))

@@ -224,6 +224,25 @@ def test_what_is_not_there_is_told_before_a_critic_is_asked(world, offline, conf
     assert world.model.requests == ()
 
 
+@pytest.mark.slow
+def test_what_was_erased_is_not_criticised(offline, source, tmp_path):
+    """A rollout less, counted; without the prompt there is nothing to improve, and the version is named."""
+
+    def erased(name, of):
+        words = ["log", "copy", str(source), str(tmp_path / name), "--erase", of]
+        assert CliRunner().invoke(command, words).exit_code == 0
+        return str(tmp_path / name)
+
+    with agl.open_log(str(source), readonly=True) as log:
+        first = log.rows("select rollout_id from rollouts order by position limit 1")[0][0]
+        bundles = [name for (name,) in log.rows("select distinct resources_id from resources order by position")]
+
+    assert offline(from_log=erased("less.db", f"rollout/{first}")).result["rollouts"] == 2
+    assert offline(from_log=erased("one.db", f"resources/{bundles[0]}")).result["rollouts"] == 1
+    with pytest.raises(BadValue, match=f"{bundles[0]}@1, which some were given, is not in it"):
+        offline(from_log=erased("none.db", f"resources/{bundles[0]}"), prompts=("system",))
+
+
 def test_prompts_of_the_run_and_of_the_log_are_two_things(world, offline):
     """Which of them would be meant, nobody could tell."""
     with pytest.raises(BadValue, match="the prompts are those of the log"):

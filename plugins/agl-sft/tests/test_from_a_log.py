@@ -12,6 +12,7 @@ import pytest
 from agl_sft import Sft
 
 import agl_core as agl
+from agl_core.algorithm import Collect
 from agl_core.errors import BadValue, LogNotFound, NotOffline, StepFailed
 from agl_core.trainer import resume
 
@@ -272,6 +273,17 @@ def test_a_log_without_token_ids_says_so(world, offline):
 
     with pytest.raises(BadValue, match="no_token_ids"):
         offline(config={"from_log": str(world.log)})
+
+
+def test_what_was_collected_without_learning_is_learnt_from_without_rollouts(world, offline):
+    """`agl run --no-train`, then `agl train --from-log --no-rollouts`: the groups, and the tokens, are there."""
+    world.log = world.log.with_name("collected.db")
+    world.fit(Collect(samples=4), {"x": [0.25, 1.0, 1.0, 0.5], "y": [0.0, 0.5, 0.25, 0.0]}, run_id="run-3")
+
+    summary = offline(config={"from_log": str(world.log)}, models={"no_rollouts": True})
+
+    assert earned(world.scribe.lessons[0]) == [0.5, 1.0]
+    assert (summary.result["rollouts"], summary.result["chosen"]) == (8, 2)
 
 
 def test_it_learns_with_every_rollout_forbidden(world, offline, tmp_path):
