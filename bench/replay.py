@@ -1,11 +1,15 @@
-"""Reading a log back into events, and replaying it: rows made again, next to a plain read of the same log.
+"""Reading a log back into events, and replaying it: rows made again, and agents run again, next to a plain read of it.
 
 Ours reads a log that was opened for it: every blob found again, every chain of messages and token ids followed. The
 limit reads a table that holds the same events as whole JSON, and decodes each row into the same class. A scan only
 fetches the rows. All files are in the page cache.
 
 A projection reads rollouts one by one, makes rows of them and hashes these; the plain read takes all events of the same
-log in their order. Its memory is that of a fresh process, at its most, less what it was after a twentieth of the rows.
+log in their order. Its memory is that of a fresh process, at its most, less what it was after a twentieth of the rows:
+one round, for it knows no slow moments.
+
+A re-execution runs the agent of every rollout again, eight at a time, each with its HTTP client: gateway, matching and
+a log of its own are in its time, and no model is. The run itself has a scripted model that answers at once.
 """
 
 from __future__ import annotations
@@ -19,8 +23,9 @@ from bench._harness import Comparison, Figures, Options, Report, Rounds, interle
 
 EVENTS = 10_000
 HELD = 100_000
+EXECUTED = 2_000
 _LIMIT, _SCAN = "bare SQLite and msgspec", "bare SQLite, rows only"
-_READ = "a plain read"
+_READ, _EXECUTED, _LIVE = "a plain read", "re-execution", "the run itself"
 _WAYS = {
     "rows of tokens": ("triplets", {"level": "transition"}),
     "rows of tokens, by a rule": ("triplets", {"level": "transition", "credit": {"rule": "group_relative"}}),
@@ -44,6 +49,7 @@ def run(options: Options) -> Report:
             for name, (adapter, told) in _WAYS.items()
         }
         projected = interleaved("replay, projected", again, rounds=options.rounds_or(7))
+        executed = _executed(field, options)
     held = _held(options)
     goals = (Comparison(over=_LIMIT, at_least=0.5, row=24), Comparison(over=_SCAN))
     return field.report(
@@ -57,8 +63,24 @@ def run(options: Options) -> Report:
                 )
             ],
         ),
+        (
+            executed,
+            [
+                executed.measure(
+                    "calls of an agent, answered from the log", "calls/s",
+                    Comparison(of=_EXECUTED, over=_READ), Comparison(of=_EXECUTED, over=_LIVE),
+                )
+            ],
+        ),
         (held, [held.measure("what a projection of 100,000 calls holds", unit) for unit in ("MB/100k calls", "MB")]),
     )  # fmt: skip
+
+
+def _executed(field: Field, options: Options) -> Rounds:
+    count, executing = options.scaled(EXECUTED), field.start("executing")
+    ways = {_READ: "read", _EXECUTED: "execute", _LIVE: "live"}
+    contestants = {name: partial(executing.ask, workload, count=count) for name, workload in ways.items()}
+    return interleaved("replay, executed", contestants, rounds=options.rounds_or(3))
 
 
 def _held(options: Options) -> Rounds:
@@ -73,4 +95,4 @@ def _held(options: Options) -> Rounds:
                 return figures
 
         ways = {name: partial(alone, *way) for name, way in _WAYS.items()}
-        return interleaved("replay, memory", ways, rounds=options.rounds_or(1), warm=False)
+        return interleaved("replay, memory", ways, rounds=1, warm=False)
