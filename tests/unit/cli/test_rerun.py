@@ -13,7 +13,7 @@ from click.testing import CliRunner
 import agl_core as agl
 from agl_core.algorithm import Baseline
 from agl_core.cli import agl as command
-from agl_core.events import RolloutConfig
+from agl_core.events import CallRecorded, RolloutConfig
 from agl_core.log import SqliteLog
 from agl_core.run import Run
 from agl_core.testing import ScriptedEngine, ScriptedModel
@@ -51,6 +51,19 @@ class Recorded:
         self.run = summary.run_id
         self.bytes = path.read_bytes()
 
+    @property
+    def left(self) -> list[Path]:
+        """Logs of what was done again."""
+        return list((self.path.parent / f"{self.path.name}.d" / "replays").glob("*.db"))
+
+    @property
+    def seed(self) -> int | None:
+        """That its one call was asked with."""
+        with SqliteLog(self.path, readonly=True) as log:
+            (record,) = log.read(types=[CallRecorded.type])
+        assert isinstance(record.event, CallRecorded)
+        return record.event.call.sampling.seed
+
     def rerun(self, *words: Any) -> Any:
         """Type it; what came of it."""
         words = ("rollouts", "rerun", self.rollout, "--quiet", "--log", self.path, *words)
@@ -68,41 +81,35 @@ def rows(path: str, sql: str) -> list[Any]:
         return log.rows(sql)
 
 
-def test_it_is_done_again_beside_the_log_that_is_read(tmp_path):
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory):
+    """A rollout whose model listens no more."""
+    with pytest.MonkeyPatch.context() as patch, ScriptedModel("0.5") as model:
+        patch.setenv("AGL_LOAD_PLUGINS", "")
+        return Recorded(tmp_path_factory.mktemp("stopped") / "log.db", model.url, {"q": "6*7"})
+
+
+def test_it_is_done_again_beside_the_log_that_is_read(stopped):
     """New rollouts that know their parent; not a byte of the log is another one."""
-    with ScriptedModel("0.5") as model:
-        then = Recorded(tmp_path / "log.db", model.url, {"q": "6*7"}, seed=7)
-        asked = model.requests[0].body
+    with ScriptedModel("0.75") as model:
+        url = f"{model.url}#policy"
+        done = stopped.rerun("--times", 2, "--model", f"policy={url}", "--json")
+        asked = [request.body for request in model.requests]
 
-        done = then.rerun("--times", 2, "--json")
-
-        told = json.loads(done.stdout)
-        again = [request.body for request in model.requests[1:]]
+    told = json.loads(done.stdout)
     assert done.exit_code == 0, done.stderr
-    assert then.path.read_bytes() == then.bytes
-    assert Path(told["log"]).parent == tmp_path / "log.db.d" / "replays"
-    assert [one["reward"] for one in told["now"]] == [0.5, 0.5]
-    assert told["difference"]["mean"] == 0.0
+    assert stopped.path.read_bytes() == stopped.bytes
+    assert Path(told["log"]) in stopped.left
+    assert [one["reward"] for one in told["now"]] == [0.75, 0.75]
+    assert told["difference"]["mean"] == 0.25
+    assert told["weights"][0]["now"] == url
     assert rows(told["log"], "select parent, task_id = (select min(task_id) from rollouts) from rollouts") == [
-        (then.rollout, 1),
-        (then.rollout, 1),
+        (stopped.rollout, 1),
+        (stopped.rollout, 1),
     ]
     # The first with the very seed that it had, so that an engine that keeps to seeds says the same.
-    assert {body["messages"][0]["content"] for body in again} == {"What is 6*7?"}
-    assert {body["seed"] for body in again} > {asked["seed"]}
-
-
-def test_another_model_may_answer(tmp_path):
-    """The one that is named; what it was worth then stands beside it."""
-    with ScriptedModel("0.5") as model, ScriptedModel("0.75") as other:
-        then = Recorded(tmp_path / "log.db", model.url, {"q": "6*7"})
-
-        url = f"{other.url}#policy"
-        done = then.rerun("--model", f"policy={url}")
-
-    assert "now - then  0.25" in done.stdout
-    assert f"as it was served then, {url} now" in done.stdout
-    assert len(other.requests) == 1
+    assert {body["messages"][0]["content"] for body in asked} == {"What is 6*7?"}
+    assert {body["seed"] for body in asked} > {stopped.seed}
 
 
 def test_one_that_fails_again_is_exit_code_1(tmp_path):
@@ -206,14 +213,6 @@ def test_a_checkpoint_that_is_another_is_refused(tmp_path, engines):
     assert not (tmp_path / "log.db.d" / "replays").exists()
 
 
-@pytest.fixture(scope="module")
-def stopped(tmp_path_factory):
-    """A rollout whose model listens no more."""
-    with pytest.MonkeyPatch.context() as patch, ScriptedModel("0.5") as model:
-        patch.setenv("AGL_LOAD_PLUGINS", "")
-        return Recorded(tmp_path_factory.mktemp("stopped") / "log.db", model.url, {"q": "6*7"})
-
-
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -225,11 +224,13 @@ def stopped(tmp_path_factory):
 )
 def test_what_cannot_be_done_leaves_nothing(stopped, words, said):
     """A line with its code, and no log that has nothing in it."""
+    before = stopped.left
+
     done = stopped.rerun(*(word.format(path=stopped.path) for word in words))
 
     assert done.exit_code == 1
     assert said in done.stderr
-    assert not (stopped.path.parent / "log.db.d" / "replays").exists()
+    assert stopped.left == before
 
 
 def test_a_rollout_of_no_run_has_to_be_told_its_agent(tmp_path):
