@@ -59,7 +59,7 @@ async def prepared(
     """The weights that spoke then are served, but for `others`; `given` is published, bound to what is served."""
     for spoke in found.spoke:
         if spoke.checkpoint is not None and spoke.policy not in others:
-            await run.serve(_based(spoke, run), spoke.policy)
+            await run.serve(_based(spoke, run), spoke.policy, version=spoke.version)
     resources = bound(given, run.resources.resources if run.resources else {}, others)
     return await run.publish(resources, why=why) if resources else None
 

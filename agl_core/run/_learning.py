@@ -139,9 +139,12 @@ class Learning(Handing):
             weights.prune(made, checkpoint)
             return Updated(checkpoint=made, result=result)
 
-    async def serve(self, checkpoint: Checkpoint, policy: str = "policy") -> int:
-        """Let the policy speak with these weights from here on; its version. The same weights keep their version."""
-        version = self._weights.want(policy, checkpoint)
+    async def serve(self, checkpoint: Checkpoint, policy: str = "policy", *, version: int | None = None) -> int:
+        """Let the policy speak with these weights from here on; its version. The same weights keep their version.
+
+        `version` is the one that they had in another run.
+        """
+        version = self._weights.want(policy, checkpoint, version)
         with self._journal.movement("serve", policy) as movement:
             event = PolicyUpdated(run_id=self.id, policy=policy, version=version, checkpoint=checkpoint.digest)
             if movement.recorded is not None:

@@ -47,13 +47,13 @@ class Weights:
         self._recipes: dict[str, Recipe] = {}
         self._remade: dict[str, Checkpoint] = {}
 
-    def want(self, policy: str, checkpoint: Checkpoint) -> int:
+    def want(self, policy: str, checkpoint: Checkpoint, version: int | None = None) -> int:
         """From here on the policy should speak with these; their version, which they keep when they come back."""
         if policy not in self.wanted:
             raise ModelNotFound(policy, known=self.wanted)
         last = max(version for (name, _), version in self._versions.items() if name == policy)
         self.wanted[policy] = checkpoint
-        return self._versions.setdefault((policy, checkpoint.digest), last + 1)
+        return self._versions.setdefault((policy, checkpoint.digest), last + 1 if version is None else version)
 
     def version(self, policy: str) -> int:
         """Of the weights that are wanted."""

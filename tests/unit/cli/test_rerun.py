@@ -177,13 +177,14 @@ def engines(tmp_path, monkeypatch):
 
 
 def test_the_weights_that_spoke_are_loaded_again(tmp_path, engines):
-    """A rollout of version 3 is done again on the files of version 3."""
+    """A rollout of version 3 is done again on the files of version 3, which bear that number."""
     then = Recorded(tmp_path / "log.db", "scripted:", {"q": "6*7"}, algorithm=Trains(keep=True))
 
     told = json.loads(then.rerun("--json").stdout)
 
-    ((checkpoint, _),) = engines[-1].loaded
+    ((checkpoint, version),) = engines[-1].loaded
     assert (checkpoint.folder / "model.safetensors").read_text() == "three"
+    assert version == 3
     assert told["weights"] == [
         {"policy": "policy", "then": "policy@3", "checkpoint": checkpoint.digest, "now": "the same"}
     ]
