@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from agl_core.cli._failing import report
-from agl_core.cli._options import as_json, log_level, log_path
+from agl_core.cli._options import as_json, at, log_level, log_path
 from agl_core.cli._tables import print_json
 from agl_core.errors import AglError
 
@@ -25,6 +25,8 @@ _DIFFERENT, _TROUBLE = 1, 2
 @click.argument("second", metavar="[B]", required=False)
 @log_path
 @click.option("--log-b", "log_b", metavar="PATH", help="The log that B is in; default: that of A.")
+@at
+@click.option("--at-b", "at_b", metavar="POSITION", help="The same of B's, or `now`; default: that of A.")
 @click.option(
     "--limit", default=20, show_default=True, type=click.IntRange(min=0),
     help="So many tasks and differences of each kind; 0 for all, and --json has all.",
@@ -39,6 +41,8 @@ def diff(
     second: str | None,
     log_path: str | None,
     log_b: str | None,
+    at: str | None,
+    at_b: str | None,
     limit: int,
     as_json: bool,
 ) -> None:
@@ -52,11 +56,12 @@ def diff(
     Exit code 0: the same, 1: different, 2: they cannot be compared. Runs are the same when the same came of them on the
     same tasks, whatever they were told.
     """
-    from agl_core.cli._diff_sides import sides
+    from agl_core.cli._diff_sides import Place, sides
 
     try:
         with ExitStack() as closing:
-            a, b = sides(first, second, log_path=log_path, log_b=log_b, closing=closing)
+            logs = (Place(log=log_path, at=at), Place(log=log_b or log_path, at=at_b or at))
+            a, b = sides(first, second, logs=logs, closing=closing)
             found = _compared(a, b)
     except AglError as error:
         # Here 1 means different: what could not be compared must not look so.

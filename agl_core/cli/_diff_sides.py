@@ -15,10 +15,19 @@ from agl_core.errors import BadValue, LogUnsupported, NotReplayable
 if TYPE_CHECKING:
     from agl_core.log import SqliteLog
 
-__all__ = ["Side", "Thing", "sides"]
+__all__ = ["Place", "Side", "Thing", "sides"]
 
 _KINDS = {"run": "run", "ro": "rollout", "ba": "batch", "rs": "resource"}
 _OTHERS = ("at", "ca", "ck", "sp", "ta", "wk")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where ids are looked for that do not say it themselves."""
+
+    log: str | None
+    at: str | None
+    """The position that the log is seen at, also one that an id names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,14 +65,12 @@ class Side:
         return self.path
 
 
-def sides(
-    first: str, second: str | None, *, log_path: str | None, log_b: str | None, closing: ExitStack
-) -> tuple[Side, Side]:
+def sides(first: str, second: str | None, *, logs: tuple[Place, Place], closing: ExitStack) -> tuple[Side, Side]:
     """Both, of one kind; their logs are open until `closing` is."""
-    a = _side(first, log_path, closing)
+    a = _side(first, logs[0], closing)
     if second is None:
         return _source_of(a, closing), a
-    b = _side(second, log_b or log_path, closing)
+    b = _side(second, logs[1], closing)
     if a.kind != b.kind:
         raise BadValue("B", second, why=f"it is a {b.kind}, and A a {a.kind}: two of a kind are compared")
     if a.kind == "replay":
@@ -72,18 +79,21 @@ def sides(
     return a, b
 
 
-def _side(typed: str, log_path: str | None, closing: ExitStack) -> Side:
+def _side(typed: str, place: Place, closing: ExitStack) -> Side:
     from agl_core.log import Format
+
+    def opened(log: str | None) -> SqliteLog:
+        return closing.enter_context(open_log(log, at=place.at))
 
     path, sharp, id_ = typed.rpartition("#")
     if sharp and path:
-        return _thing(typed, id_, closing.enter_context(open_log(path)))
-    place = Path(typed).expanduser()
-    if not place.exists():
-        return _thing(typed, typed, closing.enter_context(open_log(log_path)))
-    if place.is_dir() or Format.of(place) is None:
-        return Side(typed=typed, kind="rows", path=place)
-    return Side(typed=typed, kind="replay", thing=Thing(log=closing.enter_context(open_log(typed)), id=""))
+        return _thing(typed, id_, opened(path))
+    file = Path(typed).expanduser()
+    if not file.exists():
+        return _thing(typed, typed, opened(place.log))
+    if file.is_dir() or Format.of(file) is None:
+        return Side(typed=typed, kind="rows", path=file)
+    return Side(typed=typed, kind="replay", thing=Thing(log=opened(typed), id=""))
 
 
 def _thing(typed: str, id_: str, log: SqliteLog) -> Side:

@@ -15,9 +15,9 @@ from agl_core.cli._assigned import assigned
 from agl_core.cli._counting import Counted, counting
 from agl_core.cli._explaining_reasons import in_words
 from agl_core.cli._failing import warn
-from agl_core.cli._logs import find, find_either, open_log
+from agl_core.cli._logs import find, find_either, open_log, position
 from agl_core.cli._tables import print_json, print_table
-from agl_core.errors import AglError, BadValue, ExportEmpty, ExportRefused, NotReplayable
+from agl_core.errors import AglError, ExportEmpty, ExportRefused, NotReplayable
 
 if TYPE_CHECKING:
     from agl_core.log import SqliteLog
@@ -105,8 +105,8 @@ def _recipes(
     """By the names of their batches, those that were formed; of what is in none, one of all its rollouts."""
     from agl_core.replay._project_recipes import otherwise, recorded
 
-    if at is not None and at > (head := log.head()):
-        raise BadValue("--at", at, why=f"the log's positions are 1 to {head}")
+    if at is not None:
+        position(log, str(at), "--at")
     found = recorded(log, **{f"{kind}_id": id_}, until=at)
     if not found and adapter is None and credit is None:
         then = f" by position {at}" if at is not None else ""

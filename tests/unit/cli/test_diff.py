@@ -176,6 +176,25 @@ def test_two_logs_are_compared(ask, diff, scene, tmp_path):
     assert inputs(by_option, "only_a") == ["c", "d", "f"]
 
 
+def test_a_run_is_compared_with_what_it_was(diff, tmp_path):
+    """`--at` is of both sides, `--at-b` of the other: a reward that came later is what changed."""
+    one = build(tmp_path / "one.db", [Tried("a", 0.5)])
+    with SqliteLog(one.path, projections=CORE) as log:
+        then = log.head()
+        store = Store(log)
+        asyncio.run(store.add_reward(one.rollouts[0][0], 1.0, judge="late"))
+        store.close()
+    run, rollout = one.runs[0], one.rollouts[0][0]
+
+    now = diff(run, run, "--at", then, "--at-b", "now", log=one.path, exit_code=1)
+    of_rollout = diff(rollout, rollout, "--at", then, "--at-b", "now", log=one.path, exit_code=1)
+
+    assert [task["change"] for task in now["splits"][0]["improvements"]] == [0.5]
+    assert of_rollout["first"]["at"] == "rewards[1]"
+    assert diff(run, run, "--at", then, log=one.path, exit_code=0)["same"] is True
+    assert diff(run, run, "--at", then + 2, log=one.path, exit_code=2)["code"] == "BAD_VALUE"
+
+
 def test_rollouts_that_did_the_same_are_the_same(diff, scene, tmp_path):
     """The ids of their tool calls are not compared, for they are drawn anew each time."""
     other = build(tmp_path / "other.db", [Tried("a", 0.5)])
@@ -268,6 +287,7 @@ def test_what_cannot_be_compared_is_no_difference(ask, diff, scene, tmp_path):
     for words, code in (
         ((run, rollout), "BAD_VALUE"),
         ((run, "run-none"), "UNKNOWN_ID"),
+        (("run", run), "BAD_VALUE"),  # of a log of two runs it is no one's beginning
         (("ca-1", "ca-2"), "BAD_VALUE"),
         ((scene.path, scene.path), "BAD_VALUE"),
         ((tmp_path / "no.jsonl", tmp_path / "no.jsonl"), "BAD_VALUE"),
