@@ -22,6 +22,7 @@ WITH_FRAMEWORK = {
     "docs/how-to/export-rows.md": "agl_messages",
     "docs/how-to/export-traces.md": "openai",
     "docs/how-to/failures.md": "agl_triplets",
+    "docs/how-to/learn-from-a-log.md": "agl_apo",
     "docs/how-to/optimise-a-prompt.md": "agl_apo",
     "docs/how-to/re-project.md": "agl_triplets",
     "docs/how-to/select-an-agent.md": "agl_triplets",
