@@ -140,6 +140,7 @@ class App:
             parent_call_id=_text(headers.get(b"agl-parent-call")),
             place=_text(headers.get(b"agl-place")),
             started_at=started_at,
+            is_direct=b"agl-direct" in headers,
             headers=passed,
             given_role=role,
         )

@@ -17,7 +17,7 @@ from agl_core.events import CallRecorded, Role
 from agl_core.gateway._lanes import Lanes, Target
 from agl_core.gateway._ledger import Ledger, Trip
 from agl_core.gateway._ports import Calls, Memory
-from agl_core.gateway._recalling import Recalling
+from agl_core.gateway._recalling import Recalling, live
 from agl_core.gateway._refusals import Refused, Reply, durable
 from agl_core.gateway._relay import Out, Relay
 from agl_core.gateway._retries import Retries, Sent
@@ -49,6 +49,8 @@ class Asked:
     started_at: int
     headers: Mapping[str, str] = field(default_factory=dict)
     """Those that a provider is to see."""
+    is_direct: bool = False
+    """Whether it would have gone past the gateway, if this were no replay."""
     given_role: Role | None = None
     """Of a judge, and of an algorithm, whatever model they ask: never the policy's, and sampled as they say."""
 
@@ -92,9 +94,12 @@ class Calling:
             raise Refused(400, "BAD_VALUE", "`model` is missing: name one that GET .../v1/models lists")
         sampling = self._sampling(asked)
         if self._recalling is not None:
-            call = asked.dialect.request(sampling(asked.dialect.NAME, asked.body))
+            body = asked.body if asked.is_direct else sampling(asked.dialect.NAME, asked.body)
+            call = asked.dialect.request(body)
             if (recorded := await self._recalling.recall(asked, call)) is not None:
                 return await self._recalling.answer(asked, call, recorded, out)
+            if asked.is_direct:
+                return live()
         rollout_id = asked.admission.rollout_id or asked.call_id  # whoever asks for no rollout stays with no place
         target, *_ = self._lanes.targets(model, rollout_id)
         way = Translation(asked.dialect, asked.body, target.endpoint, sampling)

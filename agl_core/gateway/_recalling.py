@@ -21,7 +21,7 @@ from agl_core.wire import DIALECTS, in_words
 if TYPE_CHECKING:
     from agl_core.gateway._calling import Asked
 
-__all__ = ["Recalling"]
+__all__ = ["Recalling", "live"]
 
 _LEFT = frozenset({"client_disconnected", "cancelled"})
 """How a call ended whose asker wanted no more of it."""
@@ -88,7 +88,7 @@ class Recalling:
         kept = replace(recorded, call=call, replay_of=recorded.call_id)
         try:
             if is_streamed:
-                await relay.start(200, {}, "text/event-stream")
+                await relay.start(200, _seen(asked, recorded), "text/event-stream")
                 for event in _pieces(call, recorded):
                     await relay.piece(event)
             await _left_alone(recorded)
@@ -96,10 +96,14 @@ class Recalling:
             await self._keep(asked, replace(kept, status="broken", error="client_disconnected"), relay)
             raise
         await self._keep(asked, kept, relay)
+        refused = _failure(call, recorded)
         if is_streamed:
-            await relay.end(_failure(call, recorded))
+            if refused is None or not _seen(asked, recorded):  # else who asked breaks it off itself
+                await relay.end(refused)
             return None
-        return _reply(call, recorded)
+        if refused is None:
+            return Reply(200, msgspec.json.encode(asked.dialect.render_response(call)))
+        return _failed(call, recorded, refused, _seen(asked, recorded))
 
     async def _keep(self, asked: Asked, event: CallRecorded, relay: Relay | None = None) -> None:
         """As a call that is asked now; nothing has left the gateway for it."""
@@ -151,16 +155,24 @@ def _pieces(call: ModelCall, recorded: CallRecorded) -> list[bytes]:
     return dialect.render_stream(call)
 
 
-def _reply(call: ModelCall, recorded: CallRecorded) -> Reply:
-    """The answer in one piece, or how it failed; `Refused` where that had no words of its own."""
-    said = DIALECTS[call.dialect].render_response(call)
-    if recorded.status == "ok":
-        return Reply(200, msgspec.json.encode(said))
-    refused = _failure(call, recorded)
-    assert refused is not None
+def _failed(call: ModelCall, recorded: CallRecorded, refused: Refused, seen: Mapping[str, str]) -> Reply:
+    """How the call failed, in the endpoint's own words where it had some."""
+    dialect = DIALECTS[call.dialect]
+    said = dialect.render_response(call)
     if recorded.status == "error" and recorded.http_status == refused.status and "error" in said:
         return Reply(refused.status, msgspec.json.encode(said), refused.headers)
-    raise refused
+    return replace(refused.reply(dialect), headers={**refused.headers, **seen})
+
+
+def _seen(asked: Asked, recorded: CallRecorded) -> Mapping[str, str]:
+    """What tells a client how it saw the call end, where no answer said so: it asked the provider itself."""
+    unsaid = recorded.status == "broken" or recorded.http_status is None
+    return {"agl-ended": recorded.error or "broken"} if asked.is_direct and recorded.status != "ok" and unsaid else {}
+
+
+def live() -> Reply:
+    """What tells a client that would have asked a provider itself that it is to do so."""
+    return Reply(200, b"{}", {"agl-live": "1"})
 
 
 def _failure(call: ModelCall, recorded: CallRecorded) -> Refused | None:

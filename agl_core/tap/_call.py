@@ -20,7 +20,7 @@ from agl_core.tap._strays import STRAYS
 from agl_core.tap._tries import MARK, begun_try
 from agl_core.wire import openai_embeddings, policy_version
 
-__all__ = ["LEFT", "Call", "begun", "here", "inside"]
+__all__ = ["LEFT", "Call", "begun", "here", "inside", "sign"]
 
 LEFT = Cut(error="client_disconnected")
 """The agent wanted no more of it; the gateway's word for the same."""
@@ -53,7 +53,7 @@ def begun(scope: Scope, path: str, headers: MutableMapping[str, str], content: C
         if (attempt := attempt_in(path)) is not None:
             # A foreign host may have such a path; the ids of this attempt only its own gateway knows.
             if attempt == (scope.rollout_id, scope.attempt_id):
-                _sign(headers, scope)
+                sign(headers, scope)
             return None
         if (asked := read(dialect, content())) is None:
             return None
@@ -158,7 +158,7 @@ class Call:
         self._scope.expect(self._scope.recorder.end_call(event, self._scope))
 
 
-def _sign(headers: MutableMapping[str, str], scope: Scope) -> None:
+def sign(headers: MutableMapping[str, str], scope: Scope) -> None:
     scope.asks(headers.setdefault("AGL-Call-Id", new_id("ca")))
     for name, value in scope.headers().items():
         headers.setdefault(name, value)

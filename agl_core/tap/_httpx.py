@@ -16,8 +16,10 @@ from contextlib import suppress
 from types import ModuleType
 from typing import Any
 
+from agl_core.recorder import Scope
 from agl_core.tap._answer import Cut
-from agl_core.tap._call import LEFT, Call, begun, here, inside
+from agl_core.tap._call import LEFT, Call, begun, here, inside, sign
+from agl_core.tap._instead import LIVE, Instead, instead, rerouted, rerouted_async
 from agl_core.tap._patch import Patch
 
 __all__ = ["patches"]
@@ -36,7 +38,13 @@ def patches(library: ModuleType) -> list[Patch]:
 def _wrapped(original: Callable[..., Any], library: ModuleType, heard: type) -> Callable[..., Any]:
     @functools.wraps(original)
     def send(self: Any, request: Any, **options: Any) -> Any:
-        if (call := _begun(request, library)) is None:
+        scope = _scope(request)
+        if scope is not None and (way := _instead(scope, request, library)) is not None:
+            response = original(rerouted(self, way, library), request, **options)
+            if LIVE not in response.headers:
+                return response
+            response.close()
+        if scope is None or (call := _begun(scope, request, library)) is None:
             return original(self, request, **options)
         token = inside.set(True)
         try:
@@ -55,7 +63,13 @@ def _wrapped(original: Callable[..., Any], library: ModuleType, heard: type) -> 
 def _wrapped_async(original: Callable[..., Any], library: ModuleType, heard: type) -> Callable[..., Any]:
     @functools.wraps(original)
     async def send(self: Any, request: Any, **options: Any) -> Any:
-        if (call := _begun(request, library)) is None:
+        scope = _scope(request)
+        if scope is not None and (way := _instead(scope, request, library)) is not None:
+            response = await original(rerouted_async(self, way, library), request, **options)
+            if LIVE not in response.headers:
+                return response
+            await response.aclose()
+        if scope is None or (call := _begun(scope, request, library)) is None:
             return await original(self, request, **options)
         token = inside.set(True)
         try:
@@ -72,9 +86,16 @@ def _wrapped_async(original: Callable[..., Any], library: ModuleType, heard: typ
     return send
 
 
-def _begun(request: Any, library: ModuleType) -> Call | None:
-    if request.method != "POST" or (scope := here(lambda: str(request.url))) is None:
-        return None
+def _scope(request: Any) -> Scope | None:
+    return here(lambda: str(request.url)) if request.method == "POST" else None
+
+
+def _instead(scope: Scope, request: Any, library: ModuleType) -> Instead | None:
+    """Where it goes in a replay; nothing of what goes where it was sent."""
+    return instead(scope, request.url.path, request.headers, lambda: _content(request, library), sign)
+
+
+def _begun(scope: Scope, request: Any, library: ModuleType) -> Call | None:
     return begun(scope, request.url.path, request.headers, lambda: _content(request, library))
 
 

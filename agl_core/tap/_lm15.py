@@ -16,7 +16,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from agl_core.tap._answer import Cut
-from agl_core.tap._call import LEFT, Call, begun, here
+from agl_core.tap._call import LEFT, Call, begun, here, sign
+from agl_core.tap._instead import instead
 from agl_core.tap._patch import Patch
 
 __all__ = ["patches"]
@@ -69,6 +70,9 @@ def _begun(request: Any) -> tuple[Call | None, Any]:
     if request.method != "POST" or (scope := here(lambda: str(request.url))) is None:
         return None, request
     headers = {name.lower(): value for name, value in request.headers}
+    way = instead(scope, urlsplit(request.url).path, headers, lambda: bytes(request.body), sign)
+    if way is not None:
+        return None, replace(request, url=way.url, headers=list(way.headers.items()))
     known = len(headers)
     call = begun(scope, urlsplit(request.url).path, headers, lambda: bytes(request.body))
     if len(headers) > known:
