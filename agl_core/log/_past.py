@@ -76,6 +76,7 @@ class Past(Unfolded):
 
     def fold(self) -> None:
         """From the first event on, or from where an earlier past of the same log has come."""
+        self._refuse_closed()
         before = self._nearest() if self._nearest is not None else None
         self.tables.unlink(missing_ok=True)  # of a fold that failed
         start = before.position if before is not None and before.copy_tables(self.tables) else None
@@ -116,7 +117,12 @@ class Past(Unfolded):
         self._let_go()
 
     def _reach(self) -> sqlite3.Connection:
+        self._refuse_closed()
         return _opened(self.source, self.position, self.tables)
+
+    def _refuse_closed(self) -> None:
+        if self._closed:
+            raise BadValue("at", self.position, why="the log that it is the past of was closed: open that again")
 
     def _writing(self) -> Writer:
         why = f"it is as it was at position {self.position}"

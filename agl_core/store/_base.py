@@ -11,6 +11,7 @@ from agl_core.record import Record
 from agl_core.store._decisions import Leases
 from agl_core.store._hooked import Hooks
 from agl_core.store._queries import Queries
+from agl_core.store._rows import many
 
 __all__ = ["Base"]
 
@@ -33,6 +34,7 @@ class Base:
         """
         if at is None:
             return self.ask
+        many(streams)  # refuses what is no text, as every other query does
         past = self.log.at(at, streams=streams)
         await asyncio.to_thread(past.rows, "select 1")
         return Queries(past)

@@ -107,6 +107,15 @@ def test_nothing_is_left_of_a_past(log, tmp_path, monkeypatch):
     assert list(Path(tempfile.tempdir).iterdir()) == []
 
 
+def test_the_past_of_a_log_that_was_closed_is_refused(log):
+    """It ends with its log."""
+    past = log.at(2)
+    log.close()
+
+    with pytest.raises(BadValue, match="was closed"):
+        past.rows("select 1")
+
+
 def test_what_was_erased_later_cannot_be_read_in_the_past(tmp_path):
     """Its tables are folded all the same; the fact is there, without what is gone."""
     path = tmp_path / "log.db"

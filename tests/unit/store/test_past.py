@@ -56,5 +56,7 @@ async def test_what_was_not_there_yet_is_unknown(store, log, lived):
 
     with pytest.raises(UnknownId, match=second.rollout_id):
         await store.get_rollout_by_id(second.rollout_id, at=enqueued - 1)
+    with pytest.raises(BadValue, match="surrogate"):
+        await store.get_rollout_by_id("\ud800", at=1)
     with pytest.raises(BadValue, match=f"1 to {log.head()}"):
         await store.get_rollout_by_id(first.rollout_id, at=log.head() + 1)
