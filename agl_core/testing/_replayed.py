@@ -15,10 +15,11 @@ from typing import Any
 
 from agl_core.agents import LitAgent, rollout
 from agl_core.emit import returned
-from agl_core.errors import ReplayError, UnknownName
+from agl_core.errors import BadValue, ReplayError, UnknownName
 from agl_core.events import CallRecorded
 from agl_core.gateway import Question
 from agl_core.log import SqliteLog
+from agl_core.plugins import Plugins
 from agl_core.recorder import Scope, ToolWay, attributed, current, numbered, program_begins
 from agl_core.replay._network import Denied, no_network
 from agl_core.replay._replaying import replaying
@@ -104,7 +105,7 @@ class Recorded:
 @contextmanager
 def replayed(
     log: str | Path | SqliteLog,
-    rollout_id: str,
+    rollout_id: str | None = None,
     *,
     at: int | None = None,
     strict: bool = False,
@@ -113,6 +114,8 @@ def replayed(
     allow_network: bool = False,
 ) -> Iterator[Recorded]:
     """Code inside does a recorded rollout again: models, and tools that are marked, answer what they answered then.
+
+    Without `rollout_id` it is the only rollout of the log.
 
     At its end it is `AssertionError` if the code asked for something else than it did then, left something out, or gave
     another reward, and the message says what. A reward is compared where one is given; how the code ended is the
@@ -123,11 +126,11 @@ def replayed(
     with ExitStack() as entered:
         denied = entered.enter_context(nullcontext(Denied()) if allow_network else no_network())
         into = Path(entered.enter_context(tempfile.TemporaryDirectory(prefix="agl-"))) / "replay.db"
-        guest = _Guest()
+        guest, chosen = _Guest(), rollout_id or _only(log)
 
         def work() -> None:
             told = replaying(
-                log, rollout_id, agent=guest, into=into, at=at, strict=strict, ignore=ignore, tools=tools,
+                log, chosen, agent=guest, into=into, at=at, strict=strict, ignore=ignore, tools=tools,
                 allow_network=allow_network, on_call=_looked_at,
             )  # fmt: skip
             try:
@@ -153,7 +156,18 @@ def replayed(
         if came.departed is not None:
             raise AssertionError(_told(came.departed, denied)) from came.departed
         if differs := list(_differing(came)):
-            raise AssertionError("\n".join([f"{rollout_id} did not go as it was recorded:", *differs]))
+            raise AssertionError("\n".join([f"{chosen} did not go as it was recorded:", *differs]))
+
+
+def _only(log: str | Path | SqliteLog) -> str:
+    """The one rollout that somebody tried."""
+    with nullcontext(log) if isinstance(log, SqliteLog) else Plugins.load().open_log(str(log), readonly=True) as source:
+        found: list[str] = [
+            one for (one,) in source.rows("select rollout_id from rollouts where hidden = 0 and attempts > 0")
+        ]
+    if len(found) != 1:
+        raise BadValue("rollout", None, why=f"the log has {len(found)} that were tried: say which, by its id")
+    return found[0]
 
 
 @contextmanager

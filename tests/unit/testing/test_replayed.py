@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 import agl_core as agl
-from agl_core.errors import NetworkDenied, UnknownId, UnknownName
+from agl_core.errors import BadValue, NetworkDenied, UnknownId, UnknownName
 from agl_core.testing import ScriptedModel, replayed
 
 LOOKED_UP = []
@@ -180,6 +180,15 @@ def test_a_rollout_that_is_not_there_is_said(recorded):
         raise AssertionError("it ran")
 
 
+def test_the_only_rollout_of_a_log_need_not_be_named(recorded, tmp_path):
+    """Of a log that has none, or several, it is asked for."""
+    with replayed(recorded[0]) as rollout:
+        assert rollout.run(agent) == 1.0
+    agl.open_log(str(tmp_path / "empty.db")).close()
+    with pytest.raises(BadValue, match="the log has 0 that were tried"), replayed(tmp_path / "empty.db"):
+        raise AssertionError("it ran")
+
+
 def test_a_model_that_was_not_given_is_said(tmp_path):
     """Its agent had none among its resources."""
 
@@ -189,8 +198,6 @@ def test_a_model_that_was_not_given_is_said(tmp_path):
 
     path = tmp_path / "run.db"
     agl.Trainer(store=str(path), preflight=False).fit(alone, [{"n": 1}])
-    with agl.open_log(str(path), readonly=True) as log:
-        rollout_id = log.rows("select rollout_id from rollouts")[0][0]
 
-    with replayed(path, rollout_id) as rollout, pytest.raises(UnknownName, match="is answered all the same"):
+    with replayed(path) as rollout, pytest.raises(UnknownName, match="is answered all the same"):
         rollout.llm  # noqa: B018 - to be asked is enough
