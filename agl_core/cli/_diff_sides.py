@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from agl_core.cli._logs import find, find_either, open_log
+from agl_core.cli._logs import find, find_either, open_log, where
 from agl_core.errors import BadValue, LogUnsupported, NotReplayable
 
 if TYPE_CHECKING:
@@ -121,9 +121,10 @@ def _source_of(replay: Side, closing: ExitStack) -> Side:
     if started is None or not isinstance(started.event, ReplayStarted):
         cure = "Name what it is to be compared with"
         raise NotReplayable(replay.typed, why="it is not the log of a replay", cure=cure)
-    source = started.event.source
-    if not Path(source).exists():
+    source, _ = where(started.event.source)
+    if not source.exists():
         id_ = started.event.rollout_id
         cure = f"Name where it is now: agl diff LOG#{id_} {replay.typed}#{id_}"
-        raise LogUnsupported(source, why="the log that was replayed is not there any more", cure=cure)
-    return Side(typed=source, kind="replay", thing=Thing(log=closing.enter_context(open_log(source)), id=""))
+        raise LogUnsupported(str(source), why="the log that was replayed is not there any more", cure=cure)
+    log = closing.enter_context(open_log(str(source)))
+    return Side(typed=str(source), kind="replay", thing=Thing(log=log, id=""))

@@ -128,7 +128,16 @@ def _unformed(log: SqliteLog, kind: str, id_: str, at: int | None) -> Recipe:
 
     if kind == "rollout":
         return supposed(log, id_)
-    rollouts = [rollout_id for task in choose(log, [id_]).tasks for rollout_id, _ in task]
+    chosen = choose(log, [id_])
+    rollouts = [rollout_id for task in chosen.tasks for rollout_id, _ in task]
+    others = ", ".join(f"{count} of {split}" for split, count in chosen.left_out.items())
+    if not rollouts:
+        cure = "Name a rollout, or `agl export` with --split"
+        raise NotReplayable(
+            id_, why=f"none of its rollouts is of the training split ({others or 'it has none'})", cure=cure
+        )
+    if others:
+        warn(f"rollouts that no batch may be made of are left out: {others}")
     return of_rollouts(log, rollouts, run_id=id_, as_of=at or log.head())
 
 

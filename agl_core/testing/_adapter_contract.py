@@ -98,6 +98,22 @@ class AdapterContract:
         assert _bytes(first.rows) == _bytes(again.rows)
         assert list(first.dropped) == list(again.dropped)
 
+    def test_one_that_goes_by_task_may_be_handed_a_task_at_a_time(
+        self, adapter: Adapter[Any], traces: Sequence[Trace]
+    ) -> None:
+        """The rows of each task, one after the other, are those of the batch; whoever does not say so is not asked."""
+        if not getattr(adapter, "by_task", False):
+            return
+        tasks: dict[str, list[Trace]] = {}
+        for trace in traces:
+            tasks.setdefault(trace.task_id, []).append(trace)
+
+        whole = adapter([trace for them in tasks.values() for trace in them])
+        parts = [adapter(them) for them in tasks.values()]
+
+        assert _bytes(whole.rows) == _bytes([row for part in parts for row in part.rows])
+        assert set(whole.dropped) == {one for part in parts for one in part.dropped}
+
     def test_what_it_is_given_stays_as_it_was(self, adapter: Adapter[Any], traces: Sequence[Trace]) -> None:
         """Others look at the same traces."""
         before = copy.deepcopy(traces)

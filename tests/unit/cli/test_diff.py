@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -233,7 +233,7 @@ def test_the_log_of_a_replay_is_compared_with_its_source(ask, diff, scene, tmp_p
     """Alone, it knows where it is from; of a source that is gone, it says so."""
     source = scene.rollouts[0][0]
     started = ReplayStarted(
-        replay_id="re-1", source=str(scene.path), head=1, rollout_id=source, attempt_id="at-1",
+        replay_id="re-1", source=f"sqlite:///{scene.path}", head=1, rollout_id=source, attempt_id="at-1",
         agent=Component(name="agents:solve"),
     )  # fmt: skip
     replay = build(tmp_path / "replay.db", [Tried("a", 0.5, said="It is 5.")], started=started)
@@ -245,6 +245,10 @@ def test_the_log_of_a_replay_is_compared_with_its_source(ask, diff, scene, tmp_p
     assert one["first"]["at"] == "calls[1].answer[0].content"
     assert "It is 5." in ask("diff", replay.path).stdout
     assert diff(scene.path, exit_code=2)["code"] == "NOT_REPLAYABLE"
+
+    gone = replace(started, source="sqlite:////nowhere/log.db")
+    lost = build(tmp_path / "lost.db", [Tried("a", 0.5)], started=gone)
+    assert diff(lost.path, exit_code=2)["code"] == "LOG_UNSUPPORTED"
 
 
 def test_resources_are_compared_as_they_are_by_their_own_command(ask, diff, scene):

@@ -29,6 +29,7 @@ from agl_core.events import (
     RewardGiven,
     RolloutEnqueued,
     RolloutFinished,
+    RolloutUpdated,
     RunStarted,
     Target,
 )
@@ -292,6 +293,22 @@ def test_a_run_that_formed_no_batch_says_so_and_may_be_projected(scene, tmp_path
 
     assert (batch["batch_id"], batch["rollouts"], batch["file"]) == (None, 6, "rows.jsonl")
     assert len((tmp_path / "rows" / "rows.jsonl").read_text().splitlines()) == batch["rows"]
+
+
+def test_rollouts_that_are_not_learnt_from_are_left_out_aloud(scene):
+    """What a run measured on is in no row: a run that did nothing else has none, and says so."""
+
+    def measured(run, outcomes):
+        for outcome in outcomes:
+            changed = RolloutUpdated(rollout_id=outcome.rollout_id, changed=("mode",), mode="val")
+            run.store.log.append([Draft(stream=f"rollout/{outcome.rollout_id}", event=changed)])
+
+    made = scene(then=measured)
+
+    result = project(made, "--adapter", "triplets", "--json")
+
+    assert code_of(result) == "NOT_REPLAYABLE"
+    assert "6 of val" in result.stderr
 
 
 def test_a_rollout_and_a_batch_may_be_named(made):
