@@ -6,12 +6,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from agl_core.cli._failing import warn
 
 if TYPE_CHECKING:
     from agl_core.replay import Branch, Changes, Fork
 
 __all__ = ["fork"]
+
+_ELSEWHERE = {
+    "adapter": "--adapter says what --mode project makes",
+    "credit": "--credit says what --mode project makes",
+    "judges": "--judge says who judges in --mode score",
+    "stepwise": "--step stops at each call of --mode execute",
+}
+"""Options of the other ways, and what they are for."""
 
 
 def fork(
@@ -30,7 +40,7 @@ def fork(
     log_path: str | None,
     quiet: bool,
     as_json: bool,
-    **_others: Any,
+    **others: Any,
 ) -> None:
     """Answer its first calls from the log and ask models from there; exit with 1 where a fork departed before it."""
     from agl_core.cli._again import chosen, drive_again, own_log, tell, warn_of_changes
@@ -42,6 +52,9 @@ def fork(
     from agl_core.replay import Fork, Forked, ForkedConfig, ForkRunner, Past, Told, agent_of, changes, original
     from agl_core.replay._tools import tool_ways
 
+    for name, said in _ELSEWHERE.items():
+        if others.get(name):
+            raise click.UsageError(f"{said}, and --fork-at goes on live")
     given = named_models(models)
     with open_log(log_path) as log:
         rollout_id = find(log, "rollout", target)

@@ -61,12 +61,6 @@ class Past:
         if unknown:
             why = f"nobody knows what was answered to {unknown[0]}, which is among its first {count} calls"
             raise NotReplayable(what, why=why, cure="Fork before it")
-        past = next((one.call_id for one in tape.calls[:count] if _went_past(one.call)), None)
-        if past is not None:
-            why = (
-                f"its agent asked a provider itself in {past}, past the gateway, where a fork is answered from the log"
-            )
-            raise NotReplayable(what, why=why, cure="Have the agent ask an LLM among its resources; or " + _AGAIN)
         answered = min((one.ended_at for one in tape.calls[count:]), default=None)
         tools = ToolTape.of(log, rollout_id, tape.attempt_id, until=until).calls
         early = tuple(one for one in tools if answered is None or one.span.started_at < answered)
@@ -284,11 +278,6 @@ class Fork:
         """Write it down with the fork that it is of."""
         assert self._log is not None
         return self._log.submit([Draft(stream=f"rollout/{event.rollout_id}", event=event, actor="agl-core replay")])
-
-
-def _went_past(call: CallRecorded) -> bool:
-    """Whether the tap recorded it, and no gateway: nothing left one for an answer that came."""
-    return call.status == "ok" and not call.requests and call.replay_of is None
 
 
 def _heard(call: CallRecorded) -> list[Any]:

@@ -72,6 +72,21 @@ def silent(task: dict[str, Any]) -> float:
     return float(len(task))
 
 
+PROVIDER: list[str] = []
+"""Where `stray` asks, the last one counts."""
+
+
+@agl.rollout
+def stray(task: dict[str, Any]) -> float:
+    """Asks a provider itself, past the gateway, with a key of its own."""
+    said = task["q"]
+    for _ in range(2):
+        body = {"model": "large", "messages": [{"role": "user", "content": said}]}
+        reply = httpx.post(f"{PROVIDER[-1]}/chat/completions", headers={"authorization": "Bearer own"}, json=body)
+        said = reply.json()["choices"][0]["message"]["content"]
+    return float(said)
+
+
 class Source:
     """A log with one rollout in it, and the command that forks it."""
 
@@ -285,6 +300,27 @@ def test_what_cannot_be_done_leaves_nothing(source, tmp_path, words, code, why):
     assert source.left == before
 
 
+def test_an_agent_that_asks_a_provider_itself_is_forked_as_well(tmp_path):
+    """Up to the fork nothing reaches the provider; from there on it is asked as it was, past the gateway."""
+    path = tmp_path / "log.db"
+    with ScriptedModel("0.1", model="large") as model:
+        PROVIDER.append(model.url)
+        agl.Trainer(store=path, rollout_config=RolloutConfig()).fit(stray, [{"q": "How much?"}])
+    with SqliteLog(path, readonly=True) as log:
+        ((rollout,),) = log.rows("select rollout_id from rollouts")
+
+    with ScriptedModel("0.9", model="large") as model:
+        PROVIDER.append(model.url)
+        told = json.loads(Source(path, rollout).fork("--fork-at", 1, "--json").stdout)
+        asked = model.requests
+
+    assert told["now"][0]["reward"] == 0.9
+    assert [one.replay_of is None for one in calls(told["log"])] == [False, True]
+    assert [(one.headers["authorization"], one.body["messages"][0]["content"]) for one in asked] == [
+        ("Bearer own", "0.1")
+    ]
+
+
 def test_what_has_nothing_to_fork_is_refused(tmp_path):
     """A rollout that nobody ended, and one that asked no model."""
     import asyncio
@@ -308,6 +344,15 @@ def test_what_has_nothing_to_fork_is_refused(tmp_path):
     assert "it made no model call" in refused[over]
     assert "it has not come to its end" in refused[open_]
     assert all("error[NOT_REPLAYABLE]" in said for said in refused.values())
+
+
+@pytest.mark.parametrize("words", [("--judge", "exact_match"), ("--adapter", "rows"), ("--step",)])
+def test_options_of_other_ways_are_refused(source, words):
+    """What would be passed over is said to be none of a fork's."""
+    done = source.fork("--fork-at", 2, *words)
+
+    assert done.exit_code == 2
+    assert "and --fork-at goes on live" in done.stderr
 
 
 def test_a_fork_does_not_go_on(source):

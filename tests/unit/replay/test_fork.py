@@ -11,7 +11,7 @@ import pytest
 
 from agl_core.emit import tool_words as words
 from agl_core.emit.semconv import ToolAttributes
-from agl_core.errors import NotReplayable, ReplayAmbiguous, ReplayDiffers, ReplayUnmatched
+from agl_core.errors import ReplayAmbiguous, ReplayDiffers, ReplayUnmatched
 from agl_core.events import (
     AttemptFinished,
     AttemptStarted,
@@ -178,15 +178,6 @@ def test_the_hash_of_the_past_is_of_what_was_answered():
     one.look("meanwhile")
 
     assert before[0] == before[1] != one.branch.prefix()
-
-
-def test_what_went_past_the_gateway_cannot_be_forked_after():
-    """A fork would ask it again, for real; before it, there is nothing to answer."""
-    direct = replace(BOTH[0], requests=0)
-
-    with pytest.raises(NotReplayable, match="asked a provider itself in ca-one"):
-        Forked(direct, *BOTH[1:], at=1)
-    assert Forked(direct, *BOTH[1:], at=0).ask("one") is None
 
 
 def test_a_judge_is_never_answered_from_the_log():
