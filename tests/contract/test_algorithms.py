@@ -13,7 +13,7 @@ import pytest
 
 import agl_core as agl
 from agl_core.adapter import Adapted
-from agl_core.algorithm import Baseline
+from agl_core.algorithm import Baseline, Collect
 from agl_core.errors import AglError
 from agl_core.events import BatchFormed
 from agl_core.ids import new_id
@@ -107,6 +107,18 @@ class TestBaselineKilled(Learningless, AlgorithmKillContract):
     """At all of them, and by processes that die."""
 
     kills = 2
+
+
+@pytest.mark.slow
+class TestCollect(AlgorithmContract):
+    """Its promises, too."""
+
+    deaths, cancels, stops = 4, 1, False
+
+    @pytest.fixture
+    def make(self):
+        """A group of two of each task."""
+        return lambda: Collect(samples=2)
 
 
 class Picker:
