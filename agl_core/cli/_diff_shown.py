@@ -29,8 +29,7 @@ def show(found: Mapping[str, Any], *, limit: int) -> None:
         case "rollout":
             _show_rollouts(found, limit)
         case "replay":
-            for one in found["rollouts"]:
-                _show_rollouts(one, limit)
+            _show_replay(found["rollouts"], limit)
         case _:
             _show_facts([*found.get("settings", ()), *found.get("facts", ())])
             if "rows" in found:
@@ -84,6 +83,20 @@ def _show_split(split: Mapping[str, Any], inputs: Mapping[str, str], limit: int)
             for task in split[kind][: limit or None]:
                 click.echo(f"  {task}  {inputs.get(task, '')}".rstrip())
             _more(len(split[kind]), limit, f"tasks {title}")
+
+
+def _show_replay(rollouts: Sequence[Mapping[str, Any]], limit: int) -> None:
+    """Each, and those that differ in full."""
+    differing = [one for one in rollouts if not one["same"]]
+    shown = [*differing, *(one for one in rollouts if one["same"])][: limit or None]
+    print_table(
+        ("source", "replay", "first difference"),
+        [(one["a"], one["b"], one["first"]["at"] if one["first"] else "none") for one in shown],
+    )
+    _more(len(rollouts), limit, "rollouts")
+    for one in differing[: limit or None]:
+        click.echo(f"\n{one['a']}")
+        _show_rollouts(one, limit)
 
 
 def _show_rollouts(found: Mapping[str, Any], limit: int) -> None:
