@@ -151,7 +151,8 @@ def _pieces(call: ModelCall, recorded: CallRecorded) -> list[bytes]:
     """The answer as the events of a stream, as far as it went then; `_failure` says how it ended, if not well."""
     dialect = DIALECTS[call.dialect]
     if recorded.status == "error":  # what went wrong was said last, and is said last again
-        call = dialect.response(call, {**dialect.render_response(call), "error": None})
+        said = dialect.render_response(call)
+        call = dialect.response(call, {name: value for name, value in said.items() if name != "error"})
     return dialect.render_stream(call)
 
 

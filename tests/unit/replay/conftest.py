@@ -1,5 +1,6 @@
 """An agent that ran once on a model that is gone, and the log of it."""
 
+import functools
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,22 +40,35 @@ class Recorded:
 
 
 @pytest.fixture
-def record(tmp_path, monkeypatch):
+def record(tmp_path, alone):
     """Runs an agent on a scripted model, which is shut down: a replay that asks it finds nobody."""
-    monkeypatch.setenv("AGL_LOAD_PLUGINS", "builtin")
+    return functools.partial(recorded, tmp_path / "log.db")
 
-    def record(agent, script="ok", *, tasks=({"n": 1},), name="log.db", **options) -> Recorded:
-        path, plugins = tmp_path / name, Plugins.load()
-        with ScriptedModel(script) as model:
-            given = {"llm": agl.LLM(endpoint=model.url, model=model.model)}
-            trainer = agl.Trainer(
-                initial_resources=options.pop("resources", given), store=path, n_runners=1, plugins=plugins,
-                algorithm=agl.Baseline(), **options,
-            )  # fmt: skip
-            trainer.fit(agent, train_dataset=list(tasks))
-        found = Recorded(agent, path, plugins)
-        with found.read() as log:
-            found.rollouts = [id_ for (id_,) in log.rows("select rollout_id from rollouts order by position")]
-        return found
 
-    return record
+@pytest.fixture(scope="module")
+def record_once(tmp_path_factory, alone):
+    """The same, for what several tests only read."""
+    return functools.partial(recorded, tmp_path_factory.mktemp("recorded") / "log.db")
+
+
+@pytest.fixture(scope="module")
+def alone():
+    """The core's own plugins, and no others: what else is installed is not what these tests are of."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AGL_LOAD_PLUGINS", "builtin")
+        yield
+
+
+def recorded(path, agent, script="ok", *, tasks=({"n": 1},), resources=None, **options) -> Recorded:
+    """One run of the agent."""
+    plugins = Plugins.load()
+    with ScriptedModel(script) as model:
+        given = {"llm": agl.LLM(endpoint=model.url, model=model.model)} if resources is None else resources
+        trainer = agl.Trainer(
+            initial_resources=given, store=path, n_runners=1, plugins=plugins, algorithm=agl.Baseline(), **options
+        )
+        trainer.fit(agent, train_dataset=list(tasks))
+    found = Recorded(agent, path, plugins)
+    with found.read() as log:
+        found.rollouts = [id_ for (id_,) in log.rows("select rollout_id from rollouts order by position")]
+    return found
