@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from agl_core.recorder._agent import agent
+from agl_core.recorder._carrying import carry
 from agl_core.recorder._each_call import Piece, each_call
 from agl_core.recorder._recorder import LoopRecorder, Recorder
 from agl_core.recorder._replaying import Replaying, ToolAnswer, ToolAsked, ToolWay
@@ -30,6 +31,7 @@ __all__ = [
     "ToolWay",
     "agent",
     "attributed",
+    "carry",
     "current",
     "each_call",
     "is_machinery",

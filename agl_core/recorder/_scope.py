@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager, suppress
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
 from agl_core.errors import OutsideAttempt
@@ -25,6 +25,7 @@ __all__ = [
     "Inside",
     "Scope",
     "attributed",
+    "carried",
     "current",
     "is_machinery",
     "machinery",
@@ -151,6 +152,23 @@ def program_begins() -> None:
     """The program of the attempt begins here: in this task, or in this thread."""
     if (branches := _branches()) is not None:
         branches.begin()
+
+
+def carried(work: Callable[..., Any]) -> Callable[..., Any]:
+    """`work`, which is of the attempt that is at work here, in whichever thread it is done."""
+    scope, asked = _scope.get(), _asked.get()
+    if scope is None:
+        return work
+
+    def carrying(*args: Any, **kwargs: Any) -> Any:
+        tokens = _scope.set(scope), _asked.set(asked)
+        try:
+            return work(*args, **kwargs)
+        finally:
+            _scope.reset(tokens[0])
+            _asked.reset(tokens[1])
+
+    return carrying
 
 
 class Inside:

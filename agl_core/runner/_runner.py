@@ -14,7 +14,7 @@ from agl_core.emit import returned
 from agl_core.errors import AglError, BadValue, EngineFailed, UnknownId
 from agl_core.events import AttemptStarted, ExitStatus, RewardGiven
 from agl_core.ids import new_id
-from agl_core.recorder import Recorder, Replaying, Scope, attributed, numbered
+from agl_core.recorder import Recorder, Replaying, Scope, attributed, carry, numbered
 from agl_core.resources import LLM, NamedResources, ProxyLLM, Resource
 from agl_core.runner import _hooks
 from agl_core.runner._attempt import Ended, run_agent
@@ -165,6 +165,7 @@ class Runner(Generic[T]):
         else:
             await _hooks.call(self._hooks, "on_rollout_start", **arguments)
             stop = self.replaying.departed if self.replaying is not None else None
+            carry()
             with attributed(scope), numbered():
                 await _hooks.call(self._hooks, "on_trace_start", tracer=self.tracer, **arguments)
                 ended = await run_agent(self.agent, rollout, resources, stop=stop)

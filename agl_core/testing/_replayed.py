@@ -20,7 +20,7 @@ from agl_core.events import CallRecorded
 from agl_core.gateway import Question
 from agl_core.log import SqliteLog
 from agl_core.plugins import Plugins
-from agl_core.recorder import Scope, ToolWay, attributed, current, numbered, program_begins
+from agl_core.recorder import Scope, ToolWay, attributed, carry, current, numbered, program_begins
 from agl_core.replay._network import Denied, no_network
 from agl_core.replay._replaying import replaying
 from agl_core.replay._session import Replayed
@@ -95,6 +95,7 @@ class Recorded:
         awaited = agent.training_rollout_async if is_training else agent.validation_rollout_async
 
         async def story() -> Any:
+            carry()
             with numbered():
                 program_begins()
                 return await awaited(*arguments)
@@ -176,6 +177,7 @@ def _at_work(scope: Scope) -> Iterator[None]:
     with ExitStack() as entered:
         entered.enter_context(attributed(scope))
         if asyncio._get_running_loop() is not None:  # noqa: SLF001 - the public one raises
+            carry()
             entered.enter_context(numbered())
         program_begins()
         yield
