@@ -91,6 +91,7 @@ def _said(done: Replayed) -> dict[str, Any]:
         "reward": {"then": done.then.reward, "now": done.now.reward},
         "exit_status": {"then": done.then.exit_status, "now": done.now.exit_status},
         "denied": done.denied,
+        "plugins": {name: {"then": then, "now": now} for name, (then, now) in done.plugins.items()},
         "log": str(done.log),
     }
 
@@ -111,6 +112,8 @@ def _tell(done: Replayed) -> None:
         if done.now.error:
             click.echo(f"error     {done.now.error}")
     click.echo(f"log       {done.log}")
+    for name, (then, now) in done.plugins.items():
+        warn(f"plugin {name!r} was {then or 'without a version'} then, and is {now or 'not loaded'} now")
     if done.denied:
         warn(f"kept from leaving this machine: {', '.join(done.denied[:_SHOWN])}; --allow-network lets it out")
     if done.is_same:

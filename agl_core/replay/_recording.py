@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agl_core.errors import ContentErased, LogCorrupt, NotReplayable, UnknownId
@@ -11,6 +11,7 @@ from agl_core.events import (
     AttemptExpired,
     AttemptFinished,
     AttemptStarted,
+    PluginLoaded,
     ResourcesPublished,
     RewardGiven,
     RolloutEnqueued,
@@ -44,6 +45,8 @@ class Recording:
     tools: ToolTape
     rewards: tuple[RewardGiven, ...] = ()
     """Those that the agent gave itself; a judge's are not its doing."""
+    plugins: Mapping[str, str | None] = field(default_factory=dict)
+    """By name, the version that each plugin had."""
 
     @property
     def rollout_id(self) -> str:
@@ -89,6 +92,7 @@ class Recording:
             resources=_resources(log, enqueued, head),
             tape=tape,
             tools=ToolTape.of(log, rollout_id, tape.attempt_id, until=head),
+            plugins=_plugins(log, enqueued.run_id, head),
             rewards=tuple(event for event in own if isinstance(event, RewardGiven) and event.judge == "agent"),
         )
 
@@ -136,6 +140,15 @@ def _resources(log: SqliteLog, asked: RolloutEnqueued, head: int) -> ResourcesPu
         if event is not None and event.version == asked.resources_version:
             return event
     raise UnknownId("resource", f"{asked.resources_id}@{asked.resources_version}")
+
+
+def _plugins(log: SqliteLog, run_id: str | None, head: int) -> dict[str, str | None]:
+    """Those of the run, as it was begun or resumed last."""
+    return {
+        record.event.name: record.event.version
+        for record in log.read(stream="log", types=[PluginLoaded.type], until=head)
+        if isinstance(record.event, PluginLoaded) and record.correlation_id == run_id
+    }
 
 
 def _published(record: Record) -> ResourcesPublished | None:

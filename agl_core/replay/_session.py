@@ -82,6 +82,8 @@ class Replayed:
     """Tool calls that were."""
     denied: tuple[str, ...]
     """Other machines that code of this process wanted to reach meanwhile, and could not."""
+    plugins: Mapping[str, tuple[str | None, str | None]]
+    """Plugins that were there then and are others now, or gone: name to version then, and now."""
     then: Ending
     now: Ending
     differs: Mapping[str, Any]
@@ -162,7 +164,7 @@ class _Going:
 
     def __init__(self, session: Session, recording: Recording, replay_id: str) -> None:
         options, redact = session.options, session.plugins.redact
-        self._log, self._recording, self._replay_id = session.log, recording, replay_id
+        self._session, self._recording, self._replay_id = session, recording, replay_id
         self._matcher = Matcher(recording.tape, strict=options.strict, ignore=options.ignore)
         departed: Future[None] = Future()
         # The first to hear it: what stops the agent finds it written down.
@@ -194,7 +196,7 @@ class _Going:
 
     async def finished(self, denied: tuple[str, ...]) -> Replayed:
         """How it ended, beside how it did then."""
-        recording, log = self._recording, self._log
+        recording, log = self._recording, self._session.log
         then, now = ending(recording), ending(Recording.of(log, recording.rollout_id, recording.attempt_id))
         departed = self.tools.departed.exception() if self.tools.departed.done() else None
         differs: dict[str, Any] = then.differs(now) if departed is None else {}
@@ -221,6 +223,7 @@ class _Going:
             answered=self._matcher.answered,
             tools=self.tools.answered,
             denied=denied,
+            plugins=_changed(recording.plugins, self._session.plugins),
             then=then,
             now=now,
             differs=differs,
@@ -228,7 +231,7 @@ class _Going:
 
     def _append(self, event: ReplayDeparted | ReplayFinished) -> None:
         stream = f"rollout/{self._recording.rollout_id}"
-        self._log.append([Draft(stream=stream, event=event, correlation_id=self._replay_id)])
+        self._session.log.append([Draft(stream=stream, event=event, correlation_id=self._replay_id)])
 
 
 @asynccontextmanager
@@ -255,6 +258,12 @@ async def session(
         finally:
             await gateway.stop()
             made.store.close()
+
+
+def _changed(then: Mapping[str, str | None], plugins: Plugins) -> dict[str, tuple[str | None, str | None]]:
+    now = {one.name: one.version for one in plugins.loaded if not one.error}
+    others = [name for name, version in then.items() if name not in now or now[name] != version]
+    return {name: (then[name], now.get(name)) for name in others}
 
 
 def _untraced(log: SqliteLog) -> Callable[[PluginFailed], None]:

@@ -59,9 +59,11 @@ def alone():
         yield
 
 
-def recorded(path, agent, script="ok", *, tasks=({"n": 1},), resources=None, **options) -> Recorded:
-    """One run of the agent."""
+def recorded(path, agent, script="ok", *, tasks=({"n": 1},), resources=None, extra=None, **options) -> Recorded:
+    """One run of the agent; `extra` is a plugin."""
     plugins = Plugins.load()
+    if extra is not None:
+        plugins.register(extra, name="extra")
     with ScriptedModel(script) as model:
         given = {"llm": agl.LLM(endpoint=model.url, model=model.model)} if resources is None else resources
         trainer = agl.Trainer(
