@@ -105,7 +105,7 @@ def drive_again(
     from agl_core.cli.progress import Progress
     from agl_core.trainer import trainer_again
 
-    progress = Progress(quiet=quiet)
+    progress, missing = Progress(quiet=quiet), [folder for folder in into.parents if not folder.exists()]
     trainer = trainer_again(
         found, algorithm, into=into, models=models, times=times, seed=seed, on_records=progress.heard, **more
     )
@@ -117,17 +117,17 @@ def drive_again(
         raise
     finally:
         if progress.run_id is None:
-            _remove(into)
+            _remove(into, missing)
 
 
-def _remove(log: Path) -> None:
+def _remove(log: Path, folders: Sequence[Path]) -> None:
+    """The log, what lies beside it, and the folders that came with it."""
     for file in (log, *log.parent.glob(f"{log.name}-*")):
         file.unlink(missing_ok=True)
     shutil.rmtree(log.with_name(f"{log.name}.d"), ignore_errors=True)
-    for folder in log.parents[:2]:
-        if folder.name == "replays" or folder.name.endswith(".db.d"):
-            with suppress(OSError):  # there is something else in it
-                folder.rmdir()
+    for folder in folders:
+        with suppress(OSError):  # there is something else in it by now, or it never came to be
+            folder.rmdir()
 
 
 def tell(
@@ -264,11 +264,7 @@ def _show(
 
 
 def _shown(value: Any) -> Any:
-    return (
-        ", ".join(map(str, value)) or None
-        if isinstance(value, Mapping | Sequence) and not isinstance(value, str)
-        else value
-    )
+    return value if isinstance(value, str | int) else ", ".join(map(str, value)) or None
 
 
 def _told(estimate: Estimate) -> str:
