@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Cause", "causes"]
 
+_ENDED = RolloutFinished.type
 _NEAR = 200
 """Events of a run within which what was asked is written down as a step."""
 
@@ -110,8 +111,9 @@ def _worked(log: SqliteLog, record: Record) -> Iterator[Record | None]:
         case RewardGiven():
             for call_id in (event.target.id if event.target.kind == "call" else None, *_asked(event)):
                 yield log.get(f"call/{call_id}") if call_id else None
-            ended = found.of_attempt(log, record, "attempt.finished", event.attempt_id)
-            began = ended or found.of_attempt(log, record, "attempt.started", event.attempt_id)
+            of = event.attempt_id
+            ended = found.of_attempt(log, record, "attempt.finished", of) if of else found.before(log, record, _ENDED)
+            began = ended or found.of_attempt(log, record, "attempt.started", of)
             yield began or found.enqueued(log, event.rollout_id)
         case CallRecorded():
             yield from _called(log, record, event)

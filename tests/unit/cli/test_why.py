@@ -13,6 +13,7 @@ from click.testing import CliRunner
 import agl_core as agl
 from agl_core.cli import agl as command
 from agl_core.events import (
+    AttemptFinished,
     AttemptStarted,
     BatchFormed,
     CallRecorded,
@@ -25,6 +26,7 @@ from agl_core.events import (
     ResourcesPublished,
     RewardGiven,
     RolloutEnqueued,
+    RolloutFinished,
     RunFailed,
     RunStarted,
     RunStopAsked,
@@ -270,6 +272,19 @@ def test_a_judges_reward_leads_to_what_it_asked_and_to_its_target(written):
 
     assert [step["position"] for step in steps] == [7, 6, 5, 4, 3, 2, 1]
     assert "llm 1 gave 0.5 as 'primary' to call ca-2 of ro-1" in steps[0]["what"]
+
+
+def test_a_judge_who_comes_later_judges_what_had_ended(written):
+    """Its reward names no attempt."""
+    told = written(
+        started(), enqueued("ro-1"), begun("ro-1"),
+        ("rollout/ro-1", AttemptFinished(rollout_id="ro-1", attempt_id="at-1", exit_status="completed")),
+        ("rollout/ro-1", RolloutFinished(
+            rollout_id="ro-1", attempt_id="at-1", exit_status="completed", status="succeeded")),
+        ("rollout/ro-1", RewardGiven(rollout_id="ro-1", target=Target(kind="rollout", id="ro-1"), value=1, judge="j")),
+    )  # fmt: skip
+
+    assert [step["position"] for step in told.chain(told.one("select id from rewards"))] == [6, 5, 4, 3, 2, 1]
 
 
 def test_what_goes_in_circles_is_walked_once(written):
