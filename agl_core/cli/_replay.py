@@ -33,6 +33,10 @@ NEW = click.Path(path_type=Path)
 )
 @click.option("--adapter", metavar="NAME", help="project: this adapter, not those that were used.")
 @click.option("--credit", metavar="NAME", help="project: this rule from rewards to calls.")
+@click.option(
+    "--dialect", "dialects", multiple=True, metavar="NAME",
+    help="project: read spans by this dialect, then by the next; default: the core's, in their order.",
+)  # fmt: skip
 @click.option("--judge", "judges", multiple=True, metavar="NAME[:OPTIONS]", help="score: who judges.")
 @click.option("--agent", metavar="MODULE:AGENT", help="execute, fork: this code, not the one that the log names.")
 @click.option("--ignore", multiple=True, metavar="REGEX", help="execute: text that may differ between then and now.")

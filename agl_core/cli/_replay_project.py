@@ -29,6 +29,8 @@ __all__ = ["line", "project"]
 
 _PARTLY = 3
 _SUMMARY = "projection.json"
+_NO_BATCH = "rows"
+"""Name of a file of rows that are of no batch."""
 _MARKS = {True: "same", False: "DIFFERS", None: "-"}
 _NO_USE = {
     "judges": "--judge", "agent": "--agent", "ignore": "--ignore", "strict": "--strict", "tools": "--tool",
@@ -45,6 +47,7 @@ def project(
     adapter: str | None,
     credit: str | None,
     sets: Sequence[str],
+    dialects: Sequence[str],
     log_path: str | None,
     quiet: bool,
     as_json: bool,
@@ -56,8 +59,8 @@ def project(
         _refuse_place(into)
     with open_log(log_path) as log:
         kind, id_ = _meant(log, target)
-        told = assigned("--set", sets)
-        recipes = _recipes(log, kind, id_, at=at, adapter=adapter, credit=credit, told=told)
+        means: dict[str, Any] = {"adapter": adapter, "credit": credit, "told": assigned("--set", sets)}
+        recipes = _recipes(log, kind, id_, at=at, means=means | {"dialects": dialects})
         say = counting("batches made again") if not quiet else _nothing
         batches = _written(log, recipes, into, say) if into is not None else _checked(log, recipes, say)
     _tell({"kind": kind, "id": id_, "batches": batches}, into=into, as_json=as_json)
@@ -93,14 +96,7 @@ def _meant(log: SqliteLog, target: str) -> tuple[str, str]:
 
 
 def _recipes(
-    log: SqliteLog,
-    kind: str,
-    id_: str,
-    *,
-    at: int | None,
-    adapter: str | None,
-    credit: str | None,
-    told: Mapping[str, Any],
+    log: SqliteLog, kind: str, id_: str, *, at: int | None, means: Mapping[str, Any]
 ) -> list[tuple[str, Recipe]]:
     """By the names of their batches, those that were formed; of what is in none, one of all its rollouts."""
     from agl_core.replay._project_recipes import otherwise, recorded
@@ -108,17 +104,13 @@ def _recipes(
     if at is not None:
         position(log, str(at), "--at")
     found = recorded(log, **{f"{kind}_id": id_}, until=at)
-    if not found and adapter is None and credit is None:
+    if not found and means["adapter"] is None and means["credit"] is None:
         then = f" by position {at}" if at is not None else ""
         cure = "Say what rows are to be made of it: `--adapter NAME`; `agl plugins` lists those there are"
         raise NotReplayable(id_, why=f"no batch was formed of it{then}", cure=cure)
     found = found or [_unformed(log, kind, id_, at)]
-    if adapter or credit or told or at is not None:
-        return [
-            (one.batch_id or "rows", otherwise(log, one, adapter=adapter, credit=credit, told=told, as_of=at))
-            for one in found
-        ]
-    return [(one.batch_id or "rows", one) for one in found]
+    is_other = any(means.values()) or at is not None
+    return [(one.batch_id or _NO_BATCH, otherwise(log, one, **means, as_of=at) if is_other else one) for one in found]
 
 
 def _unformed(log: SqliteLog, kind: str, id_: str, at: int | None) -> Recipe:
@@ -192,7 +184,7 @@ def _batch(log: SqliteLog, plugins: Plugins, name: str, made: Projection) -> dic
 
     recipe = made.recipe
     return {
-        "batch_id": name if name != "rows" else None,
+        "batch_id": name if name != _NO_BATCH else None,
         "run_id": recipe.run_id,
         "adapter": recipe.adapter,
         "options": recipe.options,
@@ -200,6 +192,7 @@ def _batch(log: SqliteLog, plugins: Plugins, name: str, made: Projection) -> dic
         "as_of": recipe.as_of,
         "select": recipe.select,
         "failures": recipe.failures,
+        "dialects": recipe.dialects,
         **made.told(),
         "recorded": recipe.digest,
         "same": None if recipe.digest is None else recipe.digest == made.digest,

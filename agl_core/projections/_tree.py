@@ -8,7 +8,7 @@ from typing import Literal
 
 from agl_core.events import CallRecorded, SpanRecorded
 from agl_core.projections._trace import Trace, TraceReward
-from agl_core.spans import DIALECTS, Kind, SpanDialect, SpanMeaning, meaning
+from agl_core.spans import Kind, SpanDialect, SpanMeaning, meaning, table
 
 __all__ = ["Node", "tree"]
 
@@ -39,14 +39,15 @@ class Node:
     below: tuple[Node, ...] = ()
 
 
-def tree(trace: Trace, *, dialects: Sequence[SpanDialect] = DIALECTS) -> tuple[Node, ...]:
+def tree(trace: Trace, *, dialects: Sequence[SpanDialect] | None = None) -> tuple[Node, ...]:
     """What the attempt that counts did, from the outside in. Pure: the same trace gives the same tree.
 
     A call hangs in the innermost span of its agent that was under way when it began; one whose agent no span tells
     of, in a node of that agent, where the call it was made for leads to. Where two places fit equally, the one around
-    both is taken. A span that tells of a call the wire had too is that call's.
+    both is taken. A span that tells of a call the wire had too is that call's. Spans are read by `dialects`; where none
+    are given, by the core's, or those of `agl_core.spans.reading_by`.
     """
-    grown = _Grown(trace, dialects)
+    grown = _Grown(trace, table() if dialects is None else dialects)
     for call in trace.calls:
         grown.hang(call)
     for reward in trace.rewards:

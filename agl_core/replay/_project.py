@@ -11,12 +11,13 @@ from typing import Any, cast
 import msgspec
 
 from agl_core.adapter import Adapted, Adapter, Trace
-from agl_core.errors import ContentErased, NotReplayable
+from agl_core.errors import ContentErased, NotReplayable, UnknownName
 from agl_core.log import SqliteLog
 from agl_core.plugins import Plugins
 from agl_core.replay._project_recipes import Recipe, there
 from agl_core.run import Failures, Selection, adapted, treated
 from agl_core.run._adapters import adapter
+from agl_core.spans import DIALECTS, SpanDialect, reading_by
 from agl_core.store import Queries
 
 __all__ = ["COUNTED", "Projection", "spoken"]
@@ -38,6 +39,7 @@ class Projection:
         self.recipe = recipe
         self.adapter: Adapter[Any] = adapter(plugins, recipe.adapter, recipe.options or {})
         _refuse_missing(log, recipe)
+        self._dialects = _named(plugins, recipe.dialects)
         self._ask = Queries(log)
         self._slices = _slices(log, recipe.rollouts) if is_by_task(self.adapter) else [recipe.rollouts]
         self._selection, self._failures = Selection.of(recipe.select), Failures.of(recipe.failures)
@@ -88,7 +90,8 @@ class Projection:
 
     def _made(self, rollouts: Sequence[str]) -> tuple[Sequence[Trace], Adapted[Any]]:
         traces = self._ask.traces(rollouts, as_of=self.recipe.as_of)
-        return traces, adapted(traces, self.adapter, selection=self._selection, failures=self._failures)
+        with reading_by(self._dialects):
+            return traces, adapted(traces, self.adapter, selection=self._selection, failures=self._failures)
 
     def _counted(self, traces: Sequence[Trace], made: Adapted[Any]) -> Iterator[Any]:
         seen = treated(traces, self._failures)
@@ -123,6 +126,16 @@ COUNTED = ("dropped", "masked", "zeroed", "unmatched")
 def is_by_task(adapter: Adapter[Any]) -> bool:
     """Whether it says that the rows of a task depend on the rollouts of that task alone."""
     return bool(getattr(adapter, "by_task", False))
+
+
+def _named(plugins: Plugins, names: Sequence[str]) -> Sequence[SpanDialect]:
+    if not names:
+        return DIALECTS
+    known = {dialect.NAME: dialect for dialect in plugins.dialects()}
+    for name in names:
+        if name not in known:
+            raise UnknownName("dialect", name, known=known, cure="Is its plugin installed? `agl plugins` tells")
+    return [known[name] for name in names]
 
 
 def _refuse_missing(log: SqliteLog, recipe: Recipe) -> None:

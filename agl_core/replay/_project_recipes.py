@@ -28,6 +28,8 @@ class Recipe:
     as_of: int
     select: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     failures: Mapping[str, str] = field(default_factory=dict)
+    dialects: tuple[str, ...] = ()
+    """By which spans are read, the first that knows one; none of the core's own table."""
     run_id: str | None = None
     batch_id: str | None = None
     """Null of a batch that nobody formed."""
@@ -115,9 +117,10 @@ def otherwise(
     adapter: str | None = None,
     credit: str | None = None,
     told: Mapping[str, Any] | None = None,
+    dialects: Sequence[str] = (),
     as_of: int | None = None,
 ) -> Recipe:
-    """The same rollouts by another adapter, another rule, or of the log as it stood at another position.
+    """The same rollouts by another adapter, another rule, with spans read by others, or of the log at another position.
 
     What is `told` are options of the adapter; those that begin with `credit.` are its rule's.
     """
@@ -133,8 +136,8 @@ def otherwise(
         before = options.get("credit") if credit is None else None
         options["credit"] = {"name": RULES, **(before or {}), **({"rule": credit} if credit else {}), **rule}
     return replace(
-        base, rollouts=there(log, base.rollouts, as_of), adapter=name, options=options, as_of=as_of, batch_id=None,
-        position=None, formed=None,
+        base, rollouts=there(log, base.rollouts, as_of), adapter=name, options=options, dialects=tuple(dialects),
+        as_of=as_of, batch_id=None, position=None, formed=None,
     )  # fmt: skip
 
 

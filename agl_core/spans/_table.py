@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import replace
 
 from agl_core.events import SpanRecorded
 from agl_core.spans import agentlightning, gen_ai, openinference, openllmetry, own
 from agl_core.spans.meaning import SpanDialect, SpanMeaning
 
-__all__ = ["DIALECTS", "meaning"]
+__all__ = ["DIALECTS", "meaning", "reading_by", "table"]
 
 # The narrow ones first: most of them have names of `gen_ai` beside their own.
 DIALECTS: tuple[SpanDialect, ...] = (own, agentlightning, openinference, openllmetry, gen_ai)
@@ -26,3 +28,21 @@ def meaning(span: SpanRecorded, *, dialects: Sequence[SpanDialect] = DIALECTS) -
     found = next((told for dialect in dialects if (told := dialect.read(span)) is not None), None)
     told = SpanMeaning(name=span.name, error=gen_ai.error(span)) if found is None else found
     return replace(told, agent=span.agent) if told.agent is None and span.agent is not None else told
+
+
+_table: ContextVar[Sequence[SpanDialect]] = ContextVar("table", default=DIALECTS)
+
+
+def table() -> Sequence[SpanDialect]:
+    """The dialects that spans are read by where nobody names others: the core's, but within `reading_by`."""
+    return _table.get()
+
+
+@contextmanager
+def reading_by(dialects: Sequence[SpanDialect]) -> Iterator[None]:
+    """Here, spans of a trace are read by these: adapters draw the tree of a trace, and are handed no table."""
+    token = _table.set(dialects)
+    try:
+        yield
+    finally:
+        _table.reset(token)

@@ -10,12 +10,15 @@ import sqlite3
 import tracemalloc
 from contextlib import closing
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import pytest
 from click.testing import CliRunner
 
+from agl_core.adapter import Adapted
 from agl_core.cli import agl
 from agl_core.clock import Still
+from agl_core.errors import UnknownName
 from agl_core.events import (
     AttemptFinished,
     AttemptStarted,
@@ -31,16 +34,19 @@ from agl_core.events import (
     RolloutFinished,
     RolloutUpdated,
     RunStarted,
+    SpanRecorded,
     Target,
 )
+from agl_core.hookspecs import hookimpl
 from agl_core.ids import new_id, task_id
 from agl_core.log import SqliteLog
 from agl_core.plugins import Plugins
-from agl_core.projections import CORE
+from agl_core.projections import CORE, tree
 from agl_core.record import Draft
 from agl_core.replay._project import Projection, is_by_task
 from agl_core.replay._project_recipes import of_rollouts, otherwise, recorded
 from agl_core.run import Run
+from agl_core.spans import SpanMeaning
 from agl_core.store import EnqueueRolloutRequest, Store
 
 pytest.importorskip("agl_rewards")
@@ -220,6 +226,70 @@ def test_an_adapter_that_compares_a_batch_has_all_of_it(whole, monkeypatch):
 
     assert not is_by_task(made.adapter)
     assert made._slices == [recipe.rollouts]
+
+
+@dataclass(frozen=True)
+class Kinds:
+    """An adapter that looks at spans: its rows say what the tree makes of them."""
+
+    name: ClassVar[str] = "kinds"
+
+    def __call__(self, traces):
+        """A row a trace, of every call it has."""
+        rows = [Row(tuple(node.meaning.dialect for node in tree(trace) if node.meaning)) for trace in traces]
+        return Adapted(rows=rows, kept=sum(len(trace.calls) for trace in traces))
+
+
+@dataclass(frozen=True)
+class Row:
+    """What spans at the root were read by."""
+
+    dialects: tuple[str | None, ...]
+
+
+class Guest:
+    """A plugin with an adapter that reads spans, and a dialect that knows every one."""
+
+    NAME = "guest"
+
+    @hookimpl
+    def agl_register_adapters(self):
+        """The adapter."""
+        return {"kinds": Kinds}
+
+    @hookimpl
+    def agl_register_dialects(self):
+        """The dialect."""
+        return [self]
+
+    def read(self, span):
+        """Any span."""
+        return SpanMeaning(name=span.name, dialect=self.NAME)
+
+
+def test_spans_are_read_by_the_dialects_that_are_named(scene):
+    """In that order, whatever the core's table is; it is the core's again afterwards."""
+    plugins = Plugins.load()
+    plugins.register(Guest(), name="guest")
+
+    def spoken(run, outcomes):
+        span = SpanRecorded(
+            rollout_id=outcomes[0].rollout_id, attempt_id=run.store.ask.latest_attempt(outcomes[0].rollout_id),
+            span_id="sp-1", name="think", attributes={"openinference.span.kind": "AGENT"}, started_at=1, ended_at=2,
+        )  # fmt: skip
+        run.store.log.append([Draft(stream=f"rollout/{span.rollout_id}", event=span)])
+
+    made = scene(then=spoken)
+    with SqliteLog(made.path, projections=CORE, readonly=True) as log:
+        base = of_rollouts(log, made.rollouts[:1], run_id=made.run, as_of=log.head())
+
+        def rows(*dialects):
+            return list(Projection(log, plugins, otherwise(log, base, adapter="kinds", dialects=dialects)))
+
+        assert rows("guest") == rows("guest", "openinference") == [Row(("guest",))]
+        assert rows() == rows("openinference", "guest") == [Row(("openinference",))]
+        with pytest.raises(UnknownName, match="dialect"):
+            rows("guset")
 
 
 def test_a_batch_that_differs_says_why(scene):
