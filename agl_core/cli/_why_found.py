@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from agl_core.events import CallRecorded, OutcomesRead, RolloutEnqueued
+from agl_core.ids import canonical
 
 if TYPE_CHECKING:
     from agl_core.log import SqliteLog
     from agl_core.record import Record
 
-__all__ = ["at", "before", "enqueued", "evidence", "fact", "group", "of_attempt", "run", "spoke", "version", "weights"]
+__all__ = [
+    "at",
+    "before",
+    "enqueued",
+    "evidence",
+    "fact",
+    "group",
+    "groups",
+    "of_attempt",
+    "run",
+    "spoke",
+    "version",
+    "weights",
+]
 
 
 def group(log: SqliteLog, record: Record) -> tuple[str, int, int, int] | None:
@@ -21,6 +36,15 @@ def group(log: SqliteLog, record: Record) -> tuple[str, int, int, int] | None:
     )
     rows = log.rows(sql, (record.stream.removeprefix("run/"), record.key, record.position))
     return rows[0] if rows else None
+
+
+def groups(log: SqliteLog, rollouts: Sequence[str]) -> list[tuple[str | None, int]]:
+    """Rounds of which these rollouts are, the latest first, some of them; each with the first of its rollouts."""
+    sql = (
+        "select grp, min(position) from rollouts where rollout_id in (select value from json_each(?)) "
+        "group by grp order by 2 desc limit 8"
+    )
+    return log.rows(sql, (canonical(list(rollouts)).decode(),))
 
 
 def evidence(log: SqliteLog, record: Record, version: tuple[str, int], run_id: str | None) -> Record | None:

@@ -144,11 +144,8 @@ def _learnt(log: SqliteLog, record: Record) -> Iterator[Record | None]:
     event = record.event
     match event:
         case BatchFormed():
-            enqueued = [found.enqueued(log, rollout_id) for rollout_id in (*event.rollouts[:1], *event.rollouts[-1:])]
-            for one in enqueued:
-                group = getattr(one.event, "group", None) if one else None
-                yield log.get(group) if group else one
-                yield one
+            for group, first in found.groups(log, event.rollouts):
+                yield (log.get(group) if group else None) or found.at(log, first)
             yield found.run(log, event.run_id)
         case PolicyPromoted():
             sql = "select position from policies where run_id = ? and policy = ? and version = ?"
