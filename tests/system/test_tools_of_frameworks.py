@@ -96,8 +96,8 @@ def crewai(*functions):
 
     def caller(one):
         async def call(arguments):
-            came = one.run(**arguments)
-            return await came if asyncio.iscoroutine(came) else came
+            # It begins a loop of its own for a tool that is awaited.
+            return await asyncio.to_thread(one.run, **arguments)
 
         return call
 
