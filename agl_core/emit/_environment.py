@@ -23,7 +23,7 @@ def environment(llm: LLM | None, task: Any = None) -> dict[str, str]:
 
     `subprocess.run(..., env={**os.environ, **agl.environment(llm, task)})`: what OpenAI's and Anthropic's libraries
     read, and `AGL_ROLLOUT_ID`, `AGL_ATTEMPT_ID`, `AGL_AGENT`, `AGL_TASK` (JSON). Without an `llm` the program keeps its
-    own; run by `python -m agl_core.tap`, it finds the log in `AGL_LOG`.
+    own; run by `python -m agl_core.tap`, it finds the log in `AGL_LOG`, and in a replay (`AGL_REPLAY`) its answers.
 
     Where there is a gateway, the program may tell it rewards and more at `AGL_EVENT_URL`, showing `AGL_KEY`, and any
     OpenTelemetry SDK sends it spans (`OTEL_*`, `TRACEPARENT`); an exporter, or a trace, that this process's own
@@ -43,6 +43,8 @@ def environment(llm: LLM | None, task: Any = None) -> dict[str, str]:
             # Agents of OpenAI's SDK would send what they do to its vendor, with a key that is not the vendor's.
             _UPLOADS: os.environ.get(_UPLOADS, "1"),
         }
+    if scope.replaying is not None:
+        variables["AGL_REPLAY"] = "1"
     if scope.run_id is not None:
         variables["AGL_RUN_ID"] = scope.run_id
     if scope.agent is not None:

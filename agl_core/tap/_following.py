@@ -7,14 +7,15 @@ import os
 import runpy
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import wait
+from concurrent.futures import Future, wait
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
-from agl_core.errors import AglError, BadValue
+from agl_core.errors import AglError, BadValue, NotReplayable, ReplayError
 from agl_core.events import PluginFailed
 from agl_core.plugins import Plugins
-from agl_core.recorder import Recorder, Scope, owned
+from agl_core.recorder import Recorder, Scope, ToolAnswer, ToolAsked, owned
 
 __all__ = ["followed", "main"]
 
@@ -43,6 +44,7 @@ def followed(environment: Mapping[str, str]) -> Iterator[Scope]:
             attempt_id=environment["AGL_ATTEMPT_ID"],
             agent=environment.get("AGL_AGENT"),
             parent_call=environment.get("AGL_PARENT_CALL"),
+            **_replay(environment),
         )
         try:
             with plugins.tracing(recorder, lambda failed: _untraced(recorder, failed)), owned(scope):
@@ -53,6 +55,34 @@ def followed(environment: Mapping[str, str]) -> Iterator[Scope]:
             if lost := [write for write in writes if write.exception() is not None]:
                 # Whoever opens the log next finds these calls under way, by a process that is no more.
                 _log.warning("%d facts of %s could not be kept", len(lost), scope.attempt_id)
+
+
+def _replay(environment: Mapping[str, str]) -> dict[str, Any]:
+    """Of a replay that the process which started this one runs: what is asked of providers goes to its gateway."""
+    door = environment.get("AGL_EVENT_URL", "").partition("/rollout/")[0]
+    if "AGL_REPLAY" not in environment or not door:
+        return {}
+    return {"gateway": door, "key": environment.get("AGL_KEY"), "replaying": _Elsewhere()}
+
+
+class _Elsewhere:
+    """A replay that another process runs: it can be asked for answers of models, and for nothing else."""
+
+    def __init__(self) -> None:
+        self.departed: Future[None] = Future()
+
+    def tool(self, asked: ToolAsked) -> ToolAnswer:
+        """Only what is live."""
+        if asked.way == "live":
+            return ToolAnswer(way=asked.way)
+        why = "it is called in a process of its own, and what it came to is known in another one"
+        raise NotReplayable(f"tool {asked.name!r}", why=why, cure="Call it where the agent runs, or declare it `live`")
+
+    def compared(self, asked: ToolAsked, answer: ToolAnswer, came: Mapping[str, Any]) -> None:
+        """Nothing is."""
+
+    def depart(self, error: ReplayError) -> None:
+        """Who raised it is heard by whoever started this process."""
 
 
 def _untraced(recorder: Recorder, failed: PluginFailed) -> None:

@@ -3,6 +3,9 @@
 import asyncio
 import importlib
 import json
+import os
+import subprocess
+import sys
 
 import httpx
 import pytest
@@ -147,6 +150,36 @@ def test_a_line_that_broke_breaks_again(record, script):
 
     assert again.is_same, again
     assert again.now.reward == again.then.reward >= 0
+
+
+PROGRAM = """
+import httpx, sys
+said = {"model": "gpt", "messages": [{"role": "user", "content": "3"}]}
+print(httpx.post(sys.argv[1], json=said).json()["choices"][0]["message"]["content"])
+"""
+
+
+@agl.rollout
+def starting(task):
+    """Has a program of its own ask."""
+    command = [sys.executable, "-m", "agl_core.tap", task["program"], task["url"]]
+    environment = {**os.environ, **agl.environment(None)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    return float(done.stdout.strip() == "three")
+
+
+@pytest.mark.slow
+def test_a_program_of_its_own_is_answered_from_the_log_too(record, provider, tmp_path):
+    """What the agent starts and has followed asks the gateway of the replay."""
+    (tmp_path / "asks.py").write_text(PROGRAM)
+    task = {"program": str(tmp_path / "asks.py"), "url": f"{provider.url}/chat/completions"}
+    recorded = record(starting, tasks=[task], resources={})
+    provider.stop()
+
+    again = recorded.replay()
+
+    assert again.is_same
+    assert (again.answered, again.now.reward) == (1, 1.0)
 
 
 @agl.rollout
