@@ -18,6 +18,7 @@ from agl_core.errors import BadValue, LogReadOnly
 from agl_core.log import _schema
 from agl_core.log._blobs import WHOLE, place
 from agl_core.log._erased import foldable
+from agl_core.log._failures import explained
 from agl_core.log._in_flight import DDL
 from agl_core.log._layout import PROJECTIONS, statements
 from agl_core.log._protocol import Projection
@@ -80,6 +81,13 @@ class Past(Unfolded):
         before = self._nearest() if self._nearest is not None else None
         self.tables.unlink(missing_ok=True)  # of a fold that failed
         start = before.position if before is not None and before.copy_tables(self.tables) else None
+        try:
+            self._fill(start)
+        except sqlite3.Error as error:
+            # Not the log is at fault, but where its tables were to be.
+            raise explained(error, str(self.tables)) from None
+
+    def _fill(self, start: int | None) -> None:
         with contextlib.closing(sqlite3.connect(self.tables, isolation_level=None)) as db:
             db.execute("pragma journal_mode = off")
             db.execute("pragma synchronous = off")

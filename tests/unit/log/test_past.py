@@ -1,5 +1,6 @@
 """What a log gives of its past, and what it does not."""
 
+import resource
 import tempfile
 import threading
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import agl_core as agl
-from agl_core.errors import BadValue, LogReadOnly
+from agl_core.errors import BadValue, LogFull, LogReadOnly
 from agl_core.events import NoteTaken, RolloutDeleted, RolloutEnqueued, Unknown
 from agl_core.export import export_log
 from agl_core.log import Past, SqliteLog, compact
@@ -114,6 +115,21 @@ def test_the_past_of_a_log_that_was_closed_is_refused(log):
 
     with pytest.raises(BadValue, match="was closed"):
         past.rows("select 1")
+
+
+def test_where_its_tables_find_no_room_the_log_is_not_blamed(log):
+    """It says which file cannot grow; with room, it is folded after all."""
+    past = log.at(2)
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, usual[1]))
+    try:
+        with pytest.raises(LogFull, match=r"tables\.db"):
+            past.rows("select * from rollouts")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+
+    assert len(past.rows("select * from rollouts")) == 2
 
 
 def test_what_was_erased_later_cannot_be_read_in_the_past(tmp_path):
