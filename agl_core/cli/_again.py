@@ -71,7 +71,7 @@ def chosen(agent: str | None, found: Original) -> Any:
 
 def own_log(found: Original, into: Path | None, name: str) -> Path:
     """Where the new log is to be; raises `LogExists` for a path that is taken, that of the source among them."""
-    path = into.expanduser() if into else found.log.with_name(f"{found.log.name}.d") / "replays" / f"{name}.db"
+    path = into.expanduser() if into else found.artefacts / "replays" / f"{name}.db"
     if path.exists():
         raise LogExists(str(path))
     return path.absolute()

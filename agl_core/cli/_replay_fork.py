@@ -71,7 +71,7 @@ def fork(
     )
     forked, run_id = Fork(past, told), new_id("run")
     config = ForkedConfig(
-        source=str(found.log),
+        source=found.source,
         rollout_id=rollout_id,
         times=forks,
         others=tuple(given),

@@ -62,7 +62,7 @@ def rerun(
         found = original(log, find(log, "rollout", rollout_id))
     code = chosen(agent, found)
     run_id = new_id("run")
-    config = AgainConfig(source=str(found.log), rollout_id=found.rollout_id, times=times, others=tuple(given))
+    config = AgainConfig(source=found.source, rollout_id=found.rollout_id, times=times, others=tuple(given))
     warn_of_changes(found, given)
     algorithm, place = Again(config, found=found), own_log(found, into, run_id)
     drive_again(found, algorithm, code, run_id=run_id, into=place, models=given, times=times, seed=seed, quiet=quiet)

@@ -50,6 +50,11 @@ class Archive(Unfolded):
         self._temporary = folder
         self.url = str(self.source)
 
+    @property
+    def artefacts(self) -> Path:
+        """The folder beside the export, not beside the copy; what a log has there does not come with an export."""
+        return self.source.with_name(f"{self.source.name}.d")
+
     def fold(self) -> None:
         """Into the copy."""
         SqliteLog(self.path, projections=self.projections, codec=self.codec).close()

@@ -71,6 +71,11 @@ class Past(Unfolded):
         return self.source.at(self.position, streams=streams)
 
     @property
+    def artefacts(self) -> Path:
+        """Those of the log."""
+        return self.source.artefacts
+
+    @property
     def tables(self) -> Path:
         """The file that they are folded into."""
         return self._folder / "tables.db"

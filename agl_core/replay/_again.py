@@ -24,7 +24,7 @@ class AgainConfig:
     """Which rollout, and how often."""
 
     source: str
-    """Path of the log that has it."""
+    """Address of the log that has it."""
     rollout_id: str
     times: int = 1
     others: tuple[str, ...] = ()

@@ -65,7 +65,7 @@ class Past:
         tools = ToolTape.of(log, rollout_id, tape.attempt_id, until=until).calls
         early = tuple(one for one in tools if answered is None or one.span.started_at < answered)
         return cls(
-            source=str(log.path),
+            source=log.url,
             head=log.head() if until is None else until,
             tape=tape,
             count=count,

@@ -47,7 +47,10 @@ class Spoke:
 class Original:
     """What the log says of it."""
 
-    log: Path
+    source: str
+    """Address of the log."""
+    artefacts: Path
+    """The folder beside it."""
     rollout: Rollout
     reward: float | None
     calls: int
@@ -77,7 +80,8 @@ def original(log: SqliteLog, rollout_id: str) -> Original:
     record = log.get(rollout.run_id) if rollout.run_id else None
     calls, tokens = log.rows(_COUNTS, (rollout_id,))[0]
     return Original(
-        log=log.path,
+        source=log.url,
+        artefacts=log.artefacts,
         rollout=rollout,
         reward=ask.outcomes([rollout_id], {rollout_id: None})[0].reward,
         calls=calls,

@@ -112,6 +112,18 @@ def test_it_is_done_again_beside_the_log_that_is_read(stopped):
     assert {body["seed"] for body in asked} > {stopped.seed}
 
 
+def test_an_export_is_as_good_as_the_log(stopped, tmp_path):
+    """What is done again lies beside it, and not beside the copy that it is read from."""
+    export = tmp_path / "run.jsonl"
+    CliRunner().invoke(command, ["log", "export", str(export), "--log", str(stopped.path)])
+    with ScriptedModel("0.75") as model:
+        words = ["rollouts", "rerun", stopped.rollout, "--model", f"policy={model.url}#policy", "--json", "--quiet"]
+        done = CliRunner().invoke(command, [*words, "--log", str(export)])
+
+    assert done.exit_code == 0, done.stderr
+    assert Path(json.loads(done.stdout)["log"]).parent == tmp_path / "run.jsonl.d" / "replays"
+
+
 def test_one_that_fails_again_is_exit_code_1(tmp_path):
     """With what it said, and no traceback."""
     with ScriptedModel("0.5") as model:
