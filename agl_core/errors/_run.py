@@ -54,13 +54,13 @@ class ReplayDiverged(RunError):
     ) -> None:
         """`difference` is where the two sides part, the first place first: `at`, `recorded` and `asked`."""
         by_whom = f", by {by}" if by else ""
-        there = f"at position {position}{by_whom}" if position is not None else "nowhere"
+        there = f" (recorded at position {position}{by_whom})" if position is not None else ""
         first = difference[0] if difference and difference[0].get("at") else None
         if first is not None:
             then, now = (repr(first[side]) if side in first else "nothing" for side in ("recorded", "asked"))
-            told = f"{first['at']} was {then} and is {now} now (it is recorded {there})"
+            told = f"{first['at']} was {then} and is {now} now{there}"
         else:
-            told = f"the log has {recorded} ({there}), the code now asks for {asked}"
+            told = f"the log has {recorded}{there}, the code now asks for {asked}"
         at = f", at {where}" if where else ""
         super().__init__(
             f"movement {key!r} diverges{at}: {told}. Run the code that wrote the log, or start a new run",
