@@ -78,7 +78,7 @@ class Story:
         self.log.append([Draft(stream=stream, event=event) for event in events])
 
 
-@settings(max_examples=8)
+@settings(max_examples=5)
 @given(deeds=history, data=st.data())
 def test_a_past_is_what_the_log_was(deeds, data):
     """At every position where it once ended, in whatever order they are asked for."""
@@ -92,7 +92,7 @@ def test_a_past_is_what_the_log_was(deeds, data):
         story.store.close()
 
 
-@settings(max_examples=3)
+@settings(max_examples=2)
 @given(deeds=history)
 def test_a_past_is_a_log_that_was_cut_there(deeds):
     """Also amid a transaction: the same facts in a file of their own, folded from the first."""
