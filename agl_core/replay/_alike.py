@@ -101,6 +101,7 @@ class Alike:
         self._times = (*self._ignored, *(() if strict else (_TIMES,)))
         self._ids = None if strict else _IDS
         self._split = lru_cache(_REMEMBERED)(self._parted)
+        self._without_times = lru_cache(_REMEMBERED)(self._without(self._times))
 
     def exact(self, asked: Plain) -> str:
         """The same for requests that are the same to the letter, but for what is ignored."""
@@ -108,7 +109,7 @@ class Alike:
 
     def timeless(self, asked: Plain) -> str:
         """The same for requests that differ in nothing but dates and times."""
-        return _key(_each_text(asked, self._without(self._times)))
+        return _key(_each_text(asked, self._without_times))
 
     def shape(self, asked: Plain) -> Shape:
         """What of it may not differ, and the ids in it."""
@@ -120,6 +121,17 @@ class Alike:
             return masked
 
         return Shape(_key(_each_text(asked, without)), tuple(ids))
+
+    def ids(self, asked: Plain) -> Sequence[str]:
+        """The ids in it, in the order of the text."""
+        found: list[str] = []
+
+        def read(text: str) -> str:
+            found.extend(self._split(text)[1])
+            return text
+
+        _each_text(asked, read)
+        return found
 
     def differences(self, recorded: Plain, asked: Plain) -> tuple[Mapping[str, Any], ...]:
         """Where they differ, but for what may; of two that differ in nothing else, in that."""

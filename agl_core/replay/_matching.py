@@ -99,7 +99,7 @@ class Matcher:
             found, is_sure = group.free[0], False
         if found is None:
             found = await self._in_order(asked, group)
-        return self._given(asked, said, found, is_sure=is_sure)
+        return self._given(asked, said, found, is_sure=is_sure, is_exact=group.is_exact)
 
     def _group(self, asked: Asked, said: Plain) -> _Group:
         """The recorded calls that it may be, of which at least one is free."""
@@ -128,7 +128,8 @@ class Matcher:
         """Those of which nothing that is known beside what they say is otherwise."""
         all_ = [one for one in same if not self._apart(asked, one)]
         fit = all_ if only is None else [one for one in all_ if one.call_id in only]
-        return _Group(all=all_, fit=fit, free=[one for one in fit if self._is_free(one)])
+        free = [one for one in fit if self._is_free(one)]
+        return _Group(all=all_, fit=fit, free=free, is_exact=only is None)
 
     def _in_place(self, asked: Asked, group: _Group) -> Taped | None:
         """The only one, or the next one of its branch; None where that is not known."""
@@ -162,7 +163,7 @@ class Matcher:
     def _checked(self, asked: Asked, said: Plain, group: _Group) -> _Group:
         """Not to be taken for another one because the clock shows what it showed at that one."""
         branch = asked.place and asked.place.rpartition(":")[0]
-        if branch is None or len(self.tape) == len(group.all):
+        if branch is None or any(one.call.place == asked.place for one in group.free):
             return group
         if self._timeless is None:
             self._timeless = _sorted_by(self._alike.timeless, self.tape)
@@ -180,17 +181,25 @@ class Matcher:
             times = "once" if len(same) == 1 else f"{len(same)} times"
             raise ReplayUnmatched(str(asked), why=f"it was asked {times} then ({same[-1].call_id}), and now once more")
 
-    def _given(self, asked: Asked, said: Plain, found: Taped, *, is_sure: bool) -> CallRecorded:
+    def _given(self, asked: Asked, said: Plain, found: Taped, *, is_sure: bool, is_exact: bool) -> CallRecorded:
         del self._left[found.call_id]
         self._recorded[asked.call_id] = found.call_id if is_sure else None
         if is_sure:
-            then, now = (self._alike.shape(one) for one in (plain(found.call.call), said))
-            if then.key == now.key:
-                self._renaming.learn(then.ids, now.ids)
+            self._learn(said, found, is_exact=is_exact)
         if found.call.status == "unknown":
             why = f"it was asked then, too ({found.call_id}), and nobody knows what came of it"
             raise NotReplayable(str(asked), why=why, cure="Go on live from before it, with `--fork-at`")
         return found.call
+
+    def _learn(self, said: Plain, found: Taped, *, is_exact: bool) -> None:
+        """Which ids of now are which of then; nothing where more than ids differs."""
+        if is_exact:
+            same = self._alike.ids(said)
+            self._renaming.learn(same, same)
+            return
+        then, now = self._alike.shape(plain(found.call.call)), self._alike.shape(said)
+        if then.key == now.key:
+            self._renaming.learn(then.ids, now.ids)
 
     def _apart(self, asked: Asked, one: Taped) -> tuple[Mapping[str, object], ...]:
         """What is known of both beside what they say, and is not the same."""
@@ -237,6 +246,8 @@ class _Group:
     """Those whose ids may be those of now."""
     free: Sequence[Taped]
     """Those of them that are still to come."""
+    is_exact: bool
+    """Whether they are the same to the letter."""
 
     def ambiguous(self, asked: Asked, why: str) -> ReplayAmbiguous:
         return ReplayAmbiguous(str(asked), candidates=[one.call_id for one in self.free], why=why)
