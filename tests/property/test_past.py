@@ -34,8 +34,8 @@ def told(log):
 class Story:
     """Somebody does things to a store; what cannot be done as things stand is left."""
 
-    def __init__(self, log):
-        self.log, self.store = log, Store(log)
+    def __init__(self, log, store):
+        self.log, self.store = log, store
         self.rollouts, self.taken, self.bundles = [], [], []
 
     def happen(self, deeds):
@@ -82,22 +82,20 @@ class Story:
 @given(deeds=history, data=st.data())
 def test_a_past_is_what_the_log_was(deeds, data):
     """At every position where it once ended, in whatever order they are asked for."""
-    with SqliteLog(":memory:", projections=CORE) as log:
-        story = Story(log)
+    with SqliteLog(":memory:", projections=CORE) as log, closing(Store(log)) as store:
+        story = Story(log, store)
         then = {log.head(): told(log) for _ in story.happen(deeds)}
 
         for position in data.draw(st.permutations(sorted(then))):
             assert told(log.at(position)) == then[position]
-
-        story.store.close()
 
 
 @settings(max_examples=2)
 @given(deeds=history)
 def test_a_past_is_a_log_that_was_cut_there(deeds):
     """Also amid a transaction: the same facts in a file of their own, folded from the first."""
-    with SqliteLog(":memory:", projections=CORE) as log, TemporaryDirectory() as folder:
-        story = Story(log)
+    with SqliteLog(":memory:", projections=CORE) as log, closing(Store(log)) as store, TemporaryDirectory() as folder:
+        story = Story(log, store)
         for _ in story.happen(deeds):
             pass
         for position in {1, log.head() // 2, log.head() - 1}:
@@ -106,4 +104,3 @@ def test_a_past_is_a_log_that_was_cut_there(deeds):
 
             with closing(SqliteLog(path, readonly=True)) as cut:
                 assert told(log.at(position)) == told(cut)
-        story.store.close()
