@@ -278,6 +278,17 @@ PROMISES = {
         "plugins/agl-grpo/tests/test_several.py::test_two_policies_learn_each_from_its_own_calls",
         "plugins/agl-grpo/tests/test_several.py::test_one_selected_agent_of_many_is_trained",
     ],
+    # Seeing what happened.
+    "the log shows what was at any position, what changed between two, and what led to a thing": [
+        "tests/property/test_past.py::test_a_past_is_what_the_log_was",
+        "tests/property/test_past.py::test_a_past_is_a_log_that_was_cut_there",
+        "tests/unit/log/test_past.py::test_the_past_stands_still_while_others_write",
+        "tests/unit/log/test_past.py::test_what_was_erased_later_cannot_be_read_in_the_past",
+        "tests/unit/cli/test_looking_back.py::test_at_its_end_the_past_is_the_present",
+        "tests/unit/cli/test_log_diff.py::test_rollouts_are_told_by_what_became_of_them",
+        "tests/unit/cli/test_why.py::test_a_promoted_prompt_is_walked_back_to_the_start_of_its_run",
+        "tests/unit/cli/test_why.py::test_what_goes_in_circles_is_walked_once",
+    ],
 }
 
 
