@@ -11,7 +11,7 @@ import pytest
 
 from agl_core.emit import tool_words as words
 from agl_core.emit.semconv import ToolAttributes
-from agl_core.errors import ReplayAmbiguous, ReplayDiffers, ReplayUnmatched
+from agl_core.errors import NotReplayable, ReplayAmbiguous, ReplayDiffers, ReplayUnmatched
 from agl_core.events import (
     AttemptFinished,
     AttemptStarted,
@@ -178,6 +178,15 @@ def test_the_hash_of_the_past_is_of_what_was_answered():
     one.look("meanwhile")
 
     assert before[0] == before[1] != one.branch.prefix()
+
+
+def test_an_answer_that_nobody_knows_is_no_past():
+    """It may be asked live, and not be given again."""
+    lost = call("lost", at=6, until=7, status="unknown")
+
+    with pytest.raises(NotReplayable, match="nobody knows what was answered to ca-lost"):
+        Forked(*BOTH, lost, at=4)
+    assert Forked(*BOTH, lost, at=3).ask("one") == "ca-one"
 
 
 def test_a_judge_is_never_answered_from_the_log():
