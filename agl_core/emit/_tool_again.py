@@ -38,6 +38,7 @@ class _Recorded:
 
     async def awaited(self, *_args: Any, **_kwargs: Any) -> Any:
         await self._cancelled()
+        await asyncio.sleep(0)  # others had a turn while it waited then, and may have to have it now
         return self.called()
 
     def yielded(self, *_args: Any, **_kwargs: Any) -> Iterator[Any]:
@@ -46,6 +47,7 @@ class _Recorded:
 
     async def yielded_soon(self, *_args: Any, **_kwargs: Any) -> AsyncIterator[Any]:
         for item in self._ended.value or ():
+            await asyncio.sleep(0)
             yield item
         await self._cancelled()
         self._over()

@@ -54,7 +54,11 @@ class RecordedTools:
         self._alike, self._renaming = alike or Alike(), renaming or Renaming()
         self._origin, self._redact = origin, redact
         self.departed: Future[None] = Future() if departed is None else departed
-        self._exacts: dict[str, str] = {}
+        self._named: dict[str, list[ToolTaped]] = {}
+        self._alike_to: dict[tuple[str, str], list[ToolTaped]] = {}
+        for one in tape.calls:
+            self._named.setdefault(one.name, []).append(one)
+            self._alike_to.setdefault((one.name, self._alike.exact(given_as(one.said))), []).append(one)
         self._shapes: dict[str, Shape] = {}
         self._lock = threading.Lock()
         self._taken: dict[str, str | None] = {}
@@ -124,9 +128,9 @@ class RecordedTools:
         return self._ways.get(name, declared)
 
     def _found(self, asked: ToolAsked) -> ToolTaped:
-        own = [one for one in self.tape.calls if one.name == asked.name]
+        own = self._named.get(asked.name, ())
         if not own:
-            others = ", ".join(sorted({one.name for one in self.tape.calls}))
+            others = ", ".join(sorted(self._named))
             why = f"only these were called then: {others}" if others else "no tool that is marked was called then"
             raise ReplayUnmatched(_named(asked), why=why)
         same = self._same(asked, own)
@@ -141,17 +145,11 @@ class RecordedTools:
     def _same(self, asked: ToolAsked, own: Sequence[ToolTaped]) -> list[ToolTaped]:
         """Recorded calls with these arguments, free or not: to the letter if there is one, else for all that counts."""
         now = given_as(asked.said)
-        exact = self._alike.exact(now)
-        same = [one for one in own if self._exact(one) == exact]
+        same = self._alike_to.get((asked.name, self._alike.exact(now)), [])
         if any(map(self._is_free, same)):
             return same
         shape = self._alike.shape(now)
         return [one for one in own if self._renaming.fits(self._shape(one), shape)]
-
-    def _exact(self, one: ToolTaped) -> str:
-        if one.span_id not in self._exacts:
-            self._exacts[one.span_id] = self._alike.exact(given_as(one.said))
-        return self._exacts[one.span_id]
 
     def _shape(self, one: ToolTaped) -> Shape:
         if one.span_id not in self._shapes:

@@ -20,10 +20,10 @@ from agl_core.errors import (
     ReplayError,
     ReplayUnmatched,
 )
-from agl_core.events import SpanRecorded
+from agl_core.events import CallRecorded, ModelCall, SpanRecorded
 from agl_core.log import SqliteLog
 from agl_core.projections import CORE
-from agl_core.recorder import Recorder, Scope, attributed, current
+from agl_core.recorder import Recorder, Scope, ToolAsked, attributed, current
 from agl_core.replay._alike import Alike
 from agl_core.replay._tool_tape import ToolTape
 from agl_core.replay._tools import RecordedTools, tool_ways
@@ -669,6 +669,52 @@ def test_what_was_done_in_a_tool_that_does_not_run_is_not_missed(record, replaye
             inner()
     assert not tools.left()
     assert tools.answered == 1
+
+
+def test_a_model_call_that_was_made_in_a_tool_that_does_not_run_is_not_missed(record):
+    """It was made while the tool was at work, in its branch of the program or in one below it; others are asked for."""
+
+    @agl.tool
+    async def ask_another():
+        await asyncio.sleep(0)
+
+    tape = record(ask_another)
+    (one,) = tape.calls
+    tools = RecordedTools(tape)
+    inside = CallRecorded(
+        call_id="ca-1", rollout_id="ro", attempt_id="at", call=ModelCall(model="m"), place=f"{one.place}:0",
+        started_at=one.span.started_at, latency=0.0,
+    )  # fmt: skip
+
+    before = tools.covers(inside)
+    tools.tool(ToolAsked(name="ask_another", way="recorded", said=one.said, place=one.place))
+
+    assert not before
+    assert tools.covers(inside)
+    assert tools.covers(replace(inside, place=None))
+    assert not tools.covers(replace(inside, latency=60.0))
+    assert not tools.covers(replace(inside, started_at=one.span.started_at - 60 * 10**9))
+
+
+def test_a_tool_that_is_awaited_lets_others_have_their_turn(record, replayed):
+    """A program that polls until another task is done comes to its end as it did."""
+    heard = []
+
+    @agl.tool
+    async def poll():
+        await asyncio.sleep(0)
+        return "wait"
+
+    async def body():
+        other, times = asyncio.create_task(asyncio.sleep(0)), 0
+        while not other.done():
+            await poll()
+            times += 1
+        heard.append(times)
+
+    replayed(body, record(body))
+
+    assert heard[0] == heard[1]
 
 
 def _nowhere():
