@@ -135,7 +135,7 @@ def _why(done: Replayed) -> Iterator[str]:
     if unasked := done.differs.get("unasked"):
         others = f" and {len(unasked) - _SHOWN} more" if len(unasked) > _SHOWN else ""
         yield f"not asked for this time: {', '.join(unasked[:_SHOWN])}{others}"
-    for name in ("reward", "exit_status"):
+    for name in ("reward", "exit_status", "error"):
         if name in done.differs:
             yield f"{name}: {done.differs[name]['then']} then, {done.differs[name]['now']} now"
 

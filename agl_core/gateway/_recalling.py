@@ -25,8 +25,6 @@ __all__ = ["Recalling", "live"]
 
 _LEFT = frozenset({"client_disconnected", "cancelled"})
 """How a call ended whose asker wanted no more of it."""
-_LONGEST = 30.0
-"""Seconds that an asker has, at most, to hang up where it hung up before."""
 _STATUS: Mapping[str, int] = {
     "endpoint_down": 502,
     "upstream_broken": 502,
@@ -193,4 +191,4 @@ def _failure(call: ModelCall, recorded: CallRecorded) -> Refused | None:
 async def _left_alone(recorded: CallRecorded) -> None:
     """An asker that hung up has as long to do so again as it took then; after that, it is told that the call broke."""
     if recorded.status == "broken" and recorded.error in _LEFT:
-        await asyncio.sleep(min(recorded.latency + 1.0, _LONGEST))
+        await asyncio.sleep(recorded.latency + 1.0)

@@ -32,9 +32,11 @@ class Ending:
         """What of `now` is otherwise."""
         found: dict[str, Any] = {}
         if self.rewards != now.rewards:
-            found["reward"] = {"then": dict(self.rewards), "now": dict(now.rewards)}
-        if self.exit_status != now.exit_status:
+            found["reward"] = {"then": _named(self.rewards), "now": _named(now.rewards)}
+        if _end(self.exit_status) != _end(now.exit_status):
             found["exit_status"] = {"then": self.exit_status, "now": now.exit_status}
+        elif _kind(self.error) != _kind(now.error):
+            found["error"] = {"then": self.error, "now": now.error}
         return found
 
 
@@ -53,3 +55,21 @@ def ending(recording: Recording) -> Ending:
         rewards=tuple(sorted(((one.name, one.value) for one in recording.rewards), key=lambda pair: pair[0])),
         messages=said,
     )
+
+
+def _end(exit_status: str | None) -> str | None:
+    """Whose time was up in the end, the model's or the agent's, a replay cannot tell: no model takes any."""
+    return "timeout" if exit_status == "stalled" else exit_status
+
+
+def _named(rewards: tuple[tuple[str, float], ...]) -> dict[str, Any]:
+    """Name to value; to all of them, where one name was given several."""
+    found: dict[str, list[float]] = {}
+    for name, value in rewards:
+        found.setdefault(name, []).append(value)
+    return {name: values[0] if len(values) == 1 else values for name, values in found.items()}
+
+
+def _kind(error: str | None) -> str | None:
+    """What was raised; its words may tell of times, and of places in memory."""
+    return error.partition(":")[0] if error is not None else None

@@ -17,6 +17,7 @@ from agl_core.events import (
     RolloutEnqueued,
     RolloutUpdated,
     RunStarted,
+    SpanRecorded,
     Unknown,
 )
 from agl_core.log import SqliteLog
@@ -37,6 +38,8 @@ class Recording:
     enqueued: RolloutEnqueued
     """With what was changed of it until the attempt began."""
     started: AttemptStarted
+    started_at: int
+    """Nanoseconds since the epoch, by the log's clock."""
     ended: AttemptFinished | AttemptExpired | None
     """None of one that was under way."""
     run: RunStarted | None
@@ -74,12 +77,10 @@ class Recording:
     @classmethod
     def _read(cls, log: SqliteLog, rollout_id: str, attempt_id: str | None, head: int) -> Recording:
         tape = Tape.of(log, rollout_id, attempt_id, until=head)
-        story = [record.event for record in log.read(stream=f"rollout/{rollout_id}", until=head)]
-        own = [event for event in story if getattr(event, "attempt_id", None) == tape.attempt_id]
-        started = next((event for event in own if isinstance(event, AttemptStarted)), None)
-        if started is None:
-            raise UnknownId("attempt", tape.attempt_id)
-        enqueued = _asked(story[: story.index(started)], rollout_id)
+        story = list(log.read(stream=f"rollout/{rollout_id}", until=head))
+        begin, started = _begin(story, tape.attempt_id)
+        own = [one.event for one in story if getattr(one.event, "attempt_id", None) == tape.attempt_id]
+        enqueued = _asked((one.event for one in story if one.position < begin.position), rollout_id)
         begun = log.get(enqueued.run_id) if enqueued.run_id else None
         ended = next((event for event in own if isinstance(event, AttemptFinished | AttemptExpired)), None)
         return cls(
@@ -87,11 +88,12 @@ class Recording:
             head=head,
             enqueued=enqueued,
             started=started,
+            started_at=begin.recorded_at,
             ended=ended,
             run=begun.event if begun and isinstance(begun.event, RunStarted) else None,
             resources=_resources(log, enqueued, head),
             tape=tape,
-            tools=ToolTape.of(log, rollout_id, tape.attempt_id, until=head),
+            tools=ToolTape.among(event for event in own if isinstance(event, SpanRecorded)),
             plugins=_plugins(log, enqueued.run_id, head),
             rewards=tuple(event for event in own if isinstance(event, RewardGiven) and event.judge == "agent"),
         )
@@ -105,6 +107,15 @@ def rollouts_of(log: SqliteLog, run_id: str, *, at: int | None = None) -> list[s
         "order by position"
     )
     return [rollout_id for (rollout_id,) in log.rows(sql, (run_id, head))]
+
+
+def _begin(story: Iterable[Record], attempt_id: str) -> tuple[Record, AttemptStarted]:
+    """Where the attempt begins."""
+    for record in story:
+        match record.event:
+            case AttemptStarted() as event if event.attempt_id == attempt_id:
+                return record, event
+    raise UnknownId("attempt", attempt_id)
 
 
 def _asked(story: Iterable[object], rollout_id: str) -> RolloutEnqueued:

@@ -29,8 +29,13 @@ class Remembering:
         redact: Callable[[Draft], Draft],
         departed: Future[None],
         on_call: OnCall | None = None,
+        began_at: int = 0,
     ) -> None:
-        """`departed` fails with the first that is asked and is not recorded; after that, nothing is answered."""
+        """`departed` fails with the first that is asked and is not recorded; after that, nothing is answered.
+
+        `began_at` is when the attempt did, in nanoseconds since the epoch.
+        """
+        self._began_at = began_at
         self._matcher, self._redact, self._departed, self._on_call = matcher, redact, departed, on_call
         self._recorded: dict[str, str] = {}
 
@@ -59,7 +64,11 @@ class Remembering:
             with suppress(InvalidStateError):  # something else was not as it was before
                 self._departed.set_exception(error)
             raise
-        return found
+        return self._patient(found) if found.status == "broken" else found
+
+    def _patient(self, found: CallRecorded) -> CallRecorded:
+        """One that its asker hung up on, because the time of the whole attempt was over, say, which began before it."""
+        return replace(found, latency=found.latency + max(0, found.started_at - self._began_at) / 1e9)
 
     def _redacted(self, call: ModelCall) -> ModelCall:
         """What a log would have kept of it."""

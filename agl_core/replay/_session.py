@@ -131,6 +131,7 @@ class Session:
         rollout = await self.store.start_attempt(recording.rollout_id, again=recording.started)
         with runner.run_context(agent=agent, store=self.store):
             await runner.run(rollout)
+        del self._attempts[recording.attempt_id]
         return await going.finished(self.denied.addresses)
 
     async def _prepare(self, recording: Recording, replay_id: str, component: Component) -> None:
@@ -169,7 +170,9 @@ class _Going:
         departed: Future[None] = Future()
         # The first to hear it: what stops the agent finds it written down.
         departed.add_done_callback(self._departed)
-        self.remembering = Remembering(self._matcher, redact=redact, departed=departed, on_call=options.on_call)
+        self.remembering = Remembering(
+            self._matcher, redact=redact, departed=departed, on_call=options.on_call, began_at=recording.started_at
+        )
         self.tools = RecordedTools(
             recording.tools,
             ways=options.tools,

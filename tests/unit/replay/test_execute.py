@@ -223,6 +223,29 @@ def test_who_hung_up_then_may_hang_up_again(record):
 
 
 @agl.rollout
+async def patient(task, llm):
+    """Waits for an answer as long as it is let."""
+    async with httpx.AsyncClient() as client:
+        words(await client.post(**asks(llm, "one"), timeout=None))
+        await client.post(**asks(llm, "two"), timeout=None)
+
+
+def test_time_runs_out_where_it_ran_out(record):
+    """The call that it ran out in is not answered this time either."""
+    waits = threading.Event()
+    slow = {"one": "yes", "two": Stalled(after=0, until=waits)}
+    recorded = record(
+        patient, lambda asked: slow[asked.body["messages"][0]["content"]],
+        rollout_config=agl.RolloutConfig(timeout_seconds=0.3),
+    )  # fmt: skip
+
+    again = recorded.replay()
+
+    assert again.now.exit_status in {"stalled", "timeout"}
+    assert again.is_same, again.differs
+
+
+@agl.rollout
 async def stubborn(task, llm):
     """Asks again, as the SDKs do, until it is answered."""
     async with httpx.AsyncClient() as client:

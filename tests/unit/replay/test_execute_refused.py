@@ -1,5 +1,6 @@
 """Logs, rollouts and code that no agent can be run again on: each is told with its reason and its cure."""
 
+import socket
 import sqlite3
 import sys
 
@@ -7,8 +8,8 @@ import httpx
 import pytest
 
 import agl_core as agl
-from agl_core.errors import LogExists, NotReplayable, ReplayUnmatched, UnknownId
-from agl_core.events import AttemptStarted, CallRecorded, Message, ModelCall, RolloutEnqueued, Unknown
+from agl_core.errors import AglError, LogExists, NotReplayable, ReplayUnmatched, UnknownId
+from agl_core.events import AttemptFinished, AttemptStarted, CallRecorded, Message, ModelCall, RolloutEnqueued, Unknown
 from agl_core.hookspecs import hookimpl
 from agl_core.log import SqliteLog
 from agl_core.plugins import Plugins
@@ -104,8 +105,6 @@ def test_a_rollout_of_no_run_needs_to_be_told_its_agent(tmp_path, recorded):
 
 def ended():
     """The attempt came to its end."""
-    from agl_core.events import AttemptFinished
-
     return AttemptFinished(rollout_id="ro-1", attempt_id="at-1", exit_status="completed")
 
 
@@ -205,6 +204,44 @@ def test_an_agent_that_asks_where_none_did_departs(tmp_path, recorded):
     again = replay(log, "ro-1", plugins=recorded.plugins, agent=direct)
 
     assert isinstance(again.departed, ReplayUnmatched)
+
+
+@agl.rollout
+def reaching(task):
+    """Tries to get out, and takes it well when it cannot."""
+    try:
+        socket.create_connection(("192.0.2.1", 9), timeout=1)
+    except AglError as error:
+        agl.emit_reward({"denied": float(error.code == "NETWORK_DENIED")})
+
+
+def test_what_an_agent_wanted_of_other_machines_is_told(tmp_path, recorded):
+    """It is not let out, and what it does then is compared as everything is."""
+    log = begun(tmp_path / "log.db", ended())
+
+    again = replay(log, "ro-1", plugins=recorded.plugins, agent=reaching)
+
+    assert again.denied == ("192.0.2.1:9",)
+    assert again.differs == {"reward": {"then": {}, "now": {"primary": 1.0}}}
+
+
+@agl.rollout
+def failing(task):
+    """Raises."""
+    raise ValueError("no such thing")
+
+
+def test_another_error_is_another_end(tmp_path, recorded):
+    """Both attempts raised; what they raised is not the same."""
+    raised = AttemptFinished(
+        rollout_id="ro-1", attempt_id="at-1", exit_status="agent_raised", error="KeyError: 'a' at agent.py:3"
+    )
+    log = begun(tmp_path / "log.db", raised)
+
+    again = replay(log, "ro-1", plugins=recorded.plugins, agent=failing)
+
+    assert again.differs["error"]["then"] == "KeyError: 'a' at agent.py:3"
+    assert again.differs["error"]["now"].startswith("ValueError: no such thing")
 
 
 class Redacting:
