@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from agl_core.errors import NotReplayable, RunNotImportable
+from agl_core.errors import NotReplayable
 from agl_core.events import RunStarted
 from agl_core.plugins import Plugins
 from agl_core.replay._check import Checked, check
 from agl_core.replay._history import History, opened
-from agl_core.trainer._components import build_component
+from agl_core.trainer._components import recorded_algorithm
 from agl_core.trainer._reactions import recorded_reactions
 
 __all__ = ["check_history"]
@@ -40,10 +40,6 @@ def _checked(log: History, started: RunStarted, algorithm: Any, plugins: Plugins
         why = f"{started.algorithm.name} works on the store directly, and its movements are not recorded"
         raise NotReplayable(started.run_id, why=why, cure="Only algorithms that work through a run can be checked")
     if algorithm is None:
-        recorded = started.algorithm
-        if not recorded.importable:
-            raise RunNotImportable(recorded.name, why=recorded.why)
-        spec = {"name": recorded.name, **recorded.config}
-        algorithm = build_component(spec, kind="algorithm", find=plugins.algorithm)
+        algorithm = recorded_algorithm(started.algorithm, plugins)
     reactions = recorded_reactions(plugins, started.config.reactions)
     return check(log, started.run_id, algorithm, plugins=plugins, reactions=reactions)

@@ -21,6 +21,7 @@ __all__ = [
     "find_agent",
     "found_again",
     "import_path",
+    "recorded_algorithm",
 ]
 
 
@@ -92,6 +93,16 @@ def actor_of(algorithm: Any, plugins: Plugins) -> str:
     """What the facts of its movements bear: its name, with its version."""
     component = algorithm_component(algorithm, plugins)
     return f"{component.name} {component.version or ''}".rstrip()
+
+
+def recorded_algorithm(component: Component, plugins: Plugins) -> Any:
+    """The algorithm that a log names, as it was configured; raises `RunNotImportable`."""
+    if not component.importable:
+        raise RunNotImportable(component.name, why=component.why)
+    found = _named(component.name, "algorithm", plugins.algorithm)
+    if not isinstance(found, type):  # a function, which is what it is
+        return found
+    return build_component({"name": component.name, **component.config}, kind="algorithm", find=plugins.algorithm)
 
 
 def found_again(target: Any, config: dict[str, Any], *, version: str | None = None) -> Component:

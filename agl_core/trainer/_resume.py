@@ -10,7 +10,7 @@ from agl_core.errors import RunNotImportable, RunNotResumable
 from agl_core.events import Component, RolloutConfig, RunStarted
 from agl_core.plugins import Plugins
 from agl_core.record import Record
-from agl_core.trainer._components import build_component, find_agent
+from agl_core.trainer._components import find_agent, recorded_algorithm
 from agl_core.trainer._driving import RunSummary
 from agl_core.trainer._trainer import Trainer
 
@@ -30,9 +30,7 @@ def resume(
     """Find the run's code again, and run it: what is recorded returns at once, and only what is missing is done."""
     plugins = Plugins.load()
     started = _started(plugins, run_id, log)
-    algorithm = build_component(
-        {"name": _path(started.algorithm), **started.algorithm.config}, kind="algorithm", find=plugins.algorithm
-    )
+    algorithm = recorded_algorithm(started.algorithm, plugins)
     trainer = Trainer(
         algorithm=algorithm,
         models=started.models,
