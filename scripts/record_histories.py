@@ -55,7 +55,7 @@ def worded(task: Any, prompt_template: agl.PromptTemplate) -> float:
     """Earns more, the more of the words its prompt says; on each task another word counts double."""
     prompt = prompt_template.format(question=task["question"])
     said = [word in prompt for word in WORDS]
-    return (sum(said) + said[task["n"] % len(WORDS)]) / (len(WORDS) + 1)
+    return float(sum(said) + said[task["n"] % len(WORDS)]) / (len(WORDS) + 1)
 
 
 @agl.rollout
