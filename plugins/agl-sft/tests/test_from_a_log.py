@@ -264,6 +264,7 @@ def test_the_log_that_the_run_writes_is_another(world, offline, source):
     assert not world.scribe.lessons
 
 
+@pytest.mark.slow
 def test_a_log_without_token_ids_says_so(world, offline):
     """Of a model that others serve there are words alone, and no tokens to say again."""
     world.says_tokens = False

@@ -172,8 +172,7 @@ def test_the_log_that_is_written_is_not_learnt_from(path, tmp_path):
     ("arguments", "said"),
     [
         (["--no-rollouts"], "cannot learn from a log alone"),
-        (["--from-log", "other.db"], "cannot learn from a log alone"),
-        (["--from-log", "other.db", "--no-rollouts"], "NOT_OFFLINE"),
+        (["--from-log", "other.db"], "NOT_OFFLINE"),
     ],
 )
 def test_the_command_line_refuses_the_same(tmp_path, monkeypatch, arguments, said):
