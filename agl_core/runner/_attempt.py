@@ -143,7 +143,10 @@ async def _in_thread(work: Callable[[], Any]) -> Any:
 
     # Daemon: a hung agent must not keep the process alive.
     threading.Thread(target=run, name="agl-agent", daemon=True).start()
-    return await asyncio.shield(asyncio.wrap_future(future))
+    awaited = asyncio.wrap_future(future)
+    # Looked at, also of one that was left behind, so that asyncio does not complain.
+    awaited.add_done_callback(lambda done: done.cancelled() or done.exception())
+    return await asyncio.shield(awaited)
 
 
 def _failed(raised: BaseException) -> Ended:

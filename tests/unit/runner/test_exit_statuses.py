@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import threading
 from collections.abc import Mapping
@@ -128,6 +129,31 @@ def test_an_agent_that_hangs_is_timed_out(store, is_async):
 
     assert (rollout.status, rollout.exit_status) == ("failed", "timeout")
     assert store.ask.attempts(rollout.rollout_id)[0].end_time is not None
+
+
+def test_an_agent_that_was_left_behind_may_fail_unheard(store, caplog):
+    """It is over for everybody else: asyncio is not to complain of what nobody waits for."""
+    gate, over = threading.Event(), threading.Event()
+
+    @agl.rollout
+    def late(task):
+        gate.wait(30)
+        over.set()
+        raise ValueError("too late")
+
+    async def story():
+        runner = Runner()
+        with runner.run_context(agent=late, store=store):
+            rollout = await store.start_rollout({"q": 1}, config=agl.RolloutConfig(timeout_seconds=0.01))
+            await runner.run(rollout)
+            gate.set()
+            await asyncio.to_thread(over.wait, 30)
+            await asyncio.to_thread(lambda: [one.join() for one in threading.enumerate() if one.name == "agl-agent"])
+
+    asyncio.run(story())
+    gc.collect()
+
+    assert "never retrieved" not in caplog.text
 
 
 def test_nan_is_no_reward(store):
