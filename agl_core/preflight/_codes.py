@@ -39,6 +39,7 @@ _OF_ERRORS = frozenset(
 _ELSEWHERE = {
     "LOG_CORRUPT": "docs/how-to/mend-a-log.md",
     **dict.fromkeys(("BUDGET_SPENT", "BUDGET_TOO_SMALL", "PRICE_UNKNOWN"), "docs/how-to/budgets.md"),
+    **dict.fromkeys(("NOT_OFFLINE", "ROLLOUTS_FORBIDDEN"), "docs/how-to/learn-from-a-log.md"),
 }
 
 
