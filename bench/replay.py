@@ -23,7 +23,7 @@ from bench._harness import Comparison, Figures, Options, Report, Rounds, interle
 
 EVENTS = 10_000
 HELD = 100_000
-EXECUTED = 2_000
+EXECUTED = 500
 _LIMIT, _SCAN = "bare SQLite and msgspec", "bare SQLite, rows only"
 _READ, _EXECUTED, _LIVE = "a plain read", "re-execution", "the run itself"
 _WAYS = {
