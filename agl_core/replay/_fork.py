@@ -141,7 +141,8 @@ class Branch:
             self.live += 1
             return None
         self._given[found.call_id] = found
-        self._origins[question.call_id] = found.call_id
+        if (origin := self._matcher.origin(question.call_id)) is not None:
+            self._origins[question.call_id] = origin
         return found
 
     def tool(self, asked: ToolAsked) -> ToolAnswer:

@@ -84,6 +84,10 @@ class Matcher:
         """Recorded, and not asked for until now."""
         return tuple(self._left.values())
 
+    def origin(self, call_id: str) -> str | None:
+        """The recorded call that a call of now is, if it cannot be another one, which was answered alike."""
+        return self._recorded.get(call_id)
+
     async def match(self, asked: Asked) -> CallRecorded:
         """The recorded call that `asked` is.
 

@@ -37,11 +37,10 @@ class Remembering:
         """
         self._began_at = began_at
         self._matcher, self._redact, self._departed, self._on_call = matcher, redact, departed, on_call
-        self._recorded: dict[str, str] = {}
 
     def origin(self, call_id: str) -> str | None:
-        """The recorded call that a call of now was answered from."""
-        return self._recorded.get(call_id)
+        """The recorded call that a call of now is; None where it may be another one."""
+        return self._matcher.origin(call_id)
 
     async def recall(self, question: Question) -> CallRecorded | None:
         """The recorded call that this one is."""
@@ -57,7 +56,6 @@ class Remembering:
         )
         try:
             found = await self._matcher.match(asked)
-            self._recorded[question.call_id] = found.call_id
             if self._on_call is not None:
                 await self._on_call(replace(question, call=asked.call), found)
         except ReplayError as error:

@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import contextvars
 import re
+import threading
 
 import httpx
 import pytest
@@ -178,6 +180,50 @@ def test_a_rollout_that_is_not_there_is_said(recorded):
     """Before anything runs."""
     with pytest.raises(UnknownId), replayed(recorded[0], "ro-0"):
         raise AssertionError("it ran")
+
+
+@pytest.mark.parametrize("order", [[0, 1], [1, 0]], ids=str)
+def test_tools_that_the_same_answer_led_to_get_each_its_own_result(beside, order):
+    """Two threads ask the same and hear the same: which of them asked which is nobody's guess, and not needed."""
+    with replayed(beside) as rollout:
+        found = two_threads(rollout.llm, order)
+
+    assert found == {0: "page 0: 6 x 7", 1: "page 1: 6 x 7"}
+    assert LOOKED_UP == []
+
+
+@pytest.fixture
+def beside(tmp_path):
+    """A log of `two_threads`, in their order."""
+
+    @agl.rollout
+    def agent(task, llm):
+        two_threads(llm, [0, 1])
+        return 1.0
+
+    path = tmp_path / "run.db"
+    with ScriptedModel("the same") as model:
+        trainer = agl.Trainer(models={"llm": f"{model.url}#policy"}, store=str(path), preflight=False)
+        trainer.fit(agent, [{"n": 1}])
+    LOOKED_UP.clear()
+    return path
+
+
+def two_threads(llm, order):
+    """Each asks the same, and then for a page of its own."""
+    found = {}
+
+    def one(number):
+        key, messages = {"authorization": f"Bearer {llm.api_key}"}, [{"role": "user", "content": "Which?"}]
+        body = {"model": llm.model, "messages": messages}
+        httpx.post(f"{llm.endpoint}/chat/completions", headers=key, json=body).raise_for_status()
+        found[number] = look_up(f"page {number}")
+
+    for number in order:
+        thread = threading.Thread(target=contextvars.copy_context().run, args=(one, number))
+        thread.start()
+        thread.join()
+    return found
 
 
 def test_the_only_rollout_of_a_log_need_not_be_named(recorded, tmp_path):
