@@ -1,8 +1,9 @@
 """Where in an attempt's program something is asked: which branch of its concurrent work, and which question of that.
 
 A branch is an asyncio task, numbered among the tasks of its name that its parent makes, in the order of the program.
-The order in which tasks run, and in which their requests arrive, makes no difference to that. What runs elsewhere, in a
-thread or in a loop of its own, in a callback or in a process that was forked, has no place.
+Work that it hands to its loop's threads is a branch, too. The order in which they run, and in which their requests
+arrive, makes no difference to that. What runs elsewhere, in a thread or a loop of its own, in a callback or in a
+process that was forked, has no place. Where workers share a queue, the place says which of them asked, not for what.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import re
 import sys
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextlib import contextmanager
+from contextvars import Context
+from functools import partial
 from hashlib import blake2b
 from threading import get_ident
 from types import FrameType
@@ -40,11 +43,11 @@ Here = Callable[[], "Branches | None"]
 class Branches:
     """The branches of one attempt's program."""
 
-    __slots__ = ("_making", "_of_tasks", "_pid", "_thread")
+    __slots__ = ("_making", "_of_tasks", "_of_threads", "_pid")
 
     def __init__(self) -> None:
         self._of_tasks: WeakKeyDictionary[Task, _Branch] = WeakKeyDictionary()
-        self._thread: tuple[int, _Branch] | None = None
+        self._of_threads: dict[int, _Branch] = {}
         self._making: list[_Branch | None] = []
         """Of tasks that are being made: an eager one runs before its maker has it."""
         self._pid = os.getpid()
@@ -56,7 +59,7 @@ class Branches:
         if task is not None:
             self._of_tasks[task] = _Branch("")
         elif loop is None:
-            self._thread = get_ident(), _Branch("")
+            self._of_threads[get_ident()] = _Branch("")
 
     def place(self) -> str | None:
         """Of what is asked now; None where that is a matter of chance."""
@@ -70,6 +73,23 @@ class Branches:
         """The path of the branch that runs now; None where that is a matter of chance."""
         here = self._here()
         return None if here is None else here.path
+
+    def handed(self, work: Callable[..., Any]) -> Callable[..., Any]:
+        """`work` as a branch of this one, in whichever thread it is done."""
+        parent = self._here()
+        if parent is None:
+            return work
+        child = parent.child(work)
+
+        def done(*args: Any, **kwargs: Any) -> Any:
+            thread = get_ident()
+            self._of_threads[thread] = child
+            try:
+                return work(*args, **kwargs)
+            finally:
+                del self._of_threads[thread]  # it does other work after that
+
+        return done
 
     def making(self, work: Work, make: Callable[[], Task]) -> Task:
         """What `make` makes of `work`: a branch of this one."""
@@ -89,8 +109,7 @@ class Branches:
             return None
         loop = asyncio._get_running_loop()  # noqa: SLF001 - as above
         if loop is None:
-            thread = self._thread
-            return thread[1] if thread is not None and thread[0] == get_ident() else None
+            return self._of_threads.get(get_ident())
         task = asyncio.current_task(loop)
         if task is None:
             return None
@@ -108,8 +127,12 @@ class _Branch:
         self.asked = 0
         self.children: dict[str, int] = {}
 
-    def child(self, work: Work) -> _Branch:
+    def child(self, work: Any) -> _Branch:
         """The next one of the name: tasks that libraries make beside it, when they must, do not count."""
+        while isinstance(work, partial):  # `to_thread` hands over `context.run` with the function
+            work = (
+                work.args[0] if work.args and isinstance(getattr(work.func, "__self__", None), Context) else work.func
+            )
         name = _NO_NAME.sub("", getattr(work, "__name__", None) or "task")
         number = self.children[name] = self.children.get(name, -1) + 1
         path = f"{self.path}.{name}{number}" if self.path else f"{name}{number}"

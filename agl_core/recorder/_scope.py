@@ -159,6 +159,7 @@ def carried(work: Callable[..., Any]) -> Callable[..., Any]:
     scope, asked = _scope.get(), _asked.get()
     if scope is None:
         return work
+    work = scope.branches.handed(work)
 
     def carrying(*args: Any, **kwargs: Any) -> Any:
         tokens = _scope.set(scope), _asked.set(asked)

@@ -133,7 +133,7 @@ def test_a_call_says_where_in_the_program_it_was_asked(tmp_path, model, way):
 
     assert sorted(place for text, place in found if text == "the same") == [f"branch{n}:0" for n in range(3)]
     rest = {text: place for text, place in found if text != "the same"}
-    assert rest == {**{f"of {n}": f"branch{n}:1" for n in range(3)}, "all": ":0", "beside": None}
+    assert rest == {**{f"of {n}": f"branch{n}:1" for n in range(3)}, "all": ":0", "beside": "ask_sync0:0"}
 
 
 def test_a_call_says_which_call_it_was_made_for(tmp_path, model, way):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
+import time
 from contextvars import copy_context
 
 import anyio
 import pytest
 
 from agl_core.agents import rollout
-from agl_core.recorder import Scope, attributed, current, numbered, program_begins
+from agl_core.recorder import Scope, attributed, carry, current, numbered, program_begins
 
 
 def place():
@@ -191,6 +192,29 @@ def test_a_thread_of_an_attempt_has_no_place_and_takes_none():
 
     assert attempt(program) == ":0"
     assert found == [None]
+
+
+def test_what_is_handed_to_the_threads_of_the_loop_has_a_place():
+    """A blocking client in an async agent: by its function and its number, whichever thread is free first."""
+
+    def blocking(pause):
+        time.sleep(pause)
+        return place(), place()
+
+    async def program():
+        carry()
+        loop = asyncio.get_running_loop()
+        in_executor = [loop.run_in_executor(None, blocking, pause) for pause in (0.02, 0)]
+        to_thread = await asyncio.gather(*(asyncio.to_thread(blocking, pause) for pause in (0.02, 0)))
+        return [*await asyncio.gather(*in_executor), *to_thread, await asyncio.to_thread(asyncio.run, ask())]
+
+    assert attempt(program) == [
+        ("blocking0:0", "blocking0:1"),
+        ("blocking1:0", "blocking1:1"),
+        ("to_thread0.blocking0:0", "to_thread0.blocking0:1"),
+        ("to_thread1.blocking0:0", "to_thread1.blocking0:1"),
+        None,
+    ]
 
 
 def test_a_library_s_task_takes_no_branch_s_number():
