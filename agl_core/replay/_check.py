@@ -12,7 +12,7 @@ import msgspec
 from agl_core.algorithm import Algorithm, Following, Reaction
 from agl_core.algorithm._reaction import unwritten
 from agl_core.engine import Checkpoint
-from agl_core.errors import AglError, NotReplayable, ReplayDiverged
+from agl_core.errors import AglError, MissingExtra, NotReplayable, ReplayDiverged, UnknownName
 from agl_core.events import EndpointRegistered, PolicyUpdated, RolloutConfig, RunFailed, RunFinished, RunStarted
 from agl_core.ids import canonical
 from agl_core.plugins import Plugins
@@ -21,7 +21,7 @@ from agl_core.replay._history import History
 from agl_core.replay._tale import Beyond, Tale
 from agl_core.replay._walk import Found, Mute, Recalled, Strict, Walk
 from agl_core.run import Budget, Failures, Prices, Run, Selection, last_limits
-from agl_core.run._sides import diverged
+from agl_core.run._sides import diverged, place
 
 __all__ = ["Checked", "check"]
 
@@ -125,22 +125,29 @@ def _compare(run: Run, tale: Tale, ended: BaseException | None) -> None:
                 then, now = dict(last.event.result), msgspec.to_builtins(run.result)
                 if canonical(then) != canonical(now):
                     raise diverged(f"{run.id}/finished", last, recorded=then, asked=now, where="")
+        case MissingExtra() | UnknownName():  # what it needs is not installed here
+            raise ended
         case Exception():
-            code = ended.code if isinstance(ended, AglError) else type(ended).__name__
-            failed = tale.last.event if tale.last is not None else None
-            if tale.left or not (isinstance(failed, RunFailed) and failed.code == code):
-                raise tale.parted(None, asked=f"nothing, and raises {code}: {ended}", where=_raised(ended)) from ended
+            _expect(ended, tale)
         case _:
             raise ended
 
 
+def _expect(error: Exception, tale: Tale) -> None:
+    """Raise `ReplayDiverged` unless the run failed so when it was recorded."""
+    code = error.code if isinstance(error, AglError) else type(error).__name__
+    failed = tale.last.event if tale.last is not None else None
+    if tale.left or not (isinstance(failed, RunFailed) and failed.code == code):
+        raise tale.parted(None, asked=f"nothing, and raises {code}: {error}", where=_raised(error)) from error
+
+
 def _raised(error: BaseException) -> str:
-    """Where in the algorithm's code: the innermost frame that is not ours."""
+    """Where in the algorithm's code: the innermost frame of it."""
     found, trace = "", error.__traceback__
     while trace is not None:
-        code = trace.tb_frame.f_code
-        if not str(trace.tb_frame.f_globals.get("__name__", "")).startswith(("agl_core.run", "agl_core.replay")):
-            found = f"{code.co_filename}:{trace.tb_lineno} in {code.co_qualname}"
+        module = str(trace.tb_frame.f_globals.get("__name__", ""))
+        if not module.startswith("agl_core.") or module.startswith("agl_core.algorithm."):
+            found = place(trace.tb_frame.f_code, trace.tb_lineno)
         trace = trace.tb_next
     return found
 

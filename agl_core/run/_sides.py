@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice, zip_longest
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
 import msgspec
@@ -15,7 +15,7 @@ from agl_core.errors import ReplayDiverged
 from agl_core.ids import content_id
 from agl_core.record import Record
 
-__all__ = ["differences", "diverged", "in_code", "kept", "shown"]
+__all__ = ["differences", "diverged", "in_code", "kept", "place", "shown"]
 
 _SHOWN = 60
 """Characters of a text that are shown from a little before the place where it differs."""
@@ -81,9 +81,14 @@ def in_code() -> str:
         if module.startswith("asyncio."):  # what runs the loop is not what runs in it
             return ""
         if not module.startswith(_OURS):
-            return f"{_path(frame.f_code.co_filename)}:{frame.f_lineno} in {frame.f_code.co_qualname}"
+            return place(frame.f_code, frame.f_lineno)
         frame = frame.f_back
     return ""
+
+
+def place(code: CodeType, line: int) -> str:
+    """A line, as people find it."""
+    return f"{_path(code.co_filename)}:{line} in {code.co_qualname}"
 
 
 def _excerpt(text: str, first: int) -> str:

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 import agl_core as agl
 from agl_core.algorithm import StopEarly
 from agl_core.cli._main import agl as command
-from agl_core.errors import NotReplayable, RunNotImportable
+from agl_core.errors import NotReplayable, RunNotImportable, UnknownName
 from agl_core.events import RunFailed
 from agl_core.export import export_log
 from agl_core.log import SqliteLog
@@ -262,6 +262,14 @@ class Fails:
         raise LookupError("as ever")
 
 
+class Needy(Fails):
+    """Needs what is not installed."""
+
+    async def run(self, run: agl.Run) -> None:
+        """An adapter, first of all."""
+        run.adapter("nobody's")
+
+
 class Mends(Fails):
     """Does something else than fail."""
 
@@ -282,6 +290,21 @@ def test_a_run_that_failed_fails_the_same(tmp_path):
     assert (same.outcome, same.goes_on_at) == ("same", None)
     assert (mended.outcome, mended.goes_on_at) == ("goes_on", "run-1/main/step/more/0")
     assert "in Mends.run" in mended.where
+
+
+def test_two_runs_of_a_log_are_told_apart_and_what_is_missing_by_its_own_code(tmp_path):
+    """A plugin that is not there is no divergence."""
+    path = tmp_path / "log.db"
+    for run_id in ("run-1", "run-2"):
+        with pytest.raises(LookupError):
+            Trainer(algorithm=Fails(), store=str(path), preflight=False).fit(agent, TASKS["train"], run_id=run_id)
+
+    both = check_history(path)
+
+    assert [(checked.run_id, checked.outcome) for checked in both] == [("run-1", "same"), ("run-2", "same")]
+    assert [checked.run_id for checked in check_history(path, run_id="run-2")] == ["run-2"]
+    with pytest.raises(UnknownName, match="nobody"):
+        check_history(path, algorithm=Needy())
 
 
 def test_metrics_of_today_are_counted_and_not_compared(source, monkeypatch):

@@ -12,7 +12,7 @@ import agl_core as agl
 from agl_core.errors import ReplayDiverged
 from agl_core.run._sides import differences
 from agl_core.testing import ScriptedModel
-from agl_core.trainer import Trainer
+from agl_core.trainer import Trainer, check_history
 
 
 @pytest.fixture(autouse=True)
@@ -59,17 +59,15 @@ class Moving:
 def told(path: Path, kind: str) -> ReplayDiverged:
     """What a run is told that asks for `new` words where it asked for `old` ones."""
     with ScriptedModel("yes") as model:
-
-        def fit(text: str, **more: Any) -> None:
-            algorithm = Moving(kind, text, dies="resume" not in more)
-            models = {"critic": f"{model.url}#policy"} if kind == "ask" else {}
-            Trainer(algorithm=algorithm, store=str(path), preflight=False, models=models).fit(idle, [{"n": 0}], **more)
-
+        models = {"critic": f"{model.url}#policy"} if kind == "ask" else {}
+        trainer = Trainer(
+            algorithm=Moving(kind, "the old words", dies=True), store=str(path), preflight=False, models=models
+        )
         with pytest.raises(KeyError):
-            fit("the old words", run_id="run-1")
-        with pytest.raises(ReplayDiverged) as caught:
-            fit("the new words", resume="run-1")
-    return caught.value
+            trainer.fit(idle, [{"n": 0}])
+    (checked,) = check_history(path, algorithm=Moving(kind, "the new words", dies=False))
+    assert checked.error is not None
+    return checked.error
 
 
 KINDS = {
@@ -95,6 +93,19 @@ def test_both_sides_and_the_place_in_the_code_are_told(tmp_path, kind):
     assert error.by.endswith("test_sides:Moving" if kind in {"step", "ask"} else "agl-core")
     assert f"{KINDS[kind]} was 'the old words' and is 'the new words' now" in str(error)
     assert str(error.position) in str(error)
+
+
+def test_a_run_that_is_resumed_is_told_the_same(tmp_path):
+    """It fails with that, before anything is done."""
+    told(tmp_path / "log.db", "step")
+    with agl.open_log(str(tmp_path / "log.db"), readonly=True) as log:
+        ((run_id,),) = log.rows("select run_id from runs")
+    trainer = Trainer(
+        algorithm=Moving("step", "the new words", dies=False), store=str(tmp_path / "log.db"), preflight=False
+    )
+
+    with pytest.raises(ReplayDiverged, match=r"in Moving\.run: arguments\[2\] was 'the old words'"):
+        trainer.fit(idle, [{"n": 0}], resume=run_id)
 
 
 def test_another_function_is_told_by_its_name(tmp_path):
