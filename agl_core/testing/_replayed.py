@@ -92,6 +92,8 @@ class Recorded:
         if not agent.is_async():
             plain = agent.training_rollout if is_training else agent.validation_rollout
             return plain(*arguments)
+        if asyncio._get_running_loop() is not None:  # noqa: SLF001 - the public one raises
+            raise BadValue("agent", agent, why="a loop is running here: await its function, inside the `with`")
         awaited = agent.training_rollout_async if is_training else agent.validation_rollout_async
 
         async def story() -> Any:

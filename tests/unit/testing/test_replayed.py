@@ -108,6 +108,17 @@ def test_a_test_that_awaits_can_do_it_too(recorded):
     assert asyncio.run(story()) == "It is 42"
 
 
+def test_an_agent_is_not_run_inside_a_loop(recorded):
+    """It would want one of its own; the cure is in the error."""
+
+    async def story():
+        with replayed(*recorded) as rollout:
+            rollout.run(agent)
+
+    with pytest.raises(BadValue, match="await its function"):
+        asyncio.run(story())
+
+
 def test_an_agent_is_held_to_its_reward(recorded):
     """The reward that it returns is compared with the one it returned then."""
     with replayed(*recorded) as rollout:
