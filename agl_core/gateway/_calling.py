@@ -176,6 +176,8 @@ class Calling:
     ) -> None:
         streamed = relay if relay is not None and relay.has_begun else None
         said = streamed.body() if streamed else answer.body or {}
+        status, is_told = answer.http_status, answer.status == "error" and said and not streamed
+        call = way.failed(status, answer.error or "", said) if is_told and status else way.answered(said)
         version = policy_version(said)
         first = streamed.first_piece_at if streamed else None
         before = self._retries.before(asked.sent)
@@ -183,7 +185,7 @@ class Calling:
             call_id=asked.call_id,
             rollout_id=asked.admission.rollout_id,
             attempt_id=asked.admission.attempt_id,
-            call=way.answered(said),
+            call=call,
             role=asked.role(target),
             agent=asked.agent,
             parent_call_id=asked.parent_call_id,

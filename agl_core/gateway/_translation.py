@@ -106,6 +106,15 @@ class Translation:
 
     def refusal(self, status: int, code: str, body: Mapping[str, Any]) -> bytes:
         """The endpoint's error, as the agent reads one."""
+        return msgspec.json.encode(self._refusal(status, code, body))
+
+    def failed(self, status: int, code: str, body: Mapping[str, Any]) -> ModelCall:
+        """The call with the endpoint's error, as the agent reads that."""
+        if self.is_plain:
+            return self.answered(body)
+        return self._dialect.response(self._call, self._refusal(status, code, body))
+
+    def _refusal(self, status: int, code: str, body: Mapping[str, Any]) -> dict[str, Any]:
         error = body.get("error")
         message = error.get("message") if isinstance(error, dict) else None
-        return msgspec.json.encode(self._dialect.refusal(status, code, str(message or code)))
+        return self._dialect.refusal(status, code, str(message or code))

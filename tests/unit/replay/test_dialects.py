@@ -7,7 +7,7 @@ import httpx
 
 import agl_core as agl
 from agl_core.events import ToolCall
-from agl_core.testing import Answer
+from agl_core.testing import Answer, Refusal
 from agl_core.wire import DIALECTS
 from agl_core.wire.sse import Events
 
@@ -31,6 +31,9 @@ async def polyglot(task, llm):
                 reply = await client.post(f"{llm.endpoint}/{DIALECTS[name].ROUTE}", json=body)
                 whole = assembled(DIALECTS[name], body, reply.content) if stream else reply.json()
                 heard[f"{name} {stream}"] = number({"status": reply.status_code, "body": whole})
+            body = {"model": llm.model, "max_tokens": 40, "messages": [{"role": "user", "content": f"fail in {name}"}]}
+            reply = await client.post(f"{llm.endpoint}/{DIALECTS[name].ROUTE}", json={**said, **body})
+            heard[f"{name} failed"] = number({"status": reply.status_code, "body": reply.json()})
         reply = await client.post(f"{llm.endpoint}/embeddings", json={"model": llm.model, "input": ["a", "b"]})
         heard["embeddings"] = number(reply.json())
     return {"primary": 1.0, **heard}
@@ -54,10 +57,17 @@ def test_an_answer_is_the_same_in_every_dialect(record):
     """To the last field that the agent can see."""
     wish = ToolCall(id="call_1", name="look", arguments='{"at": "it"}')
     spoken = Answer(text="I look, and see: ÄÖÜ", tool_calls=(wish,), reasoning="hm")
-    recorded = record(polyglot, lambda asked: spoken if "messages" in asked.body or "input" in asked.body else "words")
+    refusal = Refusal(status=500, code="tired", message="not today")
+
+    def script(asked):
+        if "fail" in str(asked.body):
+            return refusal
+        return spoken if "messages" in asked.body or "input" in asked.body else "words"
+
+    recorded = record(polyglot, script)
 
     again = recorded.replay()
 
     assert again.departed is None
     assert again.is_same, sorted(set(again.then.rewards) ^ set(again.now.rewards))
-    assert again.answered == 9
+    assert again.answered == 13
