@@ -60,7 +60,7 @@ pytest: .venv/.dev
 
 slow: .venv/.proofs environments core-only any-llm frameworks consumers ## what takes minutes: whole runs, wheels, the core alone, what wants a venv of its own
 	AGL_EXAMPLES=300 $(BIN)/pytest -n $(PYTEST_WORKERS) $(wildcard adapters/*/tests/test_*properties.py)
-	$(BIN)/pytest -m slow tests
+	$(BIN)/pytest -m slow tests --ignore=tests/system/test_replay_pages.py # followed in environments of their own
 	$(BIN)/pytest -m slow -n $(PYTEST_WORKERS) --dist loadfile plugins adapters
 
 soak: .venv/.dev ## what takes hours
@@ -119,9 +119,9 @@ TRACERS := $(wildcard $(patsubst %,plugins/agl-%,openai openai-agents langchain 
 
 frameworks: .venv-one/.ready .venv-latest/.ready
 	.venv-one/bin/pytest -m 'not soak' -n $(PYTEST_WORKERS) $(TRACERS) tests/system/test_frameworks.py \
+		tests/system/test_replay_frameworks.py tests/system/test_replay_pages.py \
 		tests/system/test_isolation.py::test_t4_1_the_order_of_imports_makes_no_difference
-	.venv-one/bin/pytest -n $(PYTEST_WORKERS) tests/docs/test_guides.py -k trace-
-	.venv-latest/bin/pytest -n $(PYTEST_WORKERS) tests/docs/test_guides.py -k trace-
+	.venv-latest/bin/pytest -m slow -n $(PYTEST_WORKERS) tests/system/test_replay_pages.py
 
 .venv-one/.ready: .venv/.python $(PROJECTS)
 	$(BIN)/python -m venv --clear .venv-one
