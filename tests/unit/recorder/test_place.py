@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
-import time
 from contextvars import copy_context
 
 import anyio
@@ -39,9 +38,15 @@ def attempt(program):
     return asyncio.run(story())
 
 
+async def turns_of_others():
+    """Some of them go first, by chance."""
+    for _ in range(random.randrange(5)):
+        await asyncio.sleep(0)
+
+
 async def ask():
     """One question, at a moment that is chance."""
-    await asyncio.sleep(random.random() / 1000)
+    await turns_of_others()
     return place()
 
 
@@ -197,15 +202,21 @@ def test_a_thread_of_an_attempt_has_no_place_and_takes_none():
 def test_what_is_handed_to_the_threads_of_the_loop_has_a_place():
     """A blocking client in an async agent: by its function and its number, whichever thread is free first."""
 
-    def blocking(pause):
-        time.sleep(pause)
-        return place(), place()
+    def blocking(comes_late, gate):
+        if comes_late:
+            gate.wait(30)
+        found = place(), place()
+        gate.set()
+        return found
 
     async def program():
         carry()
         loop = asyncio.get_running_loop()
-        in_executor = [loop.run_in_executor(None, blocking, pause) for pause in (0.02, 0)]
-        to_thread = await asyncio.gather(*(asyncio.to_thread(blocking, pause) for pause in (0.02, 0)))
+        one, two = threading.Event(), threading.Event()
+        in_executor = [loop.run_in_executor(None, blocking, comes_late, one) for comes_late in (True, False)]
+        to_thread = await asyncio.gather(
+            *(asyncio.to_thread(blocking, comes_late, two) for comes_late in (True, False))
+        )
         return [*await asyncio.gather(*in_executor), *to_thread, await asyncio.to_thread(asyncio.run, ask())]
 
     assert attempt(program) == [
@@ -255,7 +266,7 @@ def test_attempts_in_one_loop_have_branches_of_their_own():
     """Sixty-four at once, each as if it were alone."""
 
     async def one(number):
-        await asyncio.sleep(random.random() / 1000)
+        await turns_of_others()
         with numbered(), attributed(scope(f"ro-{number}")):
             return await asyncio.ensure_future(begun())
 

@@ -36,7 +36,8 @@ def fan(texts, *, heard):
     @agl.rollout
     async def fanning(task, llm) -> float:
         async def branch(http, text):
-            await asyncio.sleep(random.random() / 50)
+            for _ in range(random.randrange(50)):
+                await asyncio.sleep(0)
             first = await ask(http, llm, text)
             return first, await ask(http, llm, "Once more.")
 
