@@ -5,6 +5,7 @@ import hashlib
 import json
 import queue
 import threading
+from itertools import pairwise
 
 import httpx
 import pytest
@@ -274,37 +275,41 @@ def test_what_failed_fails_again_and_is_asked_again(record):
 @agl.rollout
 async def at_once(task, llm):
     """Asks the same many times at once, and tells answers apart by the order of asking."""
+    order = task["order"]
+    turns = {number: asyncio.Event() for number in (*order, None)}
+    after = dict(pairwise((*order, None)))
     async with httpx.AsyncClient() as client:
 
         async def ask(number):
-            await asyncio.sleep(task["delays"][number % len(task["delays"])])
+            await turns[number].wait()
+            turns[after[number]].set()
             return words(await client.post(**asks(llm, "draw", temperature=1.0)))
 
-        drawn = await asyncio.gather(*(ask(number) for number in range(8)))
+        turns[order[0]].set()
+        drawn = await asyncio.gather(*(ask(number) for number in range(len(order))))
     return {"primary": 1.0, **{f"d{at}": float(one) for at, one in enumerate(drawn)}}
 
 
 def test_equal_calls_at_once_get_each_its_own_answer_whatever_order_they_come_in(record):
     """The place in the program tells them apart, when arrival is another one."""
     numbers = iter(range(100))
-    recorded = record(at_once, lambda _asked: str(next(numbers)), tasks=[{"delays": [0.0, 0.03, 0.01, 0.02]}])
-    at_once_now = Delayed([0.03, 0.0, 0.02, 0.01])
+    recorded = record(at_once, lambda _asked: str(next(numbers)), tasks=[{"order": [0, 1, 2, 3, 4, 5, 6, 7]}])
 
-    again = recorded.replay(at_once_now)
+    again = recorded.replay(InOrder([5, 2, 7, 0, 1, 6, 4, 3]))
 
     assert again.is_same, again
     assert len({value for name, value in again.now.rewards if name.startswith("d")}) == 8
 
 
-class Delayed(agl.LitAgent):
-    """The same agent, with other delays."""
+class InOrder(agl.LitAgent):
+    """The same agent, whose calls leave in another order."""
 
-    def __init__(self, delays):
-        self.delays = delays
+    def __init__(self, order):
+        self.order = order
 
     async def rollout_async(self, task, resources, rollout):
         """Draw."""
-        return await at_once.rollout_async({**task, "delays": self.delays}, resources, rollout)
+        return await at_once.rollout_async({**task, "order": self.order}, resources, rollout)
 
 
 def test_rollouts_of_a_run_are_replayed_beside_each_other(record):
