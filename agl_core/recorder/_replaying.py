@@ -44,6 +44,8 @@ class ToolAnswer:
 class Replaying(Protocol):
     """The replay under way. Its methods are called from any thread, and from any task."""
 
+    is_timed: bool
+    """Whether time-outs of the agent's clients hold: not where somebody looks at each call before it is answered."""
     departed: Future[None]
     """Fails, once, with why the agent does not do what it did then: it is stopped there, whatever it does with that."""
 

@@ -97,6 +97,8 @@ class Branch:
     may come of a live answer: it is live, too.
     """
 
+    is_timed = True
+
     def __init__(self, past: Past, told: Told, note: Callable[[ReplayDeparted], Future[Any]], rollout_id: str) -> None:
         self.past, self.rollout_id, self.replay_id = past, rollout_id, new_id("rp")
         self.departed: Future[None] = Future()

@@ -182,6 +182,8 @@ class _Going:
             departed=departed,
         )
 
+        self.tools.is_timed = options.is_timed
+
     def _departed(self, departed: Future[None]) -> None:
         error = departed.exception()
         if not isinstance(error, ReplayError):

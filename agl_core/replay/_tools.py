@@ -53,6 +53,7 @@ class RecordedTools:
         self._ways = dict(ways or {})
         self._alike, self._renaming = alike or Alike(), renaming or Renaming()
         self._origin, self._redact = origin, redact
+        self.is_timed = True
         self.departed: Future[None] = Future() if departed is None else departed
         self._named: dict[str, list[ToolTaped]] = {}
         self._alike_to: dict[tuple[str, str], list[ToolTaped]] = {}

@@ -68,6 +68,8 @@ def _replay(environment: Mapping[str, str]) -> dict[str, Any]:
 class _Elsewhere:
     """A replay that another process runs: it can be asked for answers of models, and for nothing else."""
 
+    is_timed = True
+
     def __init__(self) -> None:
         self.departed: Future[None] = Future()
 

@@ -87,7 +87,16 @@ def _wrapped_async(original: Callable[..., Any], library: ModuleType, heard: typ
 
 
 def _scope(request: Any) -> Scope | None:
-    return here(lambda: str(request.url)) if request.method == "POST" else None
+    scope = here(lambda: str(request.url)) if request.method == "POST" else None
+    if scope is not None:
+        _untimed(scope, request)
+    return scope
+
+
+def _untimed(scope: Scope, request: Any) -> None:
+    """Have the client wait as long as somebody looks at the call, where somebody does."""
+    if scope.replaying is not None and not scope.replaying.is_timed:
+        request.extensions = {**request.extensions, "timeout": dict.fromkeys(("connect", "read", "write", "pool"))}
 
 
 def _instead(scope: Scope, request: Any, library: ModuleType) -> Instead | None:

@@ -169,6 +169,33 @@ def test_whoever_looks_at_each_call_may_stop_it(counted):
     assert seen == [("count from 1", "1"), ("and then?", "2")]
 
 
+def test_a_client_waits_as_long_as_somebody_looks(record):
+    """Its own time-out is for models, not for people."""
+    agent = Hurried()
+    recorded = record(agent)
+
+    async def look(question, recorded):
+        pass
+
+    again = [recorded.replay(**options) for options in ({}, {"on_call": look})]
+
+    assert [one.is_same for one in again] == [True, True]
+    assert agent.read == [7.0, 7.0, None]
+
+
+class Hurried(agl.LitAgent):
+    """Gives its model seven seconds."""
+
+    def __init__(self):
+        self.read = []
+
+    def rollout(self, task, resources, rollout):
+        """Ask once."""
+        hooks = {"request": [lambda request: self.read.append(request.extensions["timeout"]["read"])]}
+        with httpx.Client(timeout=7, event_hooks=hooks) as client:
+            return float(words(client.post(**asks(resources["llm"], "quick"))) == "ok")
+
+
 # --- how an answer comes
 
 
