@@ -15,6 +15,7 @@ LEAVES = [cls for cls in CLASSES if not cls.__subclasses__()]
 ARGUMENTS = {
     "str": "some-word",
     "int": 7,
+    "int | None": 7,
     "float": 0.5,
     "object": "some-word",
     "Iterable[str]": ("one", "two"),
