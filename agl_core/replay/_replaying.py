@@ -12,7 +12,7 @@ from agl_core.agents import LitAgent, find_agent
 from agl_core.errors import AglError, LogExists, NotReplayable
 from agl_core.events import Component
 from agl_core.ids import new_id
-from agl_core.log import SqliteLog
+from agl_core.log import Archive, SqliteLog
 from agl_core.plugins import Plugins
 from agl_core.recorder import ToolWay
 from agl_core.replay._recording import Recording, rollouts_of
@@ -127,7 +127,8 @@ def code_of(recording: Recording, agent: LitAgent[Any] | str | None) -> tuple[Li
 
 def _place(source: SqliteLog, into: str | Path | None, name: str) -> Path:
     """Where the replay's own log is to lie; there is none yet."""
-    path = Path(into).absolute() if into else source.artefacts / "replays" / f"{name}.db"
+    beside = source.source if isinstance(source, Archive) else source.path  # an export is read from a copy
+    path = Path(into).absolute() if into else beside.with_name(f"{beside.name}.d") / "replays" / f"{name}.db"
     if path.exists():
         raise LogExists(str(path))
     return path

@@ -59,7 +59,10 @@ class Options:
 
     def to_json(self) -> dict[str, Any]:
         """As the log keeps them."""
-        said = {"strict": self.strict, "ignore": list(self.ignore), "tools": dict(self.tools)}
+        said = {
+            "strict": self.strict, "ignore": list(self.ignore), "tools": dict(self.tools),
+            "allow_network": self.allow_network,
+        }  # fmt: skip
         return {name: value for name, value in said.items() if value}
 
 

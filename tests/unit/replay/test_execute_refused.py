@@ -10,6 +10,7 @@ import pytest
 import agl_core as agl
 from agl_core.errors import AglError, LogExists, NotReplayable, ReplayUnmatched, UnknownId
 from agl_core.events import AttemptFinished, AttemptStarted, CallRecorded, Message, ModelCall, RolloutEnqueued, Unknown
+from agl_core.export import export_log
 from agl_core.hookspecs import hookimpl
 from agl_core.log import SqliteLog
 from agl_core.plugins import Plugins
@@ -31,6 +32,18 @@ async def once(task, llm):
             headers={"authorization": f"Bearer {llm.api_key}"},
         )
     return float(len(reply.json()["choices"][0]["message"]["content"]))
+
+
+@agl.rollout
+async def louder(task, llm):
+    """Another one."""
+    async with httpx.AsyncClient() as client:
+        reply = await client.post(
+            f"{llm.endpoint}/chat/completions",
+            json={"model": llm.model, "messages": [{"role": "user", "content": f"{task}!"}]},
+            headers={"authorization": f"Bearer {llm.api_key}"},
+        )
+    return -float(len(reply.json()["choices"][0]["message"]["content"]))
 '''
 
 
@@ -68,6 +81,34 @@ def test_the_agent_is_found_by_the_name_that_its_run_has(recorded):
 
     assert again.is_same
     assert again.now.reward == 5.0
+
+
+def test_two_runs_in_one_log_have_each_its_own_agent(record, folder):
+    """Each rollout is replayed with the code of its own run."""
+    import asking_once
+
+    record(asking_once.once, "one")
+    both = record(asking_once.louder, "other")
+
+    again = [replay(both.path, rollout_id, plugins=both.plugins) for rollout_id in both.rollouts]
+
+    assert [one.is_same for one in again] == [True, True]
+    assert [one.now.reward for one in again] == [3.0, -5.0]
+
+
+def test_an_export_is_replayed_as_its_log_is(recorded, tmp_path):
+    """The replay's own log lies beside it; the export stays as it is."""
+    export = tmp_path / "run.jsonl"
+    with recorded.read() as log:
+        export_log(log, export)
+    before = export.read_bytes()
+
+    again = replay(export, recorded.rollouts[0], plugins=recorded.plugins)
+
+    assert again.is_same
+    assert again.log.is_relative_to(tmp_path / "run.jsonl.d")
+    assert again.log.exists()
+    assert export.read_bytes() == before
 
 
 @pytest.mark.parametrize(
