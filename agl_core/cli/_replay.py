@@ -74,7 +74,7 @@ NEW = click.Path(path_type=Path)
 @as_json
 @log_level
 def replay(*, targets: Sequence[str], mode: str | None, fork_at: int | None, check: bool, **options: Any) -> None:
-    """Make again what a log remembers.
+    """Make again what a log remembers: rows, scores, or the run itself.
 
     Only `score` writes to the log it reads: new facts, which name who gave them. `project` writes rows, and `execute`
     a log of its own. Exit code 1 when what is done now is not what was done then.

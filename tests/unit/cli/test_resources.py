@@ -376,7 +376,8 @@ def test_a_query_finds_what_was_promoted(searched):
       union all
       select r.* from resources r join line on r.resources_id || '@' || r.version = line.parent
     )
-    select version, (select count(*) from promotions where who not like '%:search') as by_hand from line order by version
+    select version, (select count(*) from promotions where who not like '%:search') as by_hand
+    from line order by version
     """
 
     found = CliRunner().invoke(command, ["log", "query", sql, "--json", "--log", str(searched.log)])
