@@ -61,6 +61,16 @@ class Recording:
         """Of the attempt."""
         return self.started.attempt_id
 
+    def models(self) -> set[str]:
+        """The names of those that could be asked, as far as the log tells."""
+        given = self.resources.resources.values() if self.resources else ()
+        served = self.run.models if self.run else ()
+        return {
+            *served,
+            *(one["model"] for one in given if "model" in one),
+            *(one.call.call.model for one in self.tape),
+        }
+
     @classmethod
     def of(cls, log: SqliteLog, rollout_id: str, attempt_id: str | None = None, *, at: int | None = None) -> Recording:
         """Read it; of the attempt that settled the rollout, or the last one, unless another is named.

@@ -31,10 +31,10 @@ from agl_core.recorder import Recorder, ToolWay
 from agl_core.replay._alike import Alike
 from agl_core.replay._ending import Ending, ending
 from agl_core.replay._matching import Matcher
-from agl_core.replay._network import Denied, no_network
 from agl_core.replay._recording import Recording
 from agl_core.replay._remembering import OnCall, Remembering
 from agl_core.replay._tools import RecordedTools
+from agl_core.replay.network import Denied, no_network
 from agl_core.resources import LLM, ProxyLLM, dump, load
 from agl_core.runner import GATEWAY, Runner
 from agl_core.store import Store
@@ -128,7 +128,7 @@ class Session:
         replay_id = replay_id or new_id("rp")
         going = _Going(self, recording, replay_id)
         self._attempts[recording.attempt_id] = going.remembering
-        self.models = {*self.models, *(one.call.call.model for one in recording.tape)}
+        self.models = {*self.models, *recording.models()}
         await self._prepare(recording, replay_id, component)
         runner: Runner[Any] = Runner(self.recorder, gateway=self._base, replaying=going.tools)
         rollout = await self.store.start_attempt(recording.rollout_id, again=recording.started)
