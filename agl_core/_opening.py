@@ -30,8 +30,8 @@ def best_resources(url: str, *, run_id: str | None = None, at: int | None = None
     """What was promoted last, of a run or of all, in the log at `url`, an export of it, or one that others write to.
 
     For programs that use what was found: `best_resources("log.db").resources["prompt"].format(...)`. Asked again, it
-    sees what was promoted, or gone back on, since; with `at`, what counted when that was the log's last position. Raises
-    `NothingPromoted` when nothing was.
+    sees what was promoted, or gone back on, since; with `at`, what counted when that was the log's last position.
+    Raises `NothingPromoted` when nothing was.
     """
     with open_log(url, readonly=True) as log:
         return Queries(log if at is None else log.at(at)).promoted(run_id=run_id)

@@ -30,8 +30,8 @@ def compared_batches(a: Thing, b: Thing) -> dict[str, Any]:
 
 def _made(thing: Thing, plugins: Plugins) -> tuple[dict[str, Any], Rows]:
     from agl_core.cli._replay_project import line
-    from agl_core.replay._project import Projection, spoken
-    from agl_core.replay._project_recipes import recorded
+    from agl_core.replay.projection import Projection, spoken
+    from agl_core.replay.recipes import recorded
 
     (recipe,) = recorded(thing.log, batch_id=thing.id)
     made = Projection(thing.log, plugins, recipe)

@@ -15,7 +15,7 @@ from agl_core.errors import AglError, BadValue, UnknownId
 
 if TYPE_CHECKING:
     from agl_core.log import SqliteLog
-    from agl_core.replay._project_recipes import Recipe
+    from agl_core.replay.recipes import Recipe
 
 __all__ = ["explain"]
 
@@ -62,7 +62,7 @@ def explain(
     """
     from agl_core.cli._assigned import assigned
     from agl_core.cli._explaining_shown import show
-    from agl_core.replay._project_recipes import otherwise, recorded, supposed
+    from agl_core.replay.recipes import otherwise, recorded, supposed
 
     with open_log(log_path) as log:
         kind, id_, rollout_id = _meant(log, what)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from agl_core.adapter import Adapted, Adapter, Credit, Trace
     from agl_core.log import SqliteLog
     from agl_core.plugins import Plugins
-    from agl_core.replay._project_recipes import Recipe
+    from agl_core.replay.recipes import Recipe
 
 __all__ = ["Made", "made"]
 
@@ -48,7 +48,7 @@ def made(log: SqliteLog, plugins: Plugins, recipe: Recipe) -> Made:
     """The batch of that recipe. Raises what the log, the adapter or its plugin has against it."""
     from agl_core.cli._explaining_chains import counted
     from agl_core.ids import content_id
-    from agl_core.replay._project import spoken
+    from agl_core.replay.projection import spoken
     from agl_core.run import Failures, Selection, adapted, treated
     from agl_core.run._adapters import adapter
     from agl_core.store import Queries

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from agl_core.adapter import Credit, Dropped, Trace
     from agl_core.cli._explaining_recipes import Made
     from agl_core.log import SqliteLog
-    from agl_core.replay._project_recipes import Recipe
+    from agl_core.replay.recipes import Recipe
 
 __all__ = ["batch", "explained"]
 

@@ -49,8 +49,18 @@ def fork(
     from agl_core.events import Component
     from agl_core.ids import new_id
     from agl_core.plugins import Plugins
-    from agl_core.replay import Fork, Forked, ForkedConfig, ForkRunner, Past, Told, agent_of, changes, original
-    from agl_core.replay._tools import tool_ways
+    from agl_core.replay import (
+        Fork,
+        Forked,
+        ForkedConfig,
+        ForkRunner,
+        Past,
+        Told,
+        agent_of,
+        changes,
+        original,
+        tool_ways,
+    )
 
     for name, said in _ELSEWHERE.items():
         if others.get(name):

@@ -22,8 +22,8 @@ from agl_core.errors import AglError, ExportEmpty, ExportRefused, NotReplayable
 if TYPE_CHECKING:
     from agl_core.log import SqliteLog
     from agl_core.plugins import Plugins
-    from agl_core.replay._project import Projection
-    from agl_core.replay._project_recipes import Recipe
+    from agl_core.replay.projection import Projection
+    from agl_core.replay.recipes import Recipe
 
 __all__ = ["line", "project"]
 
@@ -99,7 +99,7 @@ def _recipes(
     log: SqliteLog, kind: str, id_: str, *, at: int | None, means: Mapping[str, Any]
 ) -> list[tuple[str, Recipe]]:
     """By the names of their batches, those that were formed; of what is in none, one of all its rollouts."""
-    from agl_core.replay._project_recipes import otherwise, recorded
+    from agl_core.replay.recipes import otherwise, recorded
 
     if at is not None:
         position(log, str(at), "--at")
@@ -116,7 +116,7 @@ def _recipes(
 def _unformed(log: SqliteLog, kind: str, id_: str, at: int | None) -> Recipe:
     """All that a run trained on, or could have; a rollout with those that tried its task beside it."""
     from agl_core.export.rows import choose
-    from agl_core.replay._project_recipes import of_rollouts, supposed
+    from agl_core.replay.recipes import of_rollouts, supposed
 
     if kind == "rollout":
         return supposed(log, id_)
@@ -136,7 +136,7 @@ def _unformed(log: SqliteLog, kind: str, id_: str, at: int | None) -> Recipe:
 def _checked(log: SqliteLog, recipes: Sequence[tuple[str, Recipe]], say: Counted) -> list[dict[str, Any]]:
     """Each made again and compared; one of several that cannot be says why."""
     from agl_core.plugins import Plugins
-    from agl_core.replay._project import Projection
+    from agl_core.replay.projection import Projection
 
     plugins = Plugins.load()
     found = []
@@ -156,7 +156,7 @@ def _written(log: SqliteLog, recipes: Sequence[tuple[str, Recipe]], into: Path, 
     """All of them into a folder, a file each, or none."""
     from agl_core.export.rows import new_folder, write_records
     from agl_core.plugins import Plugins
-    from agl_core.replay._project import Projection
+    from agl_core.replay.projection import Projection
 
     plugins = Plugins.load()
     found = []
@@ -179,8 +179,8 @@ def _written(log: SqliteLog, recipes: Sequence[tuple[str, Recipe]], into: Path, 
 
 
 def _batch(log: SqliteLog, plugins: Plugins, name: str, made: Projection) -> dict[str, Any]:
-    from agl_core.replay._project import spoken
-    from agl_core.replay._project_differing import differing
+    from agl_core.replay.differing import differing
+    from agl_core.replay.projection import spoken
 
     recipe = made.recipe
     return {

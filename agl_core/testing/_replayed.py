@@ -21,9 +21,8 @@ from agl_core.gateway import Question
 from agl_core.log import SqliteLog
 from agl_core.plugins import Plugins
 from agl_core.recorder import Scope, ToolWay, attributed, carry, current, numbered, program_begins
-from agl_core.replay._network import Denied, no_network
-from agl_core.replay._replaying import replaying
-from agl_core.replay._session import Replayed
+from agl_core.replay import Replayed, replaying
+from agl_core.replay.network import Denied, no_network
 from agl_core.resources import LLM, NamedResources
 from agl_core.store import Rollout
 

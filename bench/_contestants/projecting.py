@@ -12,8 +12,8 @@ from typing import Any
 from agl_core.export.rows import choose
 from agl_core.log import SqliteLog
 from agl_core.plugins import Plugins
-from agl_core.replay._project import Projection
-from agl_core.replay._project_recipes import of_rollouts, otherwise
+from agl_core.replay.projection import Projection
+from agl_core.replay.recipes import of_rollouts, otherwise
 from bench._contestants._logs import open_log
 from bench._contestants._rollouts import log_of
 from bench._contestants._serve import megabytes, serve

@@ -12,7 +12,7 @@ import pytest
 
 from agl_core import testing
 from agl_core.errors import NetworkDenied
-from agl_core.replay._network import allowed, no_network
+from agl_core.replay.network import allowed, no_network
 
 ELSEWHERE = "192.0.2.1"  # RFC 5737: nobody's, ever
 NAMED = "model.invalid"  # RFC 2606: nobody's name

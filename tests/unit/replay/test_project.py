@@ -43,8 +43,8 @@ from agl_core.log import SqliteLog
 from agl_core.plugins import Plugins
 from agl_core.projections import CORE, tree
 from agl_core.record import Draft
-from agl_core.replay._project import Projection, is_by_task
-from agl_core.replay._project_recipes import of_rollouts, otherwise, recorded
+from agl_core.replay.projection import Projection, is_by_task
+from agl_core.replay.recipes import of_rollouts, otherwise, recorded
 from agl_core.run import Run
 from agl_core.spans import SpanMeaning
 from agl_core.store import EnqueueRolloutRequest, Store
@@ -203,7 +203,7 @@ def test_two_projections_are_the_same_bytes(made, tmp_path):
 def test_slices_are_the_whole(whole, means, monkeypatch):
     """An adapter that goes by task, handed a task at a time, gives the digest of the whole batch."""
     pytest.importorskip("agl_messages")
-    monkeypatch.setattr("agl_core.replay._project._TOGETHER", 1)
+    monkeypatch.setattr("agl_core.replay.projection._TOGETHER", 1)
     with SqliteLog(whole.path, projections=CORE, readonly=True) as log:
         (recipe,) = recorded(log, run_id=whole.run)
         recipe = otherwise(log, recipe, **means) if means else recipe
@@ -216,7 +216,7 @@ def test_slices_are_the_whole(whole, means, monkeypatch):
 
 def test_an_adapter_that_compares_a_batch_has_all_of_it(whole, monkeypatch):
     """`reinforce++` measures by the whole batch: it is never handed a part."""
-    monkeypatch.setattr("agl_core.replay._project._TOGETHER", 1)
+    monkeypatch.setattr("agl_core.replay.projection._TOGETHER", 1)
     by_batch = {"rule": "group_relative", "advantage": "reinforce++"}
     with SqliteLog(whole.path, projections=CORE, readonly=True) as log:
         (recipe,) = recorded(log, run_id=whole.run)

@@ -9,7 +9,7 @@ from agl_core.adapter import Adapter
 from agl_core.events import PluginLoaded
 from agl_core.log import SqliteLog
 from agl_core.plugins import Plugins
-from agl_core.replay._project import COUNTED, Projection
+from agl_core.replay.projection import COUNTED, Projection
 
 __all__ = ["differing"]
 

@@ -14,7 +14,7 @@ from agl_core.adapter import Adapted, Adapter, Trace
 from agl_core.errors import ContentErased, NotReplayable, UnknownName
 from agl_core.log import SqliteLog
 from agl_core.plugins import Plugins
-from agl_core.replay._project_recipes import Recipe, there
+from agl_core.replay.recipes import Recipe, there
 from agl_core.run import Failures, Selection, adapted, treated
 from agl_core.run._adapters import adapter
 from agl_core.spans import DIALECTS, SpanDialect, reading_by
