@@ -46,7 +46,7 @@ def diff(
     limit: int,
     as_json: bool,
 ) -> None:
-    """Compare two of a kind: task by task, or to the first difference.
+    """Compare two runs, rollouts, batches, resources, or files of rows.
 
     A and B are ids, or how they begin, and what an id begins with says what it is: run-... (task by task, with paired
     statistics), ro-... (messages, tool calls and rewards), ba-... (rows), rs-... (resources, as `agl resources diff`).

@@ -39,7 +39,7 @@ COMMANDS = {
     ),
     "why": Later(
         "agl_core.cli._why:why",
-        "Walk back from a thing to its first cause: what led to it, and to that, each with its position in the log.",
+        "Walk back from a thing to its first cause: what led to it, and to that, and where.",
     ),
     "export": Later("agl_core.cli._export:export", "Export: what a log holds, for other tools."),
     "import": Later("agl_core.cli._import:import_", "Import what others wrote: trajectories, chats, traces, a store."),

@@ -15,7 +15,7 @@ from agl_core.cli._tables import print_json
 from agl_core.errors import AglError, BadValue
 
 if TYPE_CHECKING:
-    from agl_core.replay._check import Checked
+    from agl_core.replay.checking import Checked
 
 __all__ = ["check"]
 

@@ -36,7 +36,7 @@ _NAMED = "name a run, a rollout, a resource, a batch, a call or a reward"
 @as_json
 @log_level
 def why(*, what: str, limit: int, at: str | None, log_path: str | None, as_json: bool) -> None:
-    """Walk back from a thing to its first cause: what led to it, and to that, each with its position in the log.
+    """Walk back from a thing to its first cause: what led to it, and to that, and where.
 
     ID is that of a rollout (ro-...), a version of resources (rs-...@3; without a version, what was promoted), a batch
     (ba-...), a run (run-...), a call (ca-...) or a reward, or how it begins.

@@ -10,8 +10,8 @@ from typing import Any, TypeVar, cast
 
 from agl_core.asking import Said
 from agl_core.engine import Checkpoint
-from agl_core.replay._history import History
 from agl_core.replay._tale import Beyond
+from agl_core.replay.histories import History
 from agl_core.run import Flight, Run
 from agl_core.run._journal import Journal, Movement
 from agl_core.store import Store

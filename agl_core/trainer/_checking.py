@@ -8,8 +8,8 @@ from typing import Any
 from agl_core.errors import NotReplayable
 from agl_core.events import RunStarted
 from agl_core.plugins import Plugins
-from agl_core.replay._check import Checked, check
-from agl_core.replay._history import History, opened
+from agl_core.replay.checking import Checked, check
+from agl_core.replay.histories import History, opened
 from agl_core.trainer._components import recorded_algorithm
 from agl_core.trainer._reactions import recorded_reactions
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import runpy
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -25,32 +27,50 @@ def script(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def record(script, tmp_path, monkeypatch):
-    """Types its command, for a release of its own; where that history is."""
+def record(tmp_path):
+    """Types its command, for a release of its own; where that history is, and what was said.
 
-    def run(name: str) -> Path:
-        monkeypatch.setattr(sys, "argv", ["record_histories.py", name, "--version", "9.9.9"])
-        script["main"]()
-        return tmp_path / "9.9.9" / f"{name}.jsonl.gz"
+    In a process of its own: one that has opened a log before knows what its machine is called.
+    """
+
+    def run(name: str) -> tuple[Path, str]:
+        arguments = [str(ROOT / "scripts" / "record_histories.py"), str(tmp_path), name]
+        environment = {**os.environ, "AGL_LOAD_PLUGINS": "", "PYTHONPATH": os.pathsep.join(map(str, [ROOT, *sys.path]))}
+        done = subprocess.run(
+            [sys.executable, "-c", _ELSEWHERE, *arguments], env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return tmp_path / "9.9.9" / f"{name}.jsonl.gz", done.stdout
 
     return run
 
 
-def test_a_history_is_never_written_over(record, capsys):
+_ELSEWHERE = """
+import pathlib, runpy, sys
+script, folder, name = sys.argv[1:]
+main = runpy.run_path(script, run_name="record_histories")["main"]
+main.__globals__.update(ROOT=pathlib.Path(folder), FOLDER=pathlib.Path(folder))
+sys.argv = ["record_histories.py", name, "--version", "9.9.9"]
+main()
+"""
+
+
+def test_a_history_is_never_written_over(record):
     """The second time it is there, and stays; and it is one that today's code goes through."""
-    path = record("stop-early")
+    path, _ = record("stop-early")
     before = path.read_bytes()
 
-    record("stop-early")
+    _, said = record("stop-early")
 
     assert path.read_bytes() == before
-    assert "is there, and stays" in capsys.readouterr().out
+    assert "is there, and stays" in said
     (checked,) = check_history(path)
     assert checked.outcome == "same", str(checked.error)
 
 
-def test_a_history_that_tells_of_its_machine_is_refused(script, record, tmp_path):
+def test_a_history_that_tells_of_its_machine_is_refused(script, tmp_path, monkeypatch):
     """Nothing is written then."""
+    monkeypatch.setattr(sys, "argv", ["record_histories.py", "baseline", "--version", "9.9.9"])
     tasks = {"train": [{"n": 1, "file": str(Path.home() / "file")}]}
 
     def tells(log: str) -> None:
@@ -59,6 +79,6 @@ def test_a_history_that_tells_of_its_machine_is_refused(script, record, tmp_path
     script["RUNS"] = {"baseline": ("", tells)}
 
     with pytest.raises(ValueError, match="it names"):
-        record("baseline")
+        script["main"]()
 
     assert list(tmp_path.iterdir()) == []

@@ -17,9 +17,9 @@ from agl_core.events import EndpointRegistered, PolicyUpdated, RolloutConfig, Ru
 from agl_core.ids import canonical
 from agl_core.plugins import Plugins
 from agl_core.record import Draft, Record
-from agl_core.replay._history import History
 from agl_core.replay._tale import Beyond, Tale
 from agl_core.replay._walk import Found, Mute, Recalled, Strict, Walk
+from agl_core.replay.histories import History
 from agl_core.run import Budget, Failures, Prices, Run, Selection, last_limits
 from agl_core.run._sides import diverged, place
 
