@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agl_core.adapter._adapter import Adapted, Adapter, Dropped, Unmatched
+from agl_core.adapter._adapter import Adapted, Adapter, Dropped, Unmatched, is_by_task
 from agl_core.adapter._credit import Credit, Term
 from agl_core.adapter._drift import drift
 from agl_core.adapter._earned import Earned
@@ -21,5 +21,6 @@ __all__ = [
     "Unmatched",
     "Words",
     "drift",
+    "is_by_task",
     "words",
 ]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from agl_core.projections import Trace
 
-__all__ = ["Adapted", "Adapter", "Dropped", "Unmatched"]
+__all__ = ["Adapted", "Adapter", "Dropped", "Unmatched", "is_by_task"]
 
 Row_co = TypeVar("Row_co", covariant=True)
 
@@ -66,3 +66,8 @@ class Adapter(Protocol[Row_co]):
     def __call__(self, traces: Sequence[Trace]) -> Adapted[Row_co]:
         """Rows of all `traces` of a batch; `captured` equals the number of their `policy` calls."""
         ...
+
+
+def is_by_task(adapter: Adapter[Any]) -> bool:
+    """Whether it says that the rows of a task depend on the rollouts of that task alone."""
+    return bool(getattr(adapter, "by_task", False))

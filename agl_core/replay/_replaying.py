@@ -139,5 +139,5 @@ def _ended(recording: Recording) -> Recording:
     if recording.ended is not None:
         return recording
     why = f"its attempt had not come to an end by position {recording.head}"
-    cure = "Wait for that, read further, or go on live from where it is with `--fork-at`"
+    cure = "Wait for that, or read further"
     raise NotReplayable(f"rollout {recording.rollout_id}", why=why, cure=cure)

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import msgspec
 
-from agl_core.adapter import Adapted, Adapter, Trace
+from agl_core.adapter import Adapted, Adapter, Trace, is_by_task
 from agl_core.errors import ContentErased, NotReplayable, UnknownName
 from agl_core.log import SqliteLog
 from agl_core.plugins import Plugins
@@ -121,11 +121,6 @@ def spoken(adapter: Adapter[Any]) -> str:
 
 COUNTED = ("dropped", "masked", "zeroed", "unmatched")
 """What is counted by reason."""
-
-
-def is_by_task(adapter: Adapter[Any]) -> bool:
-    """Whether it says that the rows of a task depend on the rollouts of that task alone."""
-    return bool(getattr(adapter, "by_task", False))
 
 
 def _named(plugins: Plugins, names: Sequence[str]) -> Sequence[SpanDialect]:

@@ -1,4 +1,4 @@
-"""Rows of a log: its rollouts read task by task, so that what is in memory is a task's."""
+"""Rows of a log: its rollouts read task by task where an adapter allows it, so that what is in memory is a task's."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from agl_core.adapter import Adapter, Trace
+from agl_core.adapter import Adapter, Trace, is_by_task
 from agl_core.errors import ContentErased
 from agl_core.events import RunStarted
 from agl_core.export._exporter import Exported
@@ -58,8 +58,8 @@ def choose(log: SqliteLog, ids: Iterable[str], *, split: str = "train") -> Chose
 class RowsOf:
     """The rows an adapter makes of rollouts, once; and, when all were taken, what became of their calls.
 
-    An adapter is handed a task's rollouts at a time, as their runs' failure policies have them: a group of a run is in
-    one task, and whatever compares rollouts compares them within one.
+    Rollouts are as their runs' failure policies have them. An adapter that goes by task is handed a task's at a time;
+    any other one, which may compare what it likes, is handed all of them at once.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class RowsOf:
 
     def __iter__(self) -> Iterator[Any]:
         done = 0
-        for members in self._chosen.tasks:
+        for members in self._together():
             adapted = self._adapter(
                 [trace for rollout_id, run_id in members for trace in self._trace(rollout_id, run_id)]
             )
@@ -85,6 +85,11 @@ class RowsOf:
             done += len(members)
             self._progress(done, len(self._chosen))
             yield from adapted.rows
+
+    def _together(self) -> Sequence[Sequence[tuple[str, str | None]]]:
+        """What the adapter is handed at a time."""
+        tasks = self._chosen.tasks
+        return tasks if is_by_task(self._adapter) else [[one for task in tasks for one in task]]
 
     def _trace(self, rollout_id: str, run_id: str | None) -> list[Trace]:
         try:

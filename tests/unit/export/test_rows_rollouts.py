@@ -17,6 +17,7 @@ class Told:
     """An adapter that makes a row of what it is handed at a time."""
 
     name = "told"
+    by_task = True
 
     def __call__(self, traces):
         """Task by task."""
@@ -73,6 +74,16 @@ def test_rollouts_of_a_task_come_together(log):
     enqueued(log, "a", "b", "a", "c", "b", run_id="run-1")
 
     assert rows(log) == [["a", "a"], ["b", "b"], ["c"]]
+
+
+def test_an_adapter_that_compares_tasks_sees_them_all(log):
+    """It measures a rollout on the whole batch, and a task at a time it would measure it on less."""
+    begun(log, "run-1")
+    enqueued(log, "a", "b", "a", run_id="run-1")
+    across = Told()
+    across.by_task = False
+
+    assert rows(log, adapter=across) == [["a", "a", "b"]]
 
 
 def test_without_ids_the_last_run_is_meant(log):
