@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import os
-import subprocess
-import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,18 +14,10 @@ import agl_core as agl
 from agl_core.events import BatchFormed, CallRecorded, MetricsLogged, PolicyUpdated, RewardGiven, SpanRecorded, ToolCall
 from agl_core.testing import Answer, Asked, ScriptedModel
 
+from ._programs import PATIENCE, PROGRAMS, prepare, printed_by
+
 # What frameworks warn of is theirs to mend: it is shown, and fails nothing.
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
-
-PROGRAMS = Path(__file__).parents[2] / "examples" / "frameworks"
-QUIET = {
-    "CREWAI_DISABLE_TELEMETRY": "true",
-    "CREWAI_TRACING_ENABLED": "false",
-    "OPENAI_AGENTS_DISABLE_TRACING": "1",
-    "OTEL_SDK_DISABLED": "true",
-}
-"""What these frameworks would tell their vendors stays here."""
-PATIENCE = 300
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,11 +46,7 @@ FRAMEWORKS = [
 @pytest.fixture(params=FRAMEWORKS, ids=lambda framework: framework.program)
 def framework(request, monkeypatch) -> Framework:
     """Each in turn, where it is installed."""
-    for name in request.param.needs:
-        if importlib.util.find_spec(name) is None:
-            pytest.skip(f"{name} is not installed here")
-    for name, value in QUIET.items():
-        monkeypatch.setenv(name, value)
+    prepare(request.param.needs, monkeypatch)
     return request.param
 
 
@@ -89,21 +74,10 @@ def facts_of(path: Path) -> list[object]:
 
 def test_an_unmodified_program_is_captured_by_its_variables(framework, tmp_path):
     """It prints what it prints, and each of its calls is the attempt's, with what its tool gave."""
-    program = PROGRAMS / f"{framework.program}.py"
 
     @agl.rollout
     def start(task: dict, llm: agl.LLM) -> float:
-        done = subprocess.run(
-            [sys.executable, str(program)],
-            env={**os.environ, **agl.environment(llm, task)},
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr[-2000:]
-        return float("42" in done.stdout)
+        return float("42" in printed_by(framework.program, told=agl.environment(llm, task), folder=tmp_path))
 
     with ScriptedModel(script) as model:
         resources = {"llm": agl.LLM(endpoint=model.url, model="policy")}
@@ -121,24 +95,12 @@ def test_an_unmodified_program_is_captured_by_its_variables(framework, tmp_path)
 
 def test_a_followed_program_has_its_agents_in_the_trace(framework, tmp_path):
     """Past the gateway, in a process of its own: each call bears the name of its agent, and so do spans."""
-    program = PROGRAMS / f"{framework.program}.py"
-
     with ScriptedModel(script) as model:
 
         @agl.rollout
         def start(task: dict) -> float:
-            told = {"OPENAI_BASE_URL": model.url, "OPENAI_API_KEY": "sk-opens-nothing"}
-            done = subprocess.run(
-                [sys.executable, "-m", "agl_core.tap", str(program)],
-                env={**os.environ, **told, **agl.environment(None, task)},
-                cwd=tmp_path,
-                capture_output=True,
-                text=True,
-                timeout=PATIENCE,
-                check=False,
-            )
-            assert done.returncode == 0, done.stderr[-2000:]
-            return float("42" in done.stdout)
+            told = {"OPENAI_BASE_URL": model.url, "OPENAI_API_KEY": "sk-opens-nothing", **agl.environment(None, task)}
+            return float("42" in printed_by(framework.program, "-m", "agl_core.tap", told=told, folder=tmp_path))
 
         agl.Trainer(store=str(tmp_path / "log.db")).fit(start, train_dataset=[{"question": "6 * 7?"}])
         asked = len(model.requests)

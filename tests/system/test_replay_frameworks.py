@@ -5,9 +5,6 @@ from __future__ import annotations
 import asyncio
 import importlib
 import importlib.util
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -18,16 +15,11 @@ from agl_core.plugins import Plugins
 from agl_core.replay import Options, replaying_run
 from agl_core.testing import Answer, Asked, ScriptedModel
 
+from ._programs import PROGRAMS, prepare, printed_by
+
 # What frameworks warn of is theirs to mend: it is shown, and fails nothing.
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
 
-PROGRAMS = Path(__file__).parents[2] / "examples" / "frameworks"
-QUIET = {
-    "CREWAI_DISABLE_TELEMETRY": "true",
-    "CREWAI_TRACING_ENABLED": "false",
-    "OPENAI_AGENTS_DISABLE_TRACING": "1",
-    "OTEL_SDK_DISABLED": "true",
-}
 NEEDS = {
     "openai_sdk": ("openai",),
     "openai_agents_sdk": ("agents", "agl_openai_agents"),
@@ -37,7 +29,6 @@ NEEDS = {
 }
 TASKS = [{"question": f"{n} * 7?", "n": n} for n in range(8)]
 """Eight at a time: templates alike, and answers of their own."""
-PATIENCE = 300
 
 
 @pytest.fixture
@@ -49,11 +40,7 @@ def anyio_backend() -> str:
 @pytest.fixture(params=NEEDS)
 def framework(request, monkeypatch) -> str:
     """Each in turn, where it is installed."""
-    for name in NEEDS[request.param]:
-        if importlib.util.find_spec(name) is None:
-            pytest.skip(f"{name} is not installed here")
-    for name, value in QUIET.items():
-        monkeypatch.setenv(name, value)
+    prepare(NEEDS[request.param], monkeypatch)
     return request.param
 
 
@@ -115,21 +102,10 @@ async def test_its_agent_runs_again_without_a_model(framework, tmp_path, monkeyp
 @pytest.mark.anyio
 async def test_an_unmodified_program_of_it_runs_again_without_a_model(framework, tmp_path):
     """In a process of its own, with nothing but its variables."""
-    program = PROGRAMS / f"{framework}.py"
 
     @agl.rollout
     def start(task: dict, llm: agl.LLM) -> float:
-        done = subprocess.run(
-            [sys.executable, str(program)],
-            env={**os.environ, **agl.environment(llm, task)},
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr[-2000:]
-        return float(str(task["n"] * 7) in done.stdout)
+        return float(str(task["n"] * 7) in printed_by(framework, told=agl.environment(llm, task), folder=tmp_path))
 
     log = tmp_path / "log.db"
     with ScriptedModel(script) as model:
