@@ -168,6 +168,71 @@ PROMISES = {
         "tests/system/test_full_disk_grpo.py::test_a_full_disk_stops_the_run_and_loses_nothing",
         "tests/unit/run/test_weights_on_disk.py::test_a_checkpoint_that_somebody_changed_is_not_trusted",
     ],
+    # Replay.
+    "a replay projects, scores or executes, and no way passes for another": [
+        "tests/unit/cli/test_replay_score.py::test_what_is_another_modes_is_refused",
+        "tests/unit/cli/test_replay_fork.py::test_options_of_other_ways_are_refused",
+        "tests/unit/cli/test_replay_execute.py::test_a_rollout_is_replayed_unless_something_else_is_said",
+    ],
+    "no request gets another one's answer, in whatever order they come": [
+        "tests/unit/replay/test_matching.py::test_fifty_templates_in_parallel_answer_each_its_own",
+        "tests/unit/replay/test_matching.py::test_fifty_identical_requests_are_told_apart_by_their_places",
+        "tests/unit/replay/test_swaps.py::test_fifty_at_once_hear_each_its_own",
+        "tests/property/test_replay.py::test_with_places_every_branch_hears_what_it_heard",
+        "tests/unit/replay/test_matching.py::test_two_branches_that_say_the_same_go_on_with_their_own",
+    ],
+    "what may be one of several is ambiguous, and stops": [
+        "tests/unit/replay/test_matching.py::test_fifty_identical_requests_without_places_are_ambiguous",
+        "tests/unit/replay/test_matching.py::test_order_is_no_proof_where_others_ask_at_once",
+        "tests/unit/replay/test_swaps.py::test_tasks_that_nothing_tells_apart_are_ambiguous_and_the_replay_stops",
+    ],
+    "a call that is unmatched or another one stops the replay, with a difference, an exit code and an event": [
+        "tests/unit/replay/test_matching.py::test_the_first_difference_is_shown_and_not_the_whole_text",
+        "tests/unit/replay/test_execute.py::test_an_agent_that_departs_is_stopped_whatever_it_makes_of_it",
+        "tests/unit/replay/test_execute.py::test_more_calls_than_then_depart",
+        "tests/unit/replay/test_execute.py::test_fewer_calls_than_then_are_not_the_same",
+        "tests/unit/cli/test_replay_execute.py::test_where_it_departs_is_shown_with_both_sides",
+    ],
+    "a session id in a prompt, and redaction, defeat no match": [
+        "tests/unit/replay/test_matching.py::test_a_session_id_in_the_system_prompt_does_not_defeat_it",
+        "tests/unit/replay/test_execute_refused.py::test_a_secret_that_was_redacted_is_the_same_secret_again",
+        "tests/unit/replay/test_tools.py::test_what_a_log_redacted_is_matched_and_comes_as_it_was_kept",
+    ],
+    "tools do not run again unless they say so, and a model that reorders them gets each its own result": [
+        "tests/unit/replay/test_tools.py::test_a_recorded_tool_does_not_run_and_gives_what_it_gave",
+        "tests/unit/replay/test_tools.py::test_reordered_calls_of_one_tool_get_each_its_own_result",
+        "tests/unit/replay/test_tools.py::test_a_pure_tool_runs_again_and_is_compared",
+    ],
+    "offline is a fact: nothing reaches another machine": [
+        "tests/unit/replay/test_network.py::test_nothing_reaches_another_machine_in_whichever_way",
+        "tests/unit/replay/test_network.py::test_no_name_is_looked_up",
+        "tests/unit/replay/test_network.py::test_threads_are_held_too",
+    ],
+    "agents of every framework end as they did, from the log alone": [
+        "tests/system/test_replay_frameworks.py::test_its_agent_runs_again_without_a_model",
+        "tests/system/test_replay_frameworks.py::test_an_unmodified_program_of_it_runs_again_without_a_model",
+        "tests/system/test_replay_pages.py::test_the_agent_of_a_page_runs_again_from_its_log",
+    ],
+    "the log that is read is never written to": [
+        "tests/unit/replay/test_execute.py::test_the_log_that_is_read_stays_as_it_is_to_the_byte",
+        "tests/unit/cli/test_replay_fork.py::test_the_log_that_is_read_stays_as_it_is",
+    ],
+    "forks share their past by its hash, and only what was declared changes": [
+        "tests/unit/cli/test_replay_fork.py::test_forks_share_their_past_and_nothing_else",
+        "tests/unit/replay/test_fork.py::test_the_hash_of_the_past_is_of_what_was_answered",
+        "tests/unit/cli/test_replay_fork.py::test_a_changed_prompt_is_the_one_thing_that_differs",
+        "tests/unit/cli/test_replay_fork.py::test_anything_else_that_differs_departs",
+    ],
+    "algorithms of today go through the histories of every release, upcasts too, and one that was changed is found out": [
+        "tests/replay/test_histories.py::test_todays_code_goes_through_every_history",
+        "tests/unit/replay/test_check_upcasts.py::test_a_history_of_an_older_schema_is_gone_through",
+        "tests/replay/test_histories.py::test_an_algorithm_that_was_changed_is_found_out",
+    ],
+    "rows are made again to the byte, and memory does not grow with them": [
+        "tests/unit/replay/test_project.py::test_two_projections_are_the_same_bytes",
+        "tests/unit/replay/test_project.py::test_every_batch_is_what_was_trained_on",
+        "tests/unit/replay/test_project.py::test_what_is_in_memory_does_not_grow_with_the_batch",
+    ],
     # Prompts.
     "what was paid for is not paid for twice, wherever a prompt search is killed": [
         "plugins/agl-apo/tests/test_kill.py::test_every_request_is_one_that_is_recorded_or_was_under_way",
