@@ -196,12 +196,12 @@ PROMISES = {
     "a session id in a prompt, and redaction, defeat no match": [
         "tests/unit/replay/test_matching.py::test_a_session_id_in_the_system_prompt_does_not_defeat_it",
         "tests/unit/replay/test_execute_refused.py::test_a_secret_that_was_redacted_is_the_same_secret_again",
-        "tests/unit/replay/test_tools.py::test_what_a_log_redacted_is_matched_and_comes_as_it_was_kept",
+        "tests/unit/replay/tools/test_ways.py::test_what_a_log_redacted_is_matched_and_comes_as_it_was_kept",
     ],
     "tools do not run again unless they say so, and a model that reorders them gets each its own result": [
-        "tests/unit/replay/test_tools.py::test_a_recorded_tool_does_not_run_and_gives_what_it_gave",
-        "tests/unit/replay/test_tools.py::test_reordered_calls_of_one_tool_get_each_its_own_result",
-        "tests/unit/replay/test_tools.py::test_a_pure_tool_runs_again_and_is_compared",
+        "tests/unit/replay/tools/test_answers.py::test_a_recorded_tool_does_not_run_and_gives_what_it_gave",
+        "tests/unit/replay/tools/test_whose.py::test_reordered_calls_of_one_tool_get_each_its_own_result",
+        "tests/unit/replay/tools/test_ways.py::test_a_pure_tool_runs_again_and_is_compared",
     ],
     "offline is a fact: nothing reaches another machine": [
         "tests/unit/replay/test_network.py::test_nothing_reaches_another_machine_in_whichever_way",
@@ -223,7 +223,7 @@ PROMISES = {
         "tests/unit/cli/test_replay_fork.py::test_a_changed_prompt_is_the_one_thing_that_differs",
         "tests/unit/cli/test_replay_fork.py::test_anything_else_that_differs_departs",
     ],
-    "algorithms of today go through the histories of every release, upcasts too, and one that was changed is found out": [
+    "algorithms go through the histories of every release, upcasts too, and one that was changed is found out": [
         "tests/replay/test_histories.py::test_todays_code_goes_through_every_history",
         "tests/unit/replay/test_check_upcasts.py::test_a_history_of_an_older_schema_is_gone_through",
         "tests/replay/test_histories.py::test_an_algorithm_that_was_changed_is_found_out",
