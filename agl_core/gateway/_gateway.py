@@ -195,4 +195,8 @@ class Gateway:
         await self._stopping.wait()
         self._ledger.close()  # whoever waits for it would be waited for
         await server.shutdown(sockets=[listener])
+        await asyncio.sleep(0)
+        # Accepted while the listener closed, or not done in time: nobody else would hang up.
+        for connection in tuple(server.server_state.connections):
+            connection.transport.abort()
         await self._upstream.close()
