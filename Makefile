@@ -8,7 +8,8 @@ PYTHON ?= $(shell for python in python3 python python3.14 python3.13 python3.12 
 BIN := .venv/bin
 MEMBERS := $(wildcard plugins/*/pyproject.toml) $(wildcard adapters/*/pyproject.toml)
 PROJECTS := pyproject.toml $(MEMBERS)
-PYTEST_WORKERS ?= auto
+# One more than there are cores: tests that wait for a process leave room.
+PYTEST_WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
 
 # Each member by its folder with the extra its framework is in: `-e '.[demo]'` would make only the core editable.
 EDITABLE := -e . \
@@ -60,8 +61,7 @@ pytest: .venv/.dev
 
 slow: .venv/.proofs environments core-only any-llm frameworks consumers ## what takes minutes: whole runs, wheels, the core alone, what wants a venv of its own
 	AGL_EXAMPLES=300 $(BIN)/pytest -n $(PYTEST_WORKERS) $(wildcard adapters/*/tests/test_*properties.py)
-	$(BIN)/pytest -m slow tests --ignore=tests/system/test_replay_pages.py # followed in environments of their own
-	$(BIN)/pytest -m slow -n $(PYTEST_WORKERS) --dist loadfile plugins adapters
+	$(BIN)/pytest -m slow -n auto --dist loadfile --ignore=tests/system/test_replay_pages.py # `frameworks` has it
 
 soak: .venv/.dev ## what takes hours
 	$(BIN)/pytest -m soak
